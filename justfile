@@ -1,0 +1,61 @@
+# Recipes for developers and CI. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+postgres_dir := env("TMPDIR", "/tmp") / "better-auth-postgres-" + replace_regex(sha256(justfile_directory()), "^(.{12}).*$", "$1")
+url_file := justfile_directory() / ".database-url"
+
+_default:
+    @just --list --unsorted
+
+# Start a PostgreSQL server for development, by Docker or from the machine's binaries, and print its URL
+db-up:
+    @tests/support/database.sh up "{{ postgres_dir }}" "{{ url_file }}"
+
+# Stop the server
+db-down:
+    @tests/support/database.sh down "{{ postgres_dir }}" "{{ url_file }}"
+
+# Remove the server with all its data and start an empty one
+db-reset:
+    @tests/support/database.sh reset "{{ postgres_dir }}" "{{ url_file }}"
+
+# The URL of the server, or what to do where there is none
+@_database-url:
+    tests/support/database.sh url "{{ postgres_dir }}" "{{ url_file }}"
+
+# Migrate the development database
+migrate:
+    DATABASE_URL="$(just _database-url)" cargo run --quiet --example migrate --features sqlx-postgres
+
+# Open psql on the development database
+psql *arguments:
+    psql "$(just _database-url)" {{ arguments }}
+
+# Run all tests; they need `just db-up`
+test *arguments:
+    DATABASE_URL="$(just _database-url)" cargo test --all-features {{ arguments }}
+
+# Format and lint, for every combination of features
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- --deny warnings
+    cargo clippy --all-targets --features conformance -- --deny warnings
+    cargo clippy --all-targets --features sqlx-postgres -- --deny warnings
+    cargo clippy --all-targets --all-features -- --deny warnings
+
+# Build the documentation, with warnings denied
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --all-features
+
+# Write .sqlx anew, from the statements in src and a freshly migrated database
+sqlx-prepare:
+    @tests/support/sqlx-cache.sh prepare "$(just _database-url)"
+
+# Fail where .sqlx, the statements in src and the migrations differ
+sqlx-check:
+    @tests/support/sqlx-cache.sh check "$(just _database-url)"
+
+# Prove that sqlx-check fails when it should
+sqlx-check-test:
+    @tests/support/sqlx-cache.sh test "$(just _database-url)"

@@ -1,0 +1,97 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Makes reads and writes of several maps atomic, without a lock that readers share.
+///
+/// Writers run one at a time. A reader runs beside them, and runs again where a writer was under way meanwhile: the
+/// second time in the writers' queue, so that it cannot starve. What a write changes is therefore seen whole or not at
+/// all, and a reader that meets no writer only reads one number twice.
+#[derive(Default)]
+pub(super) struct Sequence {
+    writer: Mutex<()>,
+    /// Odd while a write is under way.
+    version: AtomicU64,
+}
+
+impl Sequence {
+    /// Runs `read` once or twice; it must not call back into this sequence.
+    pub(super) fn read<T>(&self, read: impl Fn() -> T) -> T {
+        let before = self.version.load(Ordering::Acquire);
+        if before.is_multiple_of(2) {
+            let value = read();
+            // Whoever saw a change through the lock of a shard also sees the version that was raised before it.
+            if self.version.load(Ordering::Acquire) == before {
+                return value;
+            }
+        }
+        let _writer = self.lock();
+        read()
+    }
+
+    /// Runs `write` alone; it must not call back into this sequence.
+    pub(super) fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        struct Raise<'a>(&'a AtomicU64);
+
+        impl Drop for Raise<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+
+        let _writer = self.lock();
+        self.version.fetch_add(1, Ordering::AcqRel);
+        let _even_again = Raise(&self.version);
+        write()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // A panic of one caller must not end the store for all others.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+
+    use super::Sequence;
+
+    #[test]
+    fn readers_see_writes_whole() {
+        let sequence = Sequence::default();
+        let left = AtomicU64::new(0);
+        let right = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..50_000 {
+                        sequence.write(|| {
+                            left.fetch_add(1, Ordering::AcqRel);
+                            right.fetch_add(1, Ordering::AcqRel);
+                        });
+                    }
+                });
+                scope.spawn(|| {
+                    for _ in 0..50_000 {
+                        let (left, right) = sequence
+                            .read(|| (left.load(Ordering::Acquire), right.load(Ordering::Acquire)));
+                        assert_eq!(left, right);
+                    }
+                });
+            }
+        });
+        assert_eq!(left.into_inner(), 100_000);
+    }
+
+    #[test]
+    fn a_panicking_writer_stops_nobody() {
+        let sequence = Sequence::default();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            sequence.write(|| panic!("on purpose"));
+        }));
+        assert!(outcome.is_err());
+        assert_eq!(sequence.write(|| 1), 1);
+        assert_eq!(sequence.read(|| 2), 2);
+    }
+}

@@ -1,0 +1,163 @@
+use super::error::Operation;
+use super::pool::Database;
+use super::stored::{NullableTime, Time};
+use crate::adapters::rules;
+use crate::types::{Account, CreateAccount, UpdateAccount};
+use crate::{AuthError, AuthResult, ConflictField};
+
+/// A statement that answers with whole accounts: `query_account!("SELECT " COLUMNS " FROM accounts WHERE …", …)`.
+macro_rules! query_account {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Account,
+            $before
+                + "id, account_id, provider_id, user_id, access_token, refresh_token, id_token, \
+                   access_token_expires_at AS \"access_token_expires_at!: NullableTime\", \
+                   refresh_token_expires_at AS \"refresh_token_expires_at!: NullableTime\", scope, password, \
+                   created_at AS \"created_at: Time\", updated_at AS \"updated_at: Time\""
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+impl Database {
+    pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
+        let account = rules::new_account(account, rules::now())?;
+        if !rules::is_possible_id(&account.user_id) {
+            let taken = self.get_account(&account.provider_id, &account.account_id).await?;
+            return Err(match taken {
+                Some(_) => AuthError::Conflict {
+                    field: ConflictField::Account,
+                },
+                None => AuthError::UserNotFound,
+            });
+        }
+        self.run(Operation::write("create_account"), |connection| {
+            Box::pin(
+                query_account!(
+                    "INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, refresh_token, \
+                     id_token, access_token_expires_at, refresh_token_expires_at, scope, password, created_at, \
+                     updated_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, statement_timestamp(), \
+                     statement_timestamp()) \
+                     RETURNING " COLUMNS "",
+                    account.id,
+                    account.account_id,
+                    account.provider_id,
+                    account.user_id,
+                    account.access_token,
+                    account.refresh_token,
+                    account.id_token,
+                    account.access_token_expires_at,
+                    account.refresh_token_expires_at,
+                    account.scope,
+                    account.password,
+                )
+                .fetch_one(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_account(&self, provider: &str, id: &str) -> AuthResult<Option<Account>> {
+        if !rules::is_possible_account(provider, id) {
+            return Ok(None);
+        }
+        self.run(Operation::read("get_account"), |connection| {
+            Box::pin(
+                query_account!(
+                    "SELECT " COLUMNS " FROM accounts WHERE provider_id = $1 AND account_id = $2",
+                    provider,
+                    id,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_user_accounts(&self, user_id: &str) -> AuthResult<Vec<Account>> {
+        if !rules::is_possible_id(user_id) {
+            return Ok(Vec::new());
+        }
+        self.run(Operation::read("get_user_accounts"), |connection| {
+            Box::pin(
+                query_account!(
+                    "SELECT " COLUMNS " FROM accounts WHERE user_id = $1 \
+                     ORDER BY accounts.created_at DESC, accounts.id COLLATE \"C\" DESC",
+                    user_id,
+                )
+                .fetch_all(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn update_account(
+        &self,
+        id: &str,
+        update: UpdateAccount,
+    ) -> AuthResult<Account> {
+        let update = rules::account_update(update)?;
+        if !rules::is_possible_id(id) {
+            return Err(AuthError::AccountNotFound);
+        }
+        if update == UpdateAccount::default() {
+            return self
+                .run(Operation::read("update_account"), |connection| {
+                    Box::pin(
+                        query_account!("SELECT " COLUMNS " FROM accounts WHERE id = $1", id)
+                            .fetch_optional(connection),
+                    )
+                })
+                .await?
+                .ok_or(AuthError::AccountNotFound);
+        }
+        self.run(Operation::write("update_account"), |connection| {
+            Box::pin(
+                query_account!(
+                    "UPDATE accounts SET \
+                     access_token = CASE WHEN $2 THEN $3 ELSE access_token END, \
+                     refresh_token = CASE WHEN $4 THEN $5 ELSE refresh_token END, \
+                     id_token = CASE WHEN $6 THEN $7 ELSE id_token END, \
+                     access_token_expires_at = CASE WHEN $8 THEN $9 ELSE access_token_expires_at END, \
+                     refresh_token_expires_at = CASE WHEN $10 THEN $11 ELSE refresh_token_expires_at END, \
+                     scope = CASE WHEN $12 THEN $13 ELSE scope END, \
+                     password = CASE WHEN $14 THEN $15 ELSE password END, \
+                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     WHERE id = $1 RETURNING " COLUMNS "",
+                    id,
+                    update.access_token.is_some(),
+                    update.access_token.as_ref().and_then(Option::as_ref),
+                    update.refresh_token.is_some(),
+                    update.refresh_token.as_ref().and_then(Option::as_ref),
+                    update.id_token.is_some(),
+                    update.id_token.as_ref().and_then(Option::as_ref),
+                    update.access_token_expires_at.is_some(),
+                    update.access_token_expires_at.flatten(),
+                    update.refresh_token_expires_at.is_some(),
+                    update.refresh_token_expires_at.flatten(),
+                    update.scope.is_some(),
+                    update.scope.as_ref().and_then(Option::as_ref),
+                    update.password.is_some(),
+                    update.password.as_ref().and_then(Option::as_ref),
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await?
+        .ok_or(AuthError::AccountNotFound)
+    }
+
+    pub(super) async fn delete_account(&self, id: &str) -> AuthResult<()> {
+        if !rules::is_possible_id(id) {
+            return Ok(());
+        }
+        self.run(Operation::write("delete_account"), |connection| {
+            Box::pin(sqlx::query!("DELETE FROM accounts WHERE id = $1", id).execute(connection))
+        })
+        .await
+        .map(drop)
+    }
+}

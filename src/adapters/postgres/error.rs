@@ -1,0 +1,282 @@
+//! What PostgreSQL and sqlx say, as errors of ours.
+
+use std::error::Error;
+use std::fmt;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::pool::Server;
+use crate::{AuthError, ConflictField};
+
+/// An operation on behalf of a caller, for messages and for what may be tried again.
+#[derive(Clone, Copy)]
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    writes: bool,
+}
+
+impl Operation {
+    pub(super) const fn read(name: &'static str) -> Self {
+        Self {
+            name,
+            writes: false,
+        }
+    }
+
+    pub(super) const fn write(name: &'static str) -> Self {
+        Self { name, writes: true }
+    }
+}
+
+/// What a failed statement has left behind, and so what to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Failure {
+    /// Rolled back because it collided with another; the next try may pass.
+    Collision,
+    /// The server ended the connection before the statement did anything, or the statement was a read.
+    DeadConnection,
+    /// The answer: the same statement would fail again.
+    Final,
+}
+
+pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
+    match sqlstate(error) {
+        Some("40001" | "40P01") => Failure::Collision,
+        Some("57P01") => Failure::DeadConnection,
+        _ if lost_connection(error) && !operation.writes => Failure::DeadConnection,
+        _ => Failure::Final,
+    }
+}
+
+/// The error of a statement that was sent.
+pub(super) fn statement_error(
+    error: sqlx::Error,
+    operation: Operation,
+    server: &Server,
+) -> AuthError {
+    if let Some(answer) = violation(&error) {
+        return answer;
+    }
+    let name = operation.name;
+    if lost_connection(&error) && operation.writes {
+        return AuthError::OutcomeUnknown {
+            message: format!(
+                "{name} on {server}: the connection died before the answer came; the change may or may not have \
+                 happened, so look before trying again"
+            ),
+            source: Some(scrubbed(error)),
+        };
+    }
+    server_error(error, name, server)
+}
+
+/// The error of an attempt to get a connection, so of an operation that was not begun.
+pub(super) fn connection_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
+    let advice = match &error {
+        sqlx::Error::PoolTimedOut => {
+            "no connection within acquire_timeout: the server does not answer, or all of the pool's connections are busy"
+        }
+        sqlx::Error::PoolClosed => "the adapter was closed",
+        _ if lost_connection(&error) => {
+            "no connection: is the server running, and are host and port right?"
+        }
+        _ => return server_error(error, doing, server),
+    };
+    AuthError::Unavailable {
+        message: format!("{doing} on {server}: {advice}{}", Said(&error)),
+        source: Some(scrubbed(error)),
+    }
+}
+
+/// The error of a migration.
+pub(super) fn migration_error(error: MigrateError, server: &Server) -> AuthError {
+    const DOING: &str = "migrate";
+    let advice = match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            return server_error(error, DOING, server);
+        }
+        MigrateError::VersionMissing(version) => {
+            format!("migration {version} is unknown here: a newer version of better-auth migrated this database")
+        }
+        MigrateError::VersionMismatch(version) => {
+            format!("migration {version} was applied with other text than it has here")
+        }
+        MigrateError::Dirty(version) => {
+            format!("migration {version} was left half-done by another program: see to it by hand")
+        }
+        other => other.to_string(),
+    };
+    AuthError::Database {
+        message: format!("{DOING} on {server}: {advice}"),
+        source: None,
+    }
+}
+
+/// The typed answer where a constraint says what the caller did.
+fn violation(error: &sqlx::Error) -> Option<AuthError> {
+    let error = postgres_error(error)?;
+    let conflict = |field| AuthError::Conflict { field };
+    // Some engines name the constraint only in the message.
+    let words = error.constraint().unwrap_or(error.message());
+    words
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .map(without_shard)
+        .find_map(|constraint| match (error.code(), constraint) {
+            ("23505", "users_pkey") => Some(conflict(ConflictField::UserId)),
+            ("23505", "users_email_key") => Some(conflict(ConflictField::Email)),
+            ("23505", "users_username_key") => Some(conflict(ConflictField::Username)),
+            ("23505", "sessions_token_key") => Some(conflict(ConflictField::SessionToken)),
+            ("23505", "accounts_provider_id_account_id_key") => {
+                Some(conflict(ConflictField::Account))
+            }
+            ("23503", "sessions_user_id_fkey" | "accounts_user_id_fkey") => {
+                Some(AuthError::UserNotFound)
+            }
+            _ => None,
+        })
+}
+
+/// The name without the number that a sharding engine appends.
+fn without_shard(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((base, shard)) if !shard.is_empty() && shard.bytes().all(|b| b.is_ascii_digit()) => {
+            base
+        }
+        _ => name,
+    }
+}
+
+/// What the server or sqlx said, where it means that nothing was done.
+fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
+    let state = sqlstate(&error).unwrap_or_default();
+    let (later, advice) = match state {
+        "28P01" | "28000" => (false, "the server refused the user name or password"),
+        "3D000" => (false, "there is no such database: create it, or correct the URL"),
+        "40001" | "40P01" => (true, "still colliding with others after several tries"),
+        "42P01" | "42703" | "3F000" => (
+            false,
+            "a table or column is missing: the database is not migrated, call SqlxAdapter::migrate()",
+        ),
+        "42501" => (false, "the user of the URL lacks a privilege: grant it"),
+        "55P03" => (true, "someone else held a lock for longer than acquire_timeout"),
+        "25006" => (true, "the server is read-only, as a standby is"),
+        "53300" => (true, "the server has no connection left: raise max_connections or shrink the pools"),
+        "57014" => (true, "the server cancelled the statement: is statement_timeout too short?"),
+        "57P01" | "57P02" | "57P03" => (true, "the server is starting, stopping or recovering"),
+        _ if state.starts_with("53") => (true, "the server is out of a resource such as disk or memory"),
+        _ if lost_connection(&error) => (true, "the connection died"),
+        _ => match error {
+            sqlx::Error::ColumnDecode { .. } => (false, "a stored value cannot be read"),
+            _ => (false, "the database refused"),
+        },
+    };
+    let message = format!("{doing} on {server}: {advice}{}", Said(&error));
+    let source = Some(scrubbed(error));
+    if later {
+        AuthError::Unavailable { message, source }
+    } else {
+        AuthError::Database { message, source }
+    }
+}
+
+/// Whether nobody can know what became of a statement that was sent.
+fn lost_connection(error: &sqlx::Error) -> bool {
+    match sqlstate(error) {
+        Some(state) => state == "57P02" || state.starts_with("08"),
+        None => matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        ),
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<&str> {
+    postgres_error(error).map(PgDatabaseError::code)
+}
+
+fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+/// The part of the error that may be shown, in brackets.
+struct Said<'a>(&'a sqlx::Error);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (postgres_error(self.0), self.0) {
+            (Some(error), _) => write!(f, " ({})", ServerError::new(error)),
+            (None, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Ok(()),
+            (None, error) => write!(f, " ({error})"),
+        }
+    }
+}
+
+fn scrubbed(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+    match postgres_error(&error) {
+        Some(error) => Box::new(ServerError::new(error)),
+        None => Box::new(error),
+    }
+}
+
+/// What PostgreSQL said, without what may quote a value: the detail, the hint, the context, and the message of errors
+/// about values.
+#[derive(Debug)]
+struct ServerError {
+    sqlstate: String,
+    message: Option<String>,
+    table: Option<String>,
+    column: Option<String>,
+    constraint: Option<String>,
+}
+
+impl ServerError {
+    fn new(error: &PgDatabaseError) -> Self {
+        let about_values = ["22", "23", "P0"]
+            .iter()
+            .any(|class| error.code().starts_with(class));
+        Self {
+            sqlstate: error.code().to_owned(),
+            message: (!about_values).then(|| error.message().to_owned()),
+            table: error.table().map(str::to_owned),
+            column: error.column().map(str::to_owned),
+            constraint: error.constraint().map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SQLSTATE {}", self.sqlstate)?;
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        for (what, name) in [
+            ("table", &self.table),
+            ("column", &self.column),
+            ("constraint", &self.constraint),
+        ] {
+            if let Some(name) = name {
+                write!(f, ", {what} {name}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Error for ServerError {}
+
+#[cfg(test)]
+mod tests {
+    use super::without_shard;
+
+    #[test]
+    fn shard_numbers_are_no_part_of_a_name() {
+        assert_eq!(without_shard("users_email_key_102008"), "users_email_key");
+        assert_eq!(without_shard("users_email_key"), "users_email_key");
+        assert_eq!(without_shard("users_email_key_"), "users_email_key_");
+    }
+}

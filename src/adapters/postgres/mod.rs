@@ -1,0 +1,142 @@
+use std::fmt;
+
+use sqlx::{Connection as _, PgPool};
+
+use self::error::connection_error;
+use self::pool::Database;
+use crate::AuthResult;
+use crate::adapters::forward::forward_database_adapter;
+
+pub use self::migrate::MIGRATOR;
+pub use self::pool::{PoolConfig, PoolStats};
+
+mod account;
+mod error;
+mod migrate;
+mod pool;
+mod session;
+mod stored;
+mod user;
+mod verification;
+
+/// Keeps everything in PostgreSQL (13 or later), with every statement checked against the schema at compile time.
+///
+/// Clones share the pool.
+///
+/// ```no_run
+/// use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+/// use better_auth::types::CreateUser;
+///
+/// # async fn example() -> better_auth::AuthResult<()> {
+/// let database = SqlxAdapter::new("postgresql://user:pass@localhost:5432/mydb").await?;
+/// database.migrate().await?;
+/// let user = database.create_user(CreateUser::new().with_email("ada@example.com")).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it does on its own
+///
+/// - One statement, so one round trip, per method; `delete_expired_*` takes one per 1,000 rows.
+/// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times with a
+///   growing, random pause. A read whose pooled connection had died is sent again on another one, and so is a write
+///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
+///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
+/// - A connection is pinged before use only where it was idle for more than a second.
+/// - Every wait ends: for a connection, or for a row that someone else has locked, after
+///   [`acquire_timeout`](PoolConfig::acquire_timeout), as [`AuthError::Unavailable`](crate::AuthError::Unavailable).
+///
+/// # Connecting
+///
+/// The URL takes what libpq's takes, such as `sslmode`, `sslrootcert`, `application_name` and
+/// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. Encryption needs one of
+/// the `tls-…` features.
+///
+/// Through `PgBouncer`, session mode works with a stock configuration. Transaction mode is safe from 1.21 on, with
+/// `max_prepared_statements` above 0: older ones mix up the statements of different clients, whatever the program.
+/// There, `lock_timeout` belongs on the role (`ALTER ROLE … SET lock_timeout`), and [`migrate`](Self::migrate) needs a
+/// direct URL, as its lock is the session's.
+#[derive(Clone)]
+pub struct SqlxAdapter {
+    database: Database,
+}
+
+impl SqlxAdapter {
+    /// Connects with the default [`PoolConfig`].
+    ///
+    /// # Errors
+    ///
+    /// As [`with_config`](Self::with_config).
+    pub async fn new(url: &str) -> AuthResult<Self> {
+        Self::with_config(url, PoolConfig::default()).await
+    }
+
+    /// Connects once, to see that it works, and leaves the rest to the pool. Does not migrate.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`](crate::AuthError::Validation) where the URL or a number of the configuration makes no
+    /// sense; [`AuthError::Database`](crate::AuthError::Database) where user, password or database are wrong;
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) where no server answers within `acquire_timeout`. They
+    /// name host and database, never the password.
+    pub async fn with_config(url: &str, config: PoolConfig) -> AuthResult<Self> {
+        let database = Database::connect(url, &config).await?;
+        Ok(Self { database })
+    }
+
+    /// Uses a pool of the application's as it is. Connects only when the first operation does.
+    ///
+    /// How long waits may take is the pool's: `acquire_timeout` for a connection, the `lock_timeout` of its connections
+    /// (none, unless the application sets one) for a lock.
+    #[must_use]
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self {
+            database: Database::new(pool),
+        }
+    }
+
+    /// The pool, for statements of the application's own.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.database.pool
+    }
+
+    /// Makes one round trip to the server.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
+    /// [`AuthError::Database`](crate::AuthError::Database).
+    pub async fn ping(&self) -> AuthResult<()> {
+        let Database { pool, server } = &self.database;
+        let ping = async { pool.acquire().await?.ping().await };
+        ping.await
+            .map_err(|error| connection_error(error, "ping", server))
+    }
+
+    /// What the pool holds at the moment.
+    #[must_use]
+    pub fn pool_stats(&self) -> PoolStats {
+        PoolStats {
+            size: self.pool().size(),
+            idle: self.pool().num_idle(),
+        }
+    }
+
+    /// Closes the pool, for all clones, once the operations under way are done. Later ones answer
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable).
+    pub async fn close(&self) {
+        self.pool().close().await;
+    }
+}
+
+impl fmt::Debug for SqlxAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlxAdapter")
+            .field("server", &self.database.server.to_string())
+            .field("pool", &self.pool_stats())
+            .finish()
+    }
+}
+
+forward_database_adapter!(impl [] for SqlxAdapter, |this| async this.database);

@@ -1,0 +1,243 @@
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use super::error::{Failure, Operation, connection_error, failure, statement_error};
+use crate::{AuthError, AuthResult};
+
+/// How many more times a statement that collides with others is sent.
+const MAX_COLLISIONS: u32 = 10;
+/// The longest wait before the first of them; it doubles up to the last constant.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(4);
+const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
+/// The `LIMIT` of the statements that work in pieces.
+const PIECE: u64 = 1000;
+/// A connection idle for longer is pinged before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// What PostgreSQL's `lock_timeout` can hold, about 24 days; longer settings mean this.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// How [`SqlxAdapter`](super::SqlxAdapter) pools its connections.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use better_auth::adapters::PoolConfig;
+///
+/// let config = PoolConfig {
+///     max_connections: 20,
+///     acquire_timeout: Duration::from_secs(5),
+///     ..PoolConfig::default()
+/// };
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Most connections at a time, at least 1. Default: 10.
+    pub max_connections: u32,
+    /// Connections to keep open while nothing happens. Default: 0.
+    pub min_connections: u32,
+    /// Longest wait for a connection, and for a lock that someone else holds. Default: 30 s; 24 days at most.
+    pub acquire_timeout: Duration,
+    /// Closes connections that were idle for so long; `None` never does. Default: 600 s.
+    pub idle_timeout: Option<Duration>,
+    /// Closes connections that are so old; `None` never does. Default: 1,800 s.
+    pub max_lifetime: Option<Duration>,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            min_connections: 0,
+            acquire_timeout: Duration::from_secs(30),
+            idle_timeout: Some(Duration::from_secs(600)),
+            max_lifetime: Some(Duration::from_secs(1800)),
+        }
+    }
+}
+
+impl PoolConfig {
+    fn check(&self) -> AuthResult<()> {
+        let wrong = |field, message: &str| Err(AuthError::validation(field, message));
+        if self.max_connections == 0 {
+            return wrong("max_connections", "must be at least 1");
+        }
+        if self.min_connections > self.max_connections {
+            return wrong("min_connections", "must not exceed max_connections");
+        }
+        if self.acquire_timeout.is_zero() {
+            return wrong("acquire_timeout", "must be longer than zero");
+        }
+        Ok(())
+    }
+
+    fn acquire_timeout(&self) -> Duration {
+        self.acquire_timeout.min(LONGEST_TIMEOUT)
+    }
+
+    fn pool_options(&self) -> PgPoolOptions {
+        // Zero would mean "wait for ever".
+        let lock_timeout = self.acquire_timeout().as_millis().max(1).to_string();
+        PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .min_connections(self.min_connections)
+            .acquire_timeout(self.acquire_timeout())
+            .idle_timeout(self.idle_timeout.map(|time| time.min(LONGEST_TIMEOUT)))
+            .max_lifetime(self.max_lifetime.map(|time| time.min(LONGEST_TIMEOUT)))
+            .test_before_acquire(false)
+            .before_acquire(|connection, state| {
+                Box::pin(async move {
+                    if state.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                let lock_timeout = lock_timeout.clone();
+                Box::pin(async move {
+                    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
+                        .fetch_one(connection)
+                        .await
+                        .map(drop)
+                })
+            })
+    }
+}
+
+/// What the pool holds at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Open connections.
+    pub size: u32,
+    /// Those of them that nobody uses.
+    pub idle: usize,
+}
+
+/// The database that a pool's connections go to, as messages name it.
+#[derive(Clone)]
+pub(super) struct Server(String);
+
+impl Server {
+    fn new(options: &PgConnectOptions) -> Self {
+        // What PostgreSQL assumes where the URL names no database.
+        let database = options.get_database().unwrap_or(options.get_username());
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        Self(format!("database \"{database}\" at {place}:{}", options.get_port()))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
+
+/// Runs statements on the connections of a pool.
+#[derive(Clone)]
+pub(super) struct Database {
+    pub(super) pool: PgPool,
+    pub(super) server: Server,
+}
+
+impl Database {
+    pub(super) fn new(pool: PgPool) -> Self {
+        let server = Server::new(&pool.connect_options());
+        Self { pool, server }
+    }
+
+    /// Connects once, so that what is wrong with the URL or the server shows now.
+    pub(super) async fn connect(url: &str, config: &PoolConfig) -> AuthResult<Self> {
+        config.check()?;
+        // A stock PgBouncer refuses the parameter, and no column of ours is a float.
+        let options = parse_url(url)?.extra_float_digits(None);
+        let server = Server::new(&options);
+        let connect = PgConnection::connect_with(&options);
+        tokio::time::timeout(config.acquire_timeout(), connect)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .map_err(|error| connection_error(error, "connect", &server))?
+            .close()
+            .await
+            .map_err(|error| connection_error(error, "connect", &server))?;
+        let pool = config.pool_options().connect_lazy_with(options);
+        Ok(Self { pool, server })
+    }
+
+    /// Runs a statement on a connection of the pool, again where that is safe: after a collision with others, and on
+    /// another connection where the pooled one turns out to be dead before anything was done.
+    pub(super) async fn run<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> AuthResult<T> {
+        let mut collisions = 0;
+        // Each dead connection leaves the pool when it is found.
+        let mut dead_connections = 0;
+        loop {
+            let acquired = self.pool.acquire().await;
+            let mut connection = acquired
+                .map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let error = match statement(&mut connection).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            drop(connection);
+            match failure(&error, operation) {
+                Failure::Collision if collisions < MAX_COLLISIONS => {
+                    tokio::time::sleep(back_off(collisions)).await;
+                    collisions += 1;
+                }
+                Failure::DeadConnection
+                    if dead_connections < self.pool.options().get_max_connections() =>
+                {
+                    dead_connections += 1;
+                }
+                _ => return Err(statement_error(error, operation, &self.server)),
+            }
+        }
+    }
+
+    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
+    pub(super) async fn in_pieces(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
+    ) -> AuthResult<usize> {
+        let mut removed = 0;
+        loop {
+            let piece = self.run(operation, &statement).await?.rows_affected();
+            removed += usize::try_from(piece).unwrap_or(usize::MAX);
+            if piece < PIECE {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+/// A random part of a time that doubles, so that those who collided do not meet again.
+fn back_off(collisions: u32) -> Duration {
+    let longest = FIRST_BACK_OFF
+        .saturating_mul(1 << collisions.min(16))
+        .min(LONGEST_BACK_OFF);
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+fn parse_url(url: &str) -> AuthResult<PgConnectOptions> {
+    const EXPECTED: &str = "expected postgresql://user:password@host:5432/database";
+    if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
+        return Err(AuthError::validation("url", EXPECTED));
+    }
+    url.parse()
+        .map_err(|error: sqlx::Error| AuthError::validation("url", format!("{error}; {EXPECTED}")))
+}

@@ -1,0 +1,296 @@
+use chrono::{DateTime, Utc};
+
+use super::error::Operation;
+use super::pool::Database;
+use super::stored::{JsonObject, NullableTime, Time};
+use crate::adapters::rules;
+use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
+use crate::{AuthError, AuthResult};
+
+/// A statement that answers with whole sessions: `query_session!("SELECT " COLUMNS " FROM sessions WHERE …", …)`.
+macro_rules! query_session {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Session,
+            $before
+                + "id, expires_at AS \"expires_at: Time\", token, ip_address, user_agent, user_id, impersonated_by, \
+                   active_organization_id, active, created_at AS \"created_at: Time\", \
+                   updated_at AS \"updated_at: Time\""
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+/// A statement that answers with sessions `s` joined to their users `u`.
+macro_rules! query_session_with_user {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            SessionWithUser,
+            $before
+                + "s.id, s.expires_at AS \"expires_at: Time\", s.token, s.ip_address, s.user_agent, s.user_id, \
+                   s.impersonated_by, s.active_organization_id, s.active, s.created_at AS \"created_at: Time\", \
+                   s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
+                   u.display_username, u.two_factor_enabled, u.role, u.banned, u.ban_reason, \
+                   u.ban_expires AS \"ban_expires!: NullableTime\", u.metadata AS \"metadata: JsonObject\", \
+                   u.created_at AS \"user_created_at: Time\", u.updated_at AS \"user_updated_at: Time\""
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+struct SessionWithUser {
+    id: String,
+    expires_at: DateTime<Utc>,
+    token: String,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    user_id: String,
+    impersonated_by: Option<String>,
+    active_organization_id: Option<String>,
+    active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    name: Option<String>,
+    email: Option<String>,
+    email_verified: bool,
+    image: Option<String>,
+    username: Option<String>,
+    display_username: Option<String>,
+    two_factor_enabled: bool,
+    role: Option<String>,
+    banned: bool,
+    ban_reason: Option<String>,
+    ban_expires: Option<DateTime<Utc>>,
+    metadata: Metadata,
+    user_created_at: DateTime<Utc>,
+    user_updated_at: DateTime<Utc>,
+}
+
+impl From<SessionWithUser> for (Session, User) {
+    fn from(row: SessionWithUser) -> Self {
+        let user = User {
+            id: row.user_id.clone(),
+            name: row.name,
+            email: row.email,
+            email_verified: row.email_verified,
+            image: row.image,
+            username: row.username,
+            display_username: row.display_username,
+            two_factor_enabled: row.two_factor_enabled,
+            role: row.role,
+            banned: row.banned,
+            ban_reason: row.ban_reason,
+            ban_expires: row.ban_expires,
+            metadata: row.metadata,
+            created_at: row.user_created_at,
+            updated_at: row.user_updated_at,
+        };
+        let session = Session {
+            id: row.id,
+            expires_at: row.expires_at,
+            token: row.token,
+            ip_address: row.ip_address,
+            user_agent: row.user_agent,
+            user_id: row.user_id,
+            impersonated_by: row.impersonated_by,
+            active_organization_id: row.active_organization_id,
+            active: row.active,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        (session, user)
+    }
+}
+
+impl Database {
+    pub(super) async fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
+        let session = rules::new_session(session, rules::now())?;
+        if !rules::is_possible_id(&session.user_id) {
+            return Err(AuthError::UserNotFound);
+        }
+        self.run(Operation::write("create_session"), |connection| {
+            Box::pin(
+                query_session!(
+                    "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \
+                     active_organization_id, created_at, updated_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, statement_timestamp(), statement_timestamp()) \
+                     RETURNING " COLUMNS "",
+                    session.id,
+                    session.expires_at,
+                    session.token,
+                    session.ip_address,
+                    session.user_agent,
+                    session.user_id,
+                    session.impersonated_by,
+                    session.active_organization_id,
+                )
+                .fetch_one(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
+        if !rules::is_possible_text(token) {
+            return Ok(None);
+        }
+        self.run(Operation::read("get_session"), |connection| {
+            Box::pin(
+                query_session!(
+                    "SELECT " COLUMNS " FROM sessions \
+                     WHERE token = $1 AND active AND expires_at > statement_timestamp()",
+                    token,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
+        if !rules::is_possible_id(user_id) {
+            return Ok(Vec::new());
+        }
+        self.run(Operation::read("get_user_sessions"), |connection| {
+            Box::pin(
+                query_session!(
+                    "SELECT " COLUMNS " FROM sessions \
+                     WHERE user_id = $1 AND active AND expires_at > statement_timestamp() \
+                     ORDER BY sessions.created_at DESC, sessions.id COLLATE \"C\" DESC",
+                    user_id,
+                )
+                .fetch_all(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_session_with_user(
+        &self,
+        token: &str,
+    ) -> AuthResult<Option<(Session, User)>> {
+        if !rules::is_possible_text(token) {
+            return Ok(None);
+        }
+        let row = self.run(Operation::read("get_session_with_user"), |connection| {
+            Box::pin(
+                query_session_with_user!(
+                    "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
+                     WHERE s.token = $1 AND s.active AND s.expires_at > statement_timestamp()",
+                    token,
+                )
+                .fetch_optional(connection),
+            )
+        });
+        Ok(row.await?.map(Into::into))
+    }
+
+    pub(super) async fn update_session_expiry(
+        &self,
+        token: &str,
+        expires_at: DateTime<Utc>,
+    ) -> AuthResult<()> {
+        let update = UpdateSession {
+            expires_at: Some(expires_at),
+            ..UpdateSession::default()
+        };
+        self.update_session(token, update).await.map(drop)
+    }
+
+    pub(super) async fn update_session(
+        &self,
+        token: &str,
+        update: UpdateSession,
+    ) -> AuthResult<Session> {
+        let update = rules::session_update(update)?;
+        if update == UpdateSession::default() {
+            return self.get_session(token).await?.ok_or(AuthError::SessionNotFound);
+        }
+        if !rules::is_possible_text(token) {
+            return Err(AuthError::SessionNotFound);
+        }
+        self.run(Operation::write("update_session"), |connection| {
+            Box::pin(
+                query_session!(
+                    "UPDATE sessions SET \
+                     expires_at = COALESCE($2, expires_at), \
+                     ip_address = CASE WHEN $3 THEN $4 ELSE ip_address END, \
+                     user_agent = CASE WHEN $5 THEN $6 ELSE user_agent END, \
+                     impersonated_by = CASE WHEN $7 THEN $8 ELSE impersonated_by END, \
+                     active_organization_id = CASE WHEN $9 THEN $10 ELSE active_organization_id END, \
+                     active = COALESCE($11, active), \
+                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     WHERE token = $1 AND active AND expires_at > statement_timestamp() \
+                     RETURNING " COLUMNS "",
+                    token,
+                    update.expires_at,
+                    update.ip_address.is_some(),
+                    update.ip_address.as_ref().and_then(Option::as_ref),
+                    update.user_agent.is_some(),
+                    update.user_agent.as_ref().and_then(Option::as_ref),
+                    update.impersonated_by.is_some(),
+                    update.impersonated_by.as_ref().and_then(Option::as_ref),
+                    update.active_organization_id.is_some(),
+                    update.active_organization_id.as_ref().and_then(Option::as_ref),
+                    update.active,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await?
+        .ok_or(AuthError::SessionNotFound)
+    }
+
+    pub(super) async fn delete_session(&self, token: &str) -> AuthResult<()> {
+        if !rules::is_possible_text(token) {
+            return Ok(());
+        }
+        self.run(Operation::write("delete_session"), |connection| {
+            Box::pin(sqlx::query!("DELETE FROM sessions WHERE token = $1", token).execute(connection))
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
+        if !rules::is_possible_id(user_id) {
+            return Ok(());
+        }
+        self.run(Operation::write("delete_user_sessions"), |connection| {
+            Box::pin(
+                sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id)
+                    .execute(connection),
+            )
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Two statements, as `NOT active OR expires_at <= …` would scan the table.
+    pub(super) async fn delete_expired_sessions(&self) -> AuthResult<usize> {
+        const OPERATION: Operation = Operation::write("delete_expired_sessions");
+        let expired = self.in_pieces(OPERATION, |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "DELETE FROM sessions WHERE id = ANY (ARRAY( \
+                     SELECT id FROM sessions WHERE expires_at <= statement_timestamp() \
+                     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                )
+                .execute(connection),
+            )
+        });
+        let expired = expired.await?;
+        let ended = self.in_pieces(OPERATION, |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "DELETE FROM sessions WHERE id = ANY (ARRAY( \
+                     SELECT id FROM sessions WHERE NOT active ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                )
+                .execute(connection),
+            )
+        });
+        Ok(expired + ended.await?)
+    }
+}

@@ -1,0 +1,120 @@
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::types::Json;
+use sqlx::{Decode, Postgres, Type, ValueRef as _};
+
+use crate::types::Metadata;
+
+/// A column's value as our types hold it, whatever else is found in the table.
+pub(super) struct Stored<T>(T);
+
+/// `TIMESTAMPTZ NOT NULL`, `infinity` included.
+pub(super) type Time = Stored<DateTime<Utc>>;
+/// `TIMESTAMPTZ`, `infinity` included. Takes `!` in a column's name: it decodes NULL itself.
+pub(super) type NullableTime = Stored<Option<DateTime<Utc>>>;
+/// `JSONB NOT NULL` that holds an object.
+pub(super) type JsonObject = Stored<Metadata>;
+
+impl From<Time> for DateTime<Utc> {
+    fn from(Stored(time): Time) -> Self {
+        time
+    }
+}
+
+impl From<NullableTime> for Option<DateTime<Utc>> {
+    fn from(Stored(time): NullableTime) -> Self {
+        time
+    }
+}
+
+impl From<JsonObject> for Metadata {
+    fn from(Stored(object): JsonObject) -> Self {
+        object
+    }
+}
+
+impl Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        <DateTime<Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl Type<Postgres> for NullableTime {
+    fn type_info() -> PgTypeInfo {
+        <DateTime<Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl Type<Postgres> for JsonObject {
+    fn type_info() -> PgTypeInfo {
+        <Json<Metadata> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Time {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        // sqlx's own decoding panics at `infinity` and at years that chrono does not reach.
+        let micros = <i64 as Decode<Postgres>>::decode(value)?;
+        Ok(Self(time_from_micros(micros)))
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for NullableTime {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        if value.is_null() {
+            return Ok(Self(None));
+        }
+        let Stored(time) = Time::decode(value)?;
+        Ok(Self(Some(time)))
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for JsonObject {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        // The error of serde_json may quote the value.
+        match <Json<Metadata> as Decode<Postgres>>::decode(value) {
+            Ok(Json(object)) => Ok(Self(object)),
+            Err(_) => Err("not a JSON object, or nested too deep to be read".into()),
+        }
+    }
+}
+
+/// The time that PostgreSQL sends as microseconds since 2000; the furthest one of chrono's where that lies beyond.
+fn time_from_micros(micros: i64) -> DateTime<Utc> {
+    const EPOCH_SECONDS: i64 = 946_684_800;
+    let furthest = if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    };
+    DateTime::from_timestamp(EPOCH_SECONDS, 0)
+        .and_then(|epoch| epoch.checked_add_signed(TimeDelta::microseconds(micros)))
+        .unwrap_or(furthest)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::time_from_micros;
+
+    #[test]
+    fn times_beyond_chrono_are_the_furthest() {
+        assert_eq!(time_from_micros(i64::MAX), DateTime::<Utc>::MAX_UTC);
+        assert_eq!(time_from_micros(i64::MIN), DateTime::<Utc>::MIN_UTC);
+        // The last microsecond that PostgreSQL stores, in the year 294276.
+        assert_eq!(
+            time_from_micros(9_223_371_331_199_999_999),
+            DateTime::<Utc>::MAX_UTC
+        );
+        assert_eq!(
+            time_from_micros(1).to_rfc3339(),
+            "2000-01-01T00:00:00.000001+00:00"
+        );
+        assert_eq!(
+            time_from_micros(-1).to_rfc3339(),
+            "1999-12-31T23:59:59.999999+00:00"
+        );
+    }
+}

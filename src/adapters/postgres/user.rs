@@ -1,0 +1,156 @@
+use sqlx::types::Json;
+
+use super::error::Operation;
+use super::pool::Database;
+use super::stored::{JsonObject, NullableTime, Time};
+use crate::adapters::rules;
+use crate::types::{CreateUser, UpdateUser, User};
+use crate::{AuthError, AuthResult};
+
+/// A statement that answers with whole users: `query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)`.
+macro_rules! query_user {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            User,
+            $before
+                + "id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, \
+                   banned, ban_reason, ban_expires AS \"ban_expires!: NullableTime\", \
+                   metadata AS \"metadata: JsonObject\", created_at AS \"created_at: Time\", \
+                   updated_at AS \"updated_at: Time\""
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+impl Database {
+    pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
+        let user = rules::new_user(user, rules::now())?;
+        self.run(Operation::write("create_user"), |connection| {
+            Box::pin(
+                query_user!(
+                    "INSERT INTO users (id, name, email, email_verified, image, username, display_username, role, \
+                     metadata, created_at, updated_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, statement_timestamp(), statement_timestamp()) \
+                     RETURNING " COLUMNS "",
+                    user.id,
+                    user.name,
+                    user.email,
+                    user.email_verified,
+                    user.image,
+                    user.username,
+                    user.display_username,
+                    user.role,
+                    Json(&user.metadata) as _,
+                )
+                .fetch_one(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
+        if !rules::is_possible_id(id) {
+            return Ok(None);
+        }
+        self.run(Operation::read("get_user_by_id"), |connection| {
+            Box::pin(
+                query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)
+                    .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
+        let Some(email) = rules::lookup_name(email) else {
+            return Ok(None);
+        };
+        self.run(Operation::read("get_user_by_email"), |connection| {
+            Box::pin(
+                query_user!("SELECT " COLUMNS " FROM users WHERE email = $1", email)
+                    .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_user_by_username(&self, username: &str) -> AuthResult<Option<User>> {
+        let Some(username) = rules::lookup_name(username) else {
+            return Ok(None);
+        };
+        self.run(Operation::read("get_user_by_username"), |connection| {
+            Box::pin(
+                query_user!("SELECT " COLUMNS " FROM users WHERE username = $1", username)
+                    .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
+        let update = rules::user_update(update)?;
+        if update == UpdateUser::default() {
+            return self.get_user_by_id(id).await?.ok_or(AuthError::UserNotFound);
+        }
+        if !rules::is_possible_id(id) {
+            return Err(AuthError::UserNotFound);
+        }
+        self.run(Operation::write("update_user"), |connection| {
+            Box::pin(
+                query_user!(
+                    "UPDATE users SET \
+                     name = CASE WHEN $2 THEN $3 ELSE name END, \
+                     email = CASE WHEN $4 THEN $5 ELSE email END, \
+                     email_verified = COALESCE($6, email_verified), \
+                     image = CASE WHEN $7 THEN $8 ELSE image END, \
+                     username = CASE WHEN $9 THEN $10 ELSE username END, \
+                     display_username = CASE WHEN $11 THEN $12 ELSE display_username END, \
+                     two_factor_enabled = COALESCE($13, two_factor_enabled), \
+                     role = CASE WHEN $14 THEN $15 ELSE role END, \
+                     banned = COALESCE($16, banned), \
+                     ban_reason = CASE WHEN $17 THEN $18 ELSE ban_reason END, \
+                     ban_expires = CASE WHEN $19 THEN $20 ELSE ban_expires END, \
+                     metadata = COALESCE($21, metadata), \
+                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     WHERE id = $1 RETURNING " COLUMNS "",
+                    id,
+                    update.name.is_some(),
+                    update.name.as_ref().and_then(Option::as_ref),
+                    update.email.is_some(),
+                    update.email.as_ref().and_then(Option::as_ref),
+                    update.email_verified,
+                    update.image.is_some(),
+                    update.image.as_ref().and_then(Option::as_ref),
+                    update.username.is_some(),
+                    update.username.as_ref().and_then(Option::as_ref),
+                    update.display_username.is_some(),
+                    update.display_username.as_ref().and_then(Option::as_ref),
+                    update.two_factor_enabled,
+                    update.role.is_some(),
+                    update.role.as_ref().and_then(Option::as_ref),
+                    update.banned,
+                    update.ban_reason.is_some(),
+                    update.ban_reason.as_ref().and_then(Option::as_ref),
+                    update.ban_expires.is_some(),
+                    update.ban_expires.flatten(),
+                    update.metadata.as_ref().map(Json) as _,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await?
+        .ok_or(AuthError::UserNotFound)
+    }
+
+    pub(super) async fn delete_user(&self, id: &str) -> AuthResult<()> {
+        if !rules::is_possible_id(id) {
+            return Ok(());
+        }
+        self.run(Operation::write("delete_user"), |connection| {
+            Box::pin(sqlx::query!("DELETE FROM users WHERE id = $1", id).execute(connection))
+        })
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,168 @@
+use super::error::Operation;
+use super::pool::Database;
+use super::stored::Time;
+use crate::AuthResult;
+use crate::adapters::rules;
+use crate::types::{CreateVerification, Verification};
+
+/// A statement that answers with whole verifications:
+/// `query_verification!("SELECT " COLUMNS " FROM verifications WHERE …", …)`.
+macro_rules! query_verification {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Verification,
+            $before
+                + "id, identifier, value, expires_at AS \"expires_at: Time\", created_at AS \"created_at: Time\", \
+                   updated_at AS \"updated_at: Time\""
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+impl Database {
+    pub(super) async fn create_verification(
+        &self,
+        v: CreateVerification,
+    ) -> AuthResult<Verification> {
+        let verification = rules::new_verification(v, rules::now())?;
+        self.run(Operation::write("create_verification"), |connection| {
+            Box::pin(
+                query_verification!(
+                    "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
+                     VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) RETURNING " COLUMNS "",
+                    verification.id,
+                    verification.identifier,
+                    verification.value,
+                    verification.expires_at,
+                )
+                .fetch_one(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_verification(
+        &self,
+        identifier: &str,
+        value: &str,
+    ) -> AuthResult<Option<Verification>> {
+        if !rules::is_possible_identifier(identifier) || !rules::is_possible_text(value) {
+            return Ok(None);
+        }
+        self.run(Operation::read("get_verification"), |connection| {
+            Box::pin(
+                query_verification!(
+                    "SELECT " COLUMNS " FROM verifications \
+                     WHERE identifier = $1 AND value = $2 AND expires_at > statement_timestamp() \
+                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                    identifier,
+                    value,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_verification_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> AuthResult<Option<Verification>> {
+        if !rules::is_possible_identifier(identifier) {
+            return Ok(None);
+        }
+        self.run(
+            Operation::read("get_verification_by_identifier"),
+            |connection| {
+                Box::pin(
+                    query_verification!(
+                        "SELECT " COLUMNS " FROM verifications \
+                         WHERE identifier = $1 AND expires_at > statement_timestamp() \
+                         ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                        identifier,
+                    )
+                    .fetch_optional(connection),
+                )
+            },
+        )
+        .await
+    }
+
+    pub(super) async fn get_verification_by_value(
+        &self,
+        value: &str,
+    ) -> AuthResult<Option<Verification>> {
+        if !rules::is_possible_text(value) {
+            return Ok(None);
+        }
+        self.run(Operation::read("get_verification_by_value"), |connection| {
+            Box::pin(
+                query_verification!(
+                    "SELECT " COLUMNS " FROM verifications \
+                     WHERE value = $1 AND expires_at > statement_timestamp() \
+                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                    value,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    /// Locks the rows in the order of their ids, so that callers queue instead of deadlocking. The outer `SELECT` still
+    /// sees what the inner statement removes.
+    pub(super) async fn consume_verification(
+        &self,
+        identifier: &str,
+        value: &str,
+    ) -> AuthResult<Option<Verification>> {
+        if !rules::is_possible_identifier(identifier) || !rules::is_possible_text(value) {
+            return Ok(None);
+        }
+        self.run(Operation::write("consume_verification"), |connection| {
+            Box::pin(
+                query_verification!(
+                    "WITH consumed AS ( \
+                     DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                     SELECT id FROM verifications WHERE identifier = $1 AND value = $2 ORDER BY id FOR UPDATE)) \
+                     RETURNING id) \
+                     SELECT " COLUMNS " FROM verifications \
+                     WHERE id = ANY (ARRAY(SELECT id FROM consumed)) AND expires_at > statement_timestamp() \
+                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                    identifier,
+                    value,
+                )
+                .fetch_optional(connection),
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn delete_verification(&self, id: &str) -> AuthResult<()> {
+        if !rules::is_possible_id(id) {
+            return Ok(());
+        }
+        self.run(Operation::write("delete_verification"), |connection| {
+            Box::pin(
+                sqlx::query!("DELETE FROM verifications WHERE id = $1", id).execute(connection),
+            )
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
+        self.in_pieces(Operation::write("delete_expired_verifications"), |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                     SELECT id FROM verifications WHERE expires_at <= statement_timestamp() \
+                     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                )
+                .execute(connection),
+            )
+        })
+        .await
+    }
+}

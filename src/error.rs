@@ -1,0 +1,124 @@
+use std::error::Error;
+use std::fmt;
+
+/// What every operation of the library answers.
+pub type AuthResult<T> = Result<T, AuthError>;
+
+/// Why an operation failed.
+///
+/// No message, `Debug` output or [`source`](Error::source) holds a password, a token or a value of the operation.
+///
+/// After any error but [`OutcomeUnknown`](Self::OutcomeUnknown), nothing was changed (`delete_expired_*`, which work in
+/// pieces, may have removed some).
+///
+/// ```
+/// use better_auth::{AuthError, ConflictField};
+///
+/// let error = AuthError::Conflict { field: ConflictField::Email };
+/// assert_eq!(error.to_string(), "this email is taken");
+/// assert!(!error.is_retryable());
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// There is no such user.
+    #[error("there is no such user")]
+    UserNotFound,
+    /// There is no such session, or it is not live.
+    #[error("there is no such live session")]
+    SessionNotFound,
+    /// There is no such account.
+    #[error("there is no such account")]
+    AccountNotFound,
+    /// Something that has to be unique is taken.
+    #[error("this {field} is taken")]
+    Conflict {
+        /// What is taken.
+        field: ConflictField,
+    },
+    /// The input cannot be stored.
+    #[error("{field}: {message}")]
+    Validation {
+        /// The field of the input that is wrong.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Nothing was done, and a later try may succeed: no connection in time, the server gone, a lock held by someone
+    /// else, or still colliding with others after several tries.
+    #[error("{message}")]
+    Unavailable {
+        /// What failed, on what, and what to do.
+        message: String,
+        /// What the layer below said.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
+    /// again.
+    #[error("{message}")]
+    OutcomeUnknown {
+        /// What failed, on what, and what to do.
+        message: String,
+        /// What the layer below said.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// An earlier operation in this transaction failed; only dropping it or rolling back is left.
+    #[error("an earlier operation in this transaction failed: roll it back")]
+    TransactionAborted,
+    /// The adapter does not have this operation.
+    #[error("this adapter does not support {operation}")]
+    Unsupported {
+        /// The method that was called.
+        operation: &'static str,
+    },
+    /// The database refused, for a reason that trying again does not cure.
+    #[error("{message}")]
+    Database {
+        /// What failed, on what, and what to do.
+        message: String,
+        /// What the layer below said, without the values that PostgreSQL quotes.
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+}
+
+impl AuthError {
+    /// Whether the same call may succeed later, with nothing to clean up before.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    pub(crate) fn validation(field: &'static str, message: impl Into<String>) -> Self {
+        Self::Validation {
+            field,
+            message: message.into(),
+        }
+    }
+}
+
+/// What an [`AuthError::Conflict`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConflictField {
+    /// `users.id`.
+    UserId,
+    /// `users.email`.
+    Email,
+    /// `users.username`.
+    Username,
+    /// The pair of `accounts.provider_id` and `accounts.account_id`.
+    Account,
+    /// `sessions.token`.
+    SessionToken,
+}
+
+impl fmt::Display for ConflictField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserId => "user id",
+            Self::Email => "email",
+            Self::Username => "username",
+            Self::Account => "account of the provider",
+            Self::SessionToken => "session token",
+        })
+    }
+}

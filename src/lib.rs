@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod adapters;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+pub mod types;
+
+pub use async_trait::async_trait;
+#[cfg(feature = "sqlx-postgres")]
+pub use adapters::MIGRATOR;
+pub use error::{AuthError, AuthResult, ConflictField};
+pub use types::*;

@@ -1,0 +1,174 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{impl_redacted_debug, text_setters};
+
+/// A row of `accounts`: a way for a user to sign in.
+///
+/// `Serialize` leaves out the password and the tokens; what comes back by `Deserialize` has none.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// Primary key: a UUIDv7.
+    pub id: String,
+    /// The user's id at the provider; unique per provider.
+    pub account_id: String,
+    /// The provider, such as `github` or `credential`.
+    pub provider_id: String,
+    /// Whose account it is.
+    pub user_id: String,
+    /// OAuth access token.
+    #[serde(skip_serializing, default)]
+    pub access_token: Option<String>,
+    /// OAuth refresh token.
+    #[serde(skip_serializing, default)]
+    pub refresh_token: Option<String>,
+    /// OpenID Connect id token.
+    #[serde(skip_serializing, default)]
+    pub id_token: Option<String>,
+    /// When the access token ends.
+    pub access_token_expires_at: Option<DateTime<Utc>>,
+    /// When the refresh token ends.
+    pub refresh_token_expires_at: Option<DateTime<Utc>>,
+    /// What the tokens allow.
+    pub scope: Option<String>,
+    /// Password hash of a `credential` account. The library never hashes: store no plain password.
+    #[serde(skip_serializing, default)]
+    pub password: Option<String>,
+    /// When the row was created.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed; `created_at` until then.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl_redacted_debug!(Account {
+    id,
+    account_id,
+    provider_id,
+    user_id,
+    access_token_expires_at,
+    refresh_token_expires_at,
+    scope,
+    created_at,
+    updated_at,
+} redact { access_token, refresh_token, id_token, password });
+
+/// An account to be linked to a user.
+///
+/// ```
+/// use better_auth::types::CreateAccount;
+///
+/// let account = CreateAccount::new("user-id", "github", "583231").with_scope("read:user");
+/// assert_eq!(account.provider_id, "github");
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct CreateAccount {
+    /// Whose account it is.
+    pub user_id: String,
+    /// The provider, such as `github` or `credential`. At most 255 bytes.
+    pub provider_id: String,
+    /// The user's id at the provider; unique per provider. At most 1,024 bytes.
+    pub account_id: String,
+    /// OAuth access token.
+    pub access_token: Option<String>,
+    /// OAuth refresh token.
+    pub refresh_token: Option<String>,
+    /// OpenID Connect id token.
+    pub id_token: Option<String>,
+    /// When the access token ends.
+    pub access_token_expires_at: Option<DateTime<Utc>>,
+    /// When the refresh token ends.
+    pub refresh_token_expires_at: Option<DateTime<Utc>>,
+    /// What the tokens allow.
+    pub scope: Option<String>,
+    /// Password hash of a `credential` account. The library never hashes: store no plain password.
+    pub password: Option<String>,
+}
+
+impl_redacted_debug!(CreateAccount {
+    user_id,
+    provider_id,
+    account_id,
+    access_token_expires_at,
+    refresh_token_expires_at,
+    scope,
+} redact { access_token, refresh_token, id_token, password });
+
+impl CreateAccount {
+    /// An account of this user at this provider, without tokens or password.
+    #[must_use]
+    pub fn new(
+        user_id: impl Into<String>,
+        provider_id: impl Into<String>,
+        account_id: impl Into<String>,
+    ) -> Self {
+        Self {
+            user_id: user_id.into(),
+            provider_id: provider_id.into(),
+            account_id: account_id.into(),
+            access_token: None,
+            refresh_token: None,
+            id_token: None,
+            access_token_expires_at: None,
+            refresh_token_expires_at: None,
+            scope: None,
+            password: None,
+        }
+    }
+
+    text_setters! {
+        with_access_token => access_token,
+        with_refresh_token => refresh_token,
+        with_id_token => id_token,
+        with_scope => scope,
+        with_password => password,
+    }
+
+    /// Sets `access_token_expires_at`.
+    #[must_use]
+    pub fn with_access_token_expires_at(mut self, expires_at: DateTime<Utc>) -> Self {
+        self.access_token_expires_at = Some(expires_at);
+        self
+    }
+
+    /// Sets `refresh_token_expires_at`.
+    #[must_use]
+    pub fn with_refresh_token_expires_at(mut self, expires_at: DateTime<Utc>) -> Self {
+        self.refresh_token_expires_at = Some(expires_at);
+        self
+    }
+}
+
+/// A change to an account. `Default` changes nothing.
+///
+/// `Some(None)` sets a column to NULL, `Some(Some(value))` to the value.
+///
+/// ```
+/// use better_auth::types::UpdateAccount;
+///
+/// let forget = UpdateAccount { access_token: Some(None), ..UpdateAccount::default() };
+/// # let _ = forget;
+/// ```
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateAccount {
+    /// OAuth access token.
+    pub access_token: Option<Option<String>>,
+    /// OAuth refresh token.
+    pub refresh_token: Option<Option<String>>,
+    /// OpenID Connect id token.
+    pub id_token: Option<Option<String>>,
+    /// When the access token ends.
+    pub access_token_expires_at: Option<Option<DateTime<Utc>>>,
+    /// When the refresh token ends.
+    pub refresh_token_expires_at: Option<Option<DateTime<Utc>>>,
+    /// What the tokens allow.
+    pub scope: Option<Option<String>>,
+    /// Password hash of a `credential` account.
+    pub password: Option<Option<String>>,
+}
+
+impl_redacted_debug!(UpdateAccount {
+    access_token_expires_at,
+    refresh_token_expires_at,
+    scope,
+} redact { access_token, refresh_token, id_token, password });

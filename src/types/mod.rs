@@ -1,0 +1,96 @@
+//! The rows that adapters store, and what creates and changes them.
+//!
+//! Fields and their types follow the columns of the four tables. All fields are public, so that authors of adapters
+//! can build the rows themselves.
+
+use std::fmt;
+
+mod account;
+mod session;
+mod user;
+mod verification;
+
+pub use account::{Account, CreateAccount, UpdateAccount};
+pub use session::{CreateSession, Session, UpdateSession};
+pub use user::{CreateUser, UpdateUser, User};
+pub use verification::{CreateVerification, Verification};
+
+/// A user's metadata: a JSON object, `JSONB` in PostgreSQL.
+///
+/// ```
+/// let mut metadata = better_auth::types::Metadata::new();
+/// metadata.insert("plan".to_owned(), "pro".into());
+/// ```
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
+
+/// What `Debug` shows in place of a secret: whether there is one, never which.
+trait Redact {
+    fn redact(&self) -> impl fmt::Debug;
+}
+
+struct Redacted;
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Redact for String {
+    fn redact(&self) -> impl fmt::Debug {
+        Redacted
+    }
+}
+
+impl<T: Redact> Redact for Option<T> {
+    fn redact(&self) -> impl fmt::Debug {
+        self.as_ref().map(T::redact)
+    }
+}
+
+impl Redact for Metadata {
+    fn redact(&self) -> impl fmt::Debug {
+        struct Keys<'a>(&'a Metadata);
+
+        impl fmt::Debug for Keys<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_map().entries(self.0.keys().map(|key| (key, Redacted))).finish()
+            }
+        }
+
+        Keys(self)
+    }
+}
+
+/// Implements `Debug` with the fields after `redact` hidden. Names every field, so that a new one is not forgotten.
+macro_rules! impl_redacted_debug {
+    ($type:ident { $($shown:ident),* $(,)? } redact { $($secret:ident),* $(,)? }) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                use $crate::types::Redact as _;
+
+                let Self { $($shown,)* $($secret,)* } = self;
+                f.debug_struct(stringify!($type))
+                    $(.field(stringify!($shown), $shown))*
+                    $(.field(stringify!($secret), &$secret.redact()))*
+                    .finish()
+            }
+        }
+    };
+}
+use impl_redacted_debug;
+
+/// Chaining setters of the optional text columns.
+macro_rules! text_setters {
+    ($($with:ident => $field:ident),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets `", stringify!($field), "`.")]
+            #[must_use]
+            pub fn $with(mut self, $field: impl Into<String>) -> Self {
+                self.$field = Some($field.into());
+                self
+            }
+        )*
+    };
+}
+use text_setters;

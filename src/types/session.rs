@@ -1,0 +1,118 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{impl_redacted_debug, text_setters};
+
+/// A row of `sessions`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Primary key: a UUIDv7.
+    pub id: String,
+    /// The session is live while this is in the future.
+    pub expires_at: DateTime<Utc>,
+    /// The secret that the client holds: 32 random bytes, base64url without padding; unique.
+    pub token: String,
+    /// Address that the session was opened from.
+    pub ip_address: Option<String>,
+    /// User agent that the session was opened with.
+    pub user_agent: Option<String>,
+    /// Whose session it is.
+    pub user_id: String,
+    /// The administrator who acts as the user in this session.
+    pub impersonated_by: Option<String>,
+    /// Organization that the session works in.
+    pub active_organization_id: Option<String>,
+    /// `false` ends the session before it expires.
+    pub active: bool,
+    /// When the row was created.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed; `created_at` until then.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl_redacted_debug!(Session {
+    id,
+    expires_at,
+    ip_address,
+    user_agent,
+    user_id,
+    impersonated_by,
+    active_organization_id,
+    active,
+    created_at,
+    updated_at,
+} redact { token });
+
+/// A session to be opened.
+///
+/// ```
+/// use better_auth::types::CreateSession;
+/// use chrono::{TimeDelta, Utc};
+///
+/// let session = CreateSession::new("user-id", Utc::now() + TimeDelta::days(7)).with_ip_address("192.0.2.1");
+/// assert_eq!(session.ip_address.as_deref(), Some("192.0.2.1"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateSession {
+    /// Whose session it is.
+    pub user_id: String,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// Address that the session is opened from.
+    pub ip_address: Option<String>,
+    /// User agent that the session is opened with.
+    pub user_agent: Option<String>,
+    /// The administrator who acts as the user in this session.
+    pub impersonated_by: Option<String>,
+    /// Organization that the session works in.
+    pub active_organization_id: Option<String>,
+}
+
+impl CreateSession {
+    /// A session of this user until this time.
+    #[must_use]
+    pub fn new(user_id: impl Into<String>, expires_at: DateTime<Utc>) -> Self {
+        Self {
+            user_id: user_id.into(),
+            expires_at,
+            ip_address: None,
+            user_agent: None,
+            impersonated_by: None,
+            active_organization_id: None,
+        }
+    }
+
+    text_setters! {
+        with_ip_address => ip_address,
+        with_user_agent => user_agent,
+        with_impersonated_by => impersonated_by,
+        with_active_organization_id => active_organization_id,
+    }
+}
+
+/// A change to a live session. `Default` changes nothing.
+///
+/// A nullable column takes `Some(None)` to become NULL and `Some(Some(value))` to be set.
+///
+/// ```
+/// use better_auth::types::UpdateSession;
+///
+/// let end_early = UpdateSession { active: Some(false), ..UpdateSession::default() };
+/// # let _ = end_early;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateSession {
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Address that the session is used from.
+    pub ip_address: Option<Option<String>>,
+    /// User agent that the session is used with.
+    pub user_agent: Option<Option<String>>,
+    /// The administrator who acts as the user in this session.
+    pub impersonated_by: Option<Option<String>>,
+    /// Organization that the session works in.
+    pub active_organization_id: Option<Option<String>>,
+    /// `Some(false)` ends the session.
+    pub active: Option<bool>,
+}

@@ -1,0 +1,67 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::impl_redacted_debug;
+
+/// A row of `verifications`: a one-time token, such as the code in an email.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Primary key: a UUIDv7.
+    pub id: String,
+    /// What is verified, such as an email address.
+    pub identifier: String,
+    /// The secret that proves it.
+    pub value: String,
+    /// The verification is live while this is in the future.
+    pub expires_at: DateTime<Utc>,
+    /// When the row was created.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed; `created_at` until then.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl_redacted_debug!(Verification {
+    id,
+    identifier,
+    expires_at,
+    created_at,
+    updated_at,
+} redact { value });
+
+/// A verification to be issued.
+///
+/// ```
+/// use better_auth::types::CreateVerification;
+/// use chrono::{TimeDelta, Utc};
+///
+/// let code = CreateVerification::new("ada@example.com", "493027", Utc::now() + TimeDelta::minutes(10));
+/// assert_eq!(code.identifier, "ada@example.com");
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct CreateVerification {
+    /// What is to be verified, such as an email address; kept as it is. At most 1,024 bytes.
+    pub identifier: String,
+    /// The secret that will prove it; of any length.
+    pub value: String,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl_redacted_debug!(CreateVerification { identifier, expires_at } redact { value });
+
+impl CreateVerification {
+    /// A value that proves the identifier until this time.
+    #[must_use]
+    pub fn new(
+        identifier: impl Into<String>,
+        value: impl Into<String>,
+        expires_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            identifier: identifier.into(),
+            value: value.into(),
+            expires_at,
+        }
+    }
+}
