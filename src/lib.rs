@@ -7,8 +7,8 @@ pub mod conformance;
 mod error;
 pub mod types;
 
-pub use async_trait::async_trait;
 #[cfg(feature = "sqlx-postgres")]
 pub use adapters::MIGRATOR;
+pub use async_trait::async_trait;
 pub use error::{AuthError, AuthResult, ConflictField};
 pub use types::*;

@@ -339,9 +339,7 @@ fn each<T, U>(
     update: Option<Option<T>>,
     check: impl FnOnce(T) -> AuthResult<U>,
 ) -> AuthResult<Option<Option<U>>> {
-    update
-        .map(|value| value.map(check).transpose())
-        .transpose()
+    update.map(|value| value.map(check).transpose()).transpose()
 }
 
 fn normal_time(field: &'static str, time: DateTime<Utc>) -> AuthResult<DateTime<Utc>> {

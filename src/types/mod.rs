@@ -54,7 +54,9 @@ impl Redact for Metadata {
 
         impl fmt::Debug for Keys<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_map().entries(self.0.keys().map(|key| (key, Redacted))).finish()
+                f.debug_map()
+                    .entries(self.0.keys().map(|key| (key, Redacted)))
+                    .finish()
             }
         }
 

@@ -70,13 +70,13 @@ up_binaries() {
     port=$(free_port)
     # A lost crash costs development data only; fsync would make every test database slow.
     as_owner "$bin/pg_ctl" start --pgdata="$directory/data" --wait --timeout=60 --log="$directory/log" \
-        --options="-p $port -h 127.0.0.1,::1 -k '$directory' -c fsync=off -c max_connections=200" >/dev/null || {
+        --options="-p $port -h localhost -k '$directory' -c fsync=off -c max_connections=200" >/dev/null || {
         say "PostgreSQL did not start; the end of its log, $directory/log:"
         tail -n 5 "$directory/log" >&2
         return 1
     }
     if [ ! -f "$directory/ready" ]; then
-        PGPASSWORD=password "$bin/createdb" --host=127.0.0.1 --port="$port" --username=better_auth better_auth
+        PGPASSWORD=password "$bin/createdb" --host=localhost --port="$port" --username=better_auth better_auth
         as_owner touch "$directory/ready"
     fi
     url_for "$port" >"$url_file"

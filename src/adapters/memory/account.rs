@@ -16,7 +16,11 @@ impl Store {
                 return Err(AuthError::UserNotFound);
             }
             self.account_keys.insert(key(&account), account.id.clone());
-            index(&self.user_accounts, account.user_id.clone(), position(&account));
+            index(
+                &self.user_accounts,
+                account.user_id.clone(),
+                position(&account),
+            );
             self.accounts.insert(account.id.clone(), account.clone());
             Ok(account)
         })
@@ -36,7 +40,9 @@ impl Store {
                 return Vec::new();
             };
             let newest_first = positions.iter().rev();
-            newest_first.filter_map(|(_, id)| self.account(id)).collect()
+            newest_first
+                .filter_map(|(_, id)| self.account(id))
+                .collect()
         }))
     }
 
@@ -100,8 +106,14 @@ fn apply(account: &mut Account, update: UpdateAccount) {
     set(&mut account.access_token, access_token);
     set(&mut account.refresh_token, refresh_token);
     set(&mut account.id_token, id_token);
-    set(&mut account.access_token_expires_at, access_token_expires_at);
-    set(&mut account.refresh_token_expires_at, refresh_token_expires_at);
+    set(
+        &mut account.access_token_expires_at,
+        access_token_expires_at,
+    );
+    set(
+        &mut account.refresh_token_expires_at,
+        refresh_token_expires_at,
+    );
     set(&mut account.scope, scope);
     set(&mut account.password, password);
     account.updated_at = rules::next_update(account.updated_at, rules::now());

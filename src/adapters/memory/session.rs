@@ -36,7 +36,9 @@ impl Store {
                 return Vec::new();
             };
             let newest_first = tokens.values().rev();
-            newest_first.filter_map(|token| self.live_session(token)).collect()
+            newest_first
+                .filter_map(|token| self.live_session(token))
+                .collect()
         }))
     }
 
@@ -60,11 +62,7 @@ impl Store {
         self.update_session(token, update).map(drop)
     }
 
-    pub(super) fn update_session(
-        &self,
-        token: &str,
-        update: UpdateSession,
-    ) -> AuthResult<Session> {
+    pub(super) fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
         let update = rules::session_update(update)?;
         self.sequence.write(|| {
             let mut session = self.live_session(token).ok_or(AuthError::SessionNotFound)?;
@@ -122,10 +120,11 @@ impl Store {
         let Some((_, session)) = self.sessions.remove(token) else {
             return false;
         };
-        self.user_sessions.remove_if_mut(&session.user_id, |_, tokens| {
-            tokens.remove(&position(&session));
-            tokens.is_empty()
-        });
+        self.user_sessions
+            .remove_if_mut(&session.user_id, |_, tokens| {
+                tokens.remove(&position(&session));
+                tokens.is_empty()
+            });
         true
     }
 }

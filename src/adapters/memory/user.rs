@@ -12,7 +12,12 @@ impl Store {
             if self.users.contains_key(&user.id) {
                 return Err(conflict(ConflictField::UserId));
             }
-            check_free(&self.emails, user.email.as_ref(), &user.id, ConflictField::Email)?;
+            check_free(
+                &self.emails,
+                user.email.as_ref(),
+                &user.id,
+                ConflictField::Email,
+            )?;
             check_free(
                 &self.usernames,
                 user.username.as_ref(),
@@ -48,9 +53,19 @@ impl Store {
             let mut new = old.clone();
             apply(&mut new, update);
             check_free(&self.emails, new.email.as_ref(), id, ConflictField::Email)?;
-            check_free(&self.usernames, new.username.as_ref(), id, ConflictField::Username)?;
+            check_free(
+                &self.usernames,
+                new.username.as_ref(),
+                id,
+                ConflictField::Username,
+            )?;
             reindex(&self.emails, old.email.as_ref(), new.email.as_ref(), id);
-            reindex(&self.usernames, old.username.as_ref(), new.username.as_ref(), id);
+            reindex(
+                &self.usernames,
+                old.username.as_ref(),
+                new.username.as_ref(),
+                id,
+            );
             self.users.insert(new.id.clone(), new.clone());
             Ok(new)
         })
@@ -99,12 +114,7 @@ fn check_free(
     }
 }
 
-fn reindex(
-    index: &DashMap<String, String>,
-    old: Option<&String>,
-    new: Option<&String>,
-    id: &str,
-) {
+fn reindex(index: &DashMap<String, String>, old: Option<&String>, new: Option<&String>, id: &str) {
     if old == new {
         return;
     }

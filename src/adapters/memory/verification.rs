@@ -45,7 +45,9 @@ impl Store {
         value: &str,
     ) -> AuthResult<Option<Verification>> {
         let value = value.to_owned();
-        Ok(self.sequence.read(|| self.newest_live(&self.values, &value)))
+        Ok(self
+            .sequence
+            .read(|| self.newest_live(&self.values, &value)))
     }
 
     pub(super) fn consume_verification(

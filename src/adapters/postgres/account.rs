@@ -25,7 +25,9 @@ impl Database {
     pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
         let account = rules::new_account(account, rules::now())?;
         if !rules::is_possible_id(&account.user_id) {
-            let taken = self.get_account(&account.provider_id, &account.account_id).await?;
+            let taken = self
+                .get_account(&account.provider_id, &account.account_id)
+                .await?;
             return Err(match taken {
                 Some(_) => AuthError::Conflict {
                     field: ConflictField::Account,
@@ -60,7 +62,11 @@ impl Database {
         .await
     }
 
-    pub(super) async fn get_account(&self, provider: &str, id: &str) -> AuthResult<Option<Account>> {
+    pub(super) async fn get_account(
+        &self,
+        provider: &str,
+        id: &str,
+    ) -> AuthResult<Option<Account>> {
         if !rules::is_possible_account(provider, id) {
             return Ok(None);
         }

@@ -97,7 +97,9 @@ pub(super) fn migration_error(error: MigrateError, server: &Server) -> AuthError
             return server_error(error, DOING, server);
         }
         MigrateError::VersionMissing(version) => {
-            format!("migration {version} is unknown here: a newer version of better-auth migrated this database")
+            format!(
+                "migration {version} is unknown here: a newer version of better-auth migrated this database"
+            )
         }
         MigrateError::VersionMismatch(version) => {
             format!("migration {version} was applied with other text than it has here")
@@ -152,19 +154,34 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
     let state = sqlstate(&error).unwrap_or_default();
     let (later, advice) = match state {
         "28P01" | "28000" => (false, "the server refused the user name or password"),
-        "3D000" => (false, "there is no such database: create it, or correct the URL"),
+        "3D000" => (
+            false,
+            "there is no such database: create it, or correct the URL",
+        ),
         "40001" | "40P01" => (true, "still colliding with others after several tries"),
         "42P01" | "42703" | "3F000" => (
             false,
             "a table or column is missing: the database is not migrated, call SqlxAdapter::migrate()",
         ),
         "42501" => (false, "the user of the URL lacks a privilege: grant it"),
-        "55P03" => (true, "someone else held a lock for longer than acquire_timeout"),
+        "55P03" => (
+            true,
+            "someone else held a lock for longer than acquire_timeout",
+        ),
         "25006" => (true, "the server is read-only, as a standby is"),
-        "53300" => (true, "the server has no connection left: raise max_connections or shrink the pools"),
-        "57014" => (true, "the server cancelled the statement: is statement_timeout too short?"),
+        "53300" => (
+            true,
+            "the server has no connection left: raise max_connections or shrink the pools",
+        ),
+        "57014" => (
+            true,
+            "the server cancelled the statement: is statement_timeout too short?",
+        ),
         "57P01" | "57P02" | "57P03" => (true, "the server is starting, stopping or recovering"),
-        _ if state.starts_with("53") => (true, "the server is out of a resource such as disk or memory"),
+        _ if state.starts_with("53") => (
+            true,
+            "the server is out of a resource such as disk or memory",
+        ),
         _ if lost_connection(&error) => (true, "the connection died"),
         _ => match error {
             sqlx::Error::ColumnDecode { .. } => (false, "a stored value cannot be read"),

@@ -56,13 +56,18 @@ async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
     .await?;
     // Waiting inside the server, as sqlx's own lock does, would hold a snapshot, for whose end a concurrent index
     // build waits in turn.
-    while !sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "locked!""#, ADVISORY_LOCK)
-        .fetch_one(&mut *connection)
-        .await?
+    while !sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_lock($1) AS "locked!""#,
+        ADVISORY_LOCK
+    )
+    .fetch_one(&mut *connection)
+    .await?
     {
         tokio::time::sleep(LOCK_POLL).await;
     }
-    connection.ensure_migrations_table(BOOKKEEPING_TABLE).await?;
+    connection
+        .ensure_migrations_table(BOOKKEEPING_TABLE)
+        .await?;
     drop_broken_indexes(connection).await?;
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_locking(false);
@@ -72,7 +77,10 @@ async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
 
 /// Undoes the migrations whose index is INVALID, as an interrupted `CREATE INDEX CONCURRENTLY` leaves it.
 async fn drop_broken_indexes(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    for undo in MIGRATOR.iter().filter(|migration| migration.migration_type.is_down_migration()) {
+    for undo in MIGRATOR
+        .iter()
+        .filter(|migration| migration.migration_type.is_down_migration())
+    {
         let broken = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid) AS "broken!""#,
             index_name(undo),
@@ -104,7 +112,10 @@ mod tests {
     fn migrations_that_build_an_index_are_named_after_it() {
         for migration in MIGRATOR.iter() {
             let sql = migration.sql.as_str();
-            assert!(!sql.contains("INDEX") || sql.contains(&index_name(migration)), "{sql}");
+            assert!(
+                !sql.contains("INDEX") || sql.contains(&index_name(migration)),
+                "{sql}"
+            );
             assert_eq!(migration.no_tx, sql.contains("CONCURRENTLY"), "{sql}");
         }
     }

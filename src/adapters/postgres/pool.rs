@@ -100,10 +100,13 @@ impl PoolConfig {
             .after_connect(move |connection, _| {
                 let lock_timeout = lock_timeout.clone();
                 Box::pin(async move {
-                    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
-                        .fetch_one(connection)
-                        .await
-                        .map(drop)
+                    sqlx::query_scalar!(
+                        "SELECT set_config('lock_timeout', $1, false)",
+                        lock_timeout
+                    )
+                    .fetch_one(connection)
+                    .await
+                    .map(drop)
                 })
             })
     }
@@ -130,7 +133,10 @@ impl Server {
             Some(socket) => socket.display().to_string(),
             None => options.get_host().to_owned(),
         };
-        Self(format!("database \"{database}\" at {place}:{}", options.get_port()))
+        Self(format!(
+            "database \"{database}\" at {place}:{}",
+            options.get_port()
+        ))
     }
 }
 
@@ -185,8 +191,8 @@ impl Database {
         let mut dead_connections = 0;
         loop {
             let acquired = self.pool.acquire().await;
-            let mut connection = acquired
-                .map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let mut connection =
+                acquired.map_err(|error| connection_error(error, operation.name, &self.server))?;
             let error = match statement(&mut connection).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,

@@ -206,7 +206,10 @@ impl Database {
     ) -> AuthResult<Session> {
         let update = rules::session_update(update)?;
         if update == UpdateSession::default() {
-            return self.get_session(token).await?.ok_or(AuthError::SessionNotFound);
+            return self
+                .get_session(token)
+                .await?
+                .ok_or(AuthError::SessionNotFound);
         }
         if !rules::is_possible_text(token) {
             return Err(AuthError::SessionNotFound);
@@ -248,7 +251,9 @@ impl Database {
             return Ok(());
         }
         self.run(Operation::write("delete_session"), |connection| {
-            Box::pin(sqlx::query!("DELETE FROM sessions WHERE token = $1", token).execute(connection))
+            Box::pin(
+                sqlx::query!("DELETE FROM sessions WHERE token = $1", token).execute(connection),
+            )
         })
         .await
         .map(drop)

@@ -91,7 +91,10 @@ impl Database {
     pub(super) async fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
         let update = rules::user_update(update)?;
         if update == UpdateUser::default() {
-            return self.get_user_by_id(id).await?.ok_or(AuthError::UserNotFound);
+            return self
+                .get_user_by_id(id)
+                .await?
+                .ok_or(AuthError::UserNotFound);
         }
         if !rules::is_possible_id(id) {
             return Err(AuthError::UserNotFound);

@@ -153,16 +153,19 @@ impl Database {
     }
 
     pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        self.in_pieces(Operation::write("delete_expired_verifications"), |connection| {
-            Box::pin(
-                sqlx::query!(
-                    "DELETE FROM verifications WHERE id = ANY (ARRAY( \
+        self.in_pieces(
+            Operation::write("delete_expired_verifications"),
+            |connection| {
+                Box::pin(
+                    sqlx::query!(
+                        "DELETE FROM verifications WHERE id = ANY (ARRAY( \
                      SELECT id FROM verifications WHERE expires_at <= statement_timestamp() \
                      ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                    )
+                    .execute(connection),
                 )
-                .execute(connection),
-            )
-        })
+            },
+        )
         .await
     }
 }

@@ -1,0 +1,249 @@
+//! Promises about accounts.
+
+use super::{Adapter, account_of, assert_error, in_an_hour, new_user, supported};
+use crate::types::{Account, CreateAccount, UpdateAccount};
+use crate::{AuthError, ConflictField};
+
+/// What `create_account` returns is what the lookups return.
+pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let account = adapter
+        .create_account(account_of(&user, "Octocat"))
+        .await
+        .unwrap();
+    let found = adapter.get_account("github", "Octocat").await.unwrap();
+    assert_eq!(found, Some(account.clone()));
+    assert_eq!(
+        adapter.get_user_accounts(&user.id).await.unwrap(),
+        [account]
+    );
+    assert_eq!(
+        adapter.get_account("github", "octocat").await.unwrap(),
+        None
+    );
+    assert_eq!(
+        adapter.get_account("gitlab", "Octocat").await.unwrap(),
+        None
+    );
+}
+
+/// No field of `CreateAccount` gets lost.
+pub async fn create_keeps_every_field(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let create = CreateAccount::new(&user.id, "provider", "account")
+        .with_access_token("access")
+        .with_refresh_token("refresh")
+        .with_id_token("id")
+        .with_access_token_expires_at(user.created_at)
+        .with_refresh_token_expires_at(user.created_at + chrono::TimeDelta::days(1))
+        .with_scope("scope")
+        .with_password("hash");
+    let account = adapter.create_account(create.clone()).await.unwrap();
+    let expected = Account {
+        id: account.id.clone(),
+        account_id: create.account_id,
+        provider_id: create.provider_id,
+        user_id: user.id,
+        access_token: create.access_token,
+        refresh_token: create.refresh_token,
+        id_token: create.id_token,
+        access_token_expires_at: create.access_token_expires_at,
+        refresh_token_expires_at: create.refresh_token_expires_at,
+        scope: create.scope,
+        password: create.password,
+        created_at: account.created_at,
+        updated_at: account.created_at,
+    };
+    assert_eq!(account, expected);
+    let found = adapter.get_account("provider", "account").await.unwrap();
+    assert_eq!(found, Some(account));
+}
+
+/// An account needs its user.
+pub async fn create_needs_the_user(adapter: Adapter) {
+    assert_error!(
+        adapter
+            .create_account(CreateAccount::new("nobody", "github", "1"))
+            .await,
+        AuthError::UserNotFound
+    );
+    assert_eq!(adapter.get_account("github", "1").await.unwrap(), None);
+}
+
+/// An account of a provider is linked once, whoever's it is.
+pub async fn an_account_is_linked_once(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let other = new_user(&adapter).await;
+    let account = adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+    for holder in [&user, &other] {
+        assert_error!(
+            adapter.create_account(account_of(holder, "1")).await,
+            AuthError::Conflict {
+                field: ConflictField::Account
+            }
+        );
+    }
+    let found = adapter.get_account("github", "1").await.unwrap();
+    assert_eq!(found, Some(account));
+    adapter
+        .create_account(CreateAccount::new(&user.id, "gitlab", "1"))
+        .await
+        .unwrap();
+}
+
+/// Where the account is taken and the user missing, the conflict is named.
+pub async fn the_conflict_wins_over_the_missing_user(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+    for nobody in ["nobody", "no\0body"] {
+        assert_error!(
+            adapter
+                .create_account(CreateAccount::new(nobody, "github", "1"))
+                .await,
+            AuthError::Conflict {
+                field: ConflictField::Account
+            }
+        );
+    }
+}
+
+/// A provider id takes up to 255 bytes, an account id up to 1,024.
+pub async fn keys_have_a_longest_length(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let (provider, id) = ("p".repeat(255), "ä".repeat(512));
+    let account = CreateAccount::new(&user.id, &provider, &id);
+    let account = adapter.create_account(account).await.unwrap();
+    assert_eq!(
+        adapter.get_account(&provider, &id).await.unwrap(),
+        Some(account)
+    );
+    assert_error!(
+        adapter
+            .create_account(CreateAccount::new(&user.id, "p".repeat(256), "1"))
+            .await,
+        AuthError::Validation {
+            field: "provider_id",
+            ..
+        }
+    );
+    assert_error!(
+        adapter
+            .create_account(account_of(&user, &"x".repeat(1025)))
+            .await,
+        AuthError::Validation {
+            field: "account_id",
+            ..
+        }
+    );
+}
+
+/// The list holds every account, the newest first.
+pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let mut accounts = Vec::new();
+    for index in 0..110 {
+        let account = account_of(&user, &index.to_string());
+        accounts.push(adapter.create_account(account).await.unwrap());
+    }
+    accounts.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    assert_eq!(adapter.get_user_accounts(&user.id).await.unwrap(), accounts);
+    assert_eq!(adapter.get_user_accounts("nobody").await.unwrap(), []);
+}
+
+/// `delete_account` takes the row's id, succeeds again, and frees the account.
+pub async fn delete_unlinks(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let account = adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+    let kept = adapter
+        .create_account(account_of(&user, "2"))
+        .await
+        .unwrap();
+    adapter.delete_account("1").await.unwrap();
+    assert!(adapter.get_account("github", "1").await.unwrap().is_some());
+    adapter.delete_account(&account.id).await.unwrap();
+    adapter.delete_account(&account.id).await.unwrap();
+    assert_eq!(adapter.get_account("github", "1").await.unwrap(), None);
+    assert_eq!(adapter.get_user_accounts(&user.id).await.unwrap(), [kept]);
+    adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+}
+
+/// Every column that an update may name is set; an empty update returns the row as it is.
+pub async fn update_sets_every_column(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let account = adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+    let text = |text: &str| Some(Some(text.to_owned()));
+    let update = UpdateAccount {
+        access_token: text("access"),
+        refresh_token: text("refresh"),
+        id_token: text("id"),
+        access_token_expires_at: Some(Some(account.created_at)),
+        refresh_token_expires_at: Some(Some(account.created_at)),
+        scope: text("scope"),
+        password: text("hash"),
+    };
+    let updated = supported!(adapter.update_account(&account.id, update.clone()).await).unwrap();
+    let expected = Account {
+        access_token: update.access_token.flatten(),
+        refresh_token: update.refresh_token.flatten(),
+        id_token: update.id_token.flatten(),
+        access_token_expires_at: update.access_token_expires_at.flatten(),
+        refresh_token_expires_at: update.refresh_token_expires_at.flatten(),
+        scope: update.scope.flatten(),
+        password: update.password.flatten(),
+        updated_at: updated.updated_at,
+        ..account.clone()
+    };
+    assert_eq!(updated, expected);
+    assert!(updated.updated_at > account.updated_at);
+    let found = adapter.get_account("github", "1").await.unwrap();
+    assert_eq!(found, Some(updated.clone()));
+    let same = adapter
+        .update_account(&account.id, UpdateAccount::default())
+        .await
+        .unwrap();
+    assert_eq!(same, updated);
+    let to_null = UpdateAccount {
+        refresh_token: Some(None),
+        ..UpdateAccount::default()
+    };
+    let updated = adapter.update_account(&account.id, to_null).await.unwrap();
+    assert_eq!(updated.refresh_token, None);
+    assert_eq!(updated.access_token.as_deref(), Some("access"));
+}
+
+/// An unknown id is `AccountNotFound`, for an empty update too; invalid input is refused before that.
+pub async fn update_of_an_unknown_account_fails(adapter: Adapter) {
+    let update = UpdateAccount {
+        access_token_expires_at: Some(Some(in_an_hour())),
+        ..UpdateAccount::default()
+    };
+    for update in [UpdateAccount::default(), update] {
+        assert_error!(
+            supported!(adapter.update_account("nothing", update).await),
+            AuthError::AccountNotFound
+        );
+    }
+    let update = UpdateAccount {
+        scope: Some(Some("a\0b".to_owned())),
+        ..UpdateAccount::default()
+    };
+    assert_error!(
+        adapter.update_account("nothing", update).await,
+        AuthError::Validation { field: "scope", .. }
+    );
+}

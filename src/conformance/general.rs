@@ -1,0 +1,441 @@
+//! Promises about ids, times, text and futures.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+
+use super::{
+    Adapter, account_of, assert_error, at_once, code, in_an_hour, new_session, new_user, supported,
+};
+use crate::AuthError;
+use crate::types::{
+    CreateAccount, CreateSession, CreateUser, CreateVerification, UpdateAccount, UpdateSession,
+    UpdateUser,
+};
+
+const HOSTILE: &str = "'; DROP TABLE users; -- \" % _ \\ \\0 $1 {} \u{202e}\u{1f600} \r\n\t";
+
+/// Ids that the adapter makes are UUIDv7, hyphenated and lower-case.
+pub async fn ids_are_uuids_of_version_7(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let account = adapter
+        .create_account(account_of(&user, "1"))
+        .await
+        .unwrap();
+    let verification = adapter.create_verification(code("a", "b")).await.unwrap();
+    for id in [user.id, session.id, account.id, verification.id] {
+        let uuid: uuid::Uuid = id.parse().unwrap();
+        assert_eq!(uuid.get_version_num(), 7, "{id}");
+        assert_eq!(uuid.hyphenated().to_string(), id);
+    }
+}
+
+/// Session tokens are 32 bytes, base64url without padding, each another.
+pub async fn tokens_are_random(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let mut tokens = HashSet::new();
+    for _ in 0..20 {
+        let token = new_session(&adapter, &user).await.token;
+        assert_eq!(token.len(), 43, "32 bytes take 43 characters");
+        assert!(
+            token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        );
+        assert!(tokens.insert(token));
+    }
+}
+
+/// What a create returns equals what every later get returns, to the microsecond.
+pub async fn times_are_kept_to_the_microsecond(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    assert_eq!(user.created_at, user.created_at.trunc_subsecs(6));
+    let expires_at = in_an_hour().trunc_subsecs(6);
+    let finer = expires_at + TimeDelta::nanoseconds(999);
+    let session = adapter
+        .create_session(CreateSession::new(&user.id, finer))
+        .await
+        .unwrap();
+    assert_eq!(session.expires_at, expires_at);
+    let found = adapter.get_session(&session.token).await.unwrap();
+    assert_eq!(found, Some(session));
+
+    let before_1970: DateTime<Utc> = "1901-02-03T04:05:06.123456Z".parse().unwrap();
+    let update = UpdateUser {
+        ban_expires: Some(Some(before_1970 + TimeDelta::nanoseconds(500))),
+        ..UpdateUser::default()
+    };
+    let user = adapter.update_user(&user.id, update).await.unwrap();
+    assert_eq!(user.ban_expires, Some(before_1970));
+}
+
+/// The furthest times that chrono holds can be stored, and come back.
+pub async fn times_may_be_the_furthest(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = CreateSession::new(&user.id, DateTime::<Utc>::MAX_UTC);
+    let session = adapter.create_session(session).await.unwrap();
+    assert_eq!(
+        session.expires_at,
+        DateTime::<Utc>::MAX_UTC.trunc_subsecs(6)
+    );
+    let found = adapter.get_session(&session.token).await.unwrap();
+    assert_eq!(found, Some(session));
+}
+
+/// `updated_at` is `created_at` at first and moves forward on every change, even to the same value.
+pub async fn updated_at_moves_forward(adapter: Adapter) {
+    let mut user = new_user(&adapter).await;
+    assert_eq!(user.updated_at, user.created_at);
+    for _ in 0..20 {
+        let update = UpdateUser {
+            role: Some(None),
+            ..UpdateUser::default()
+        };
+        let updated = adapter.update_user(&user.id, update).await.unwrap();
+        assert!(updated.updated_at > user.updated_at);
+        assert_eq!(updated.created_at, user.created_at);
+        user = updated;
+    }
+    let session = new_session(&adapter, &user).await;
+    assert_eq!(session.updated_at, session.created_at);
+    adapter
+        .update_session_expiry(&session.token, in_an_hour())
+        .await
+        .unwrap();
+    let updated = adapter.get_session(&session.token).await.unwrap().unwrap();
+    assert!(updated.updated_at > session.updated_at);
+}
+
+/// A time that PostgreSQL cannot store is refused, with the field's name.
+pub async fn times_before_postgresql_are_refused(adapter: Adapter) {
+    let first: DateTime<Utc> = "-4713-11-24T00:00:00Z".parse().unwrap();
+    let user = new_user(&adapter).await;
+    let ban_until = |time| UpdateUser {
+        ban_expires: Some(Some(time)),
+        ..UpdateUser::default()
+    };
+    let updated = adapter
+        .update_user(&user.id, ban_until(first))
+        .await
+        .unwrap();
+    assert_eq!(updated.ban_expires, Some(first));
+    for too_early in [first - TimeDelta::microseconds(1), DateTime::<Utc>::MIN_UTC] {
+        assert_error!(
+            adapter.update_user(&user.id, ban_until(too_early)).await,
+            AuthError::Validation {
+                field: "ban_expires",
+                ..
+            }
+        );
+        assert_error!(
+            adapter
+                .create_session(CreateSession::new(&user.id, too_early))
+                .await,
+            AuthError::Validation {
+                field: "expires_at",
+                ..
+            }
+        );
+        assert_error!(
+            adapter
+                .create_verification(CreateVerification::new("a", "b", too_early))
+                .await,
+            AuthError::Validation {
+                field: "expires_at",
+                ..
+            }
+        );
+    }
+    assert_eq!(
+        adapter.get_user_by_id(&user.id).await.unwrap(),
+        Some(updated)
+    );
+}
+
+/// A NUL character is refused wherever text is stored, with the field's name.
+pub async fn nul_characters_are_refused(adapter: Adapter) {
+    const NUL: &str = "a\0b";
+    let user = new_user(&adapter).await;
+    let metadata = |value: serde_json::Value| {
+        let mut metadata = crate::types::Metadata::new();
+        metadata.insert("key".to_owned(), value);
+        metadata
+    };
+    for (field, create) in [
+        ("id", CreateUser::new().with_id(NUL)),
+        ("name", CreateUser::new().with_name(NUL)),
+        ("email", CreateUser::new().with_email(NUL)),
+        ("image", CreateUser::new().with_image(NUL)),
+        ("username", CreateUser::new().with_username(NUL)),
+        (
+            "display_username",
+            CreateUser::new().with_display_username(NUL),
+        ),
+        ("role", CreateUser::new().with_role(NUL)),
+        (
+            "metadata",
+            CreateUser::new().with_metadata(metadata(NUL.into())),
+        ),
+        (
+            "metadata",
+            CreateUser::new().with_metadata(metadata(serde_json::json!([{ NUL: 1 }]))),
+        ),
+    ] {
+        match adapter.create_user(create).await {
+            Err(AuthError::Validation { field: named, .. }) => assert_eq!(named, field),
+            answer => panic!("{answer:?} for {field}"),
+        }
+    }
+    let update = UpdateUser {
+        ban_reason: Some(Some(NUL.to_owned())),
+        ..UpdateUser::default()
+    };
+    assert_error!(
+        adapter.update_user(&user.id, update).await,
+        AuthError::Validation {
+            field: "ban_reason",
+            ..
+        }
+    );
+    let session = CreateSession::new(&user.id, in_an_hour()).with_user_agent(NUL);
+    assert_error!(
+        adapter.create_session(session).await,
+        AuthError::Validation {
+            field: "user_agent",
+            ..
+        }
+    );
+    assert_error!(
+        adapter
+            .create_account(account_of(&user, "1").with_access_token(NUL))
+            .await,
+        AuthError::Validation {
+            field: "access_token",
+            ..
+        }
+    );
+    assert_error!(
+        adapter.create_verification(code("a", NUL)).await,
+        AuthError::Validation { field: "value", .. }
+    );
+    assert_eq!(
+        adapter.get_user_by_id(&user.id).await.unwrap(),
+        Some(user.clone())
+    );
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
+    assert_eq!(adapter.get_user_accounts(&user.id).await.unwrap(), []);
+}
+
+/// A lookup by a key that cannot be stored answers `None`.
+pub async fn impossible_lookups_answer_none(adapter: Adapter) {
+    for key in ["a\0b".to_owned(), "x".repeat(5000)] {
+        let key = key.as_str();
+        assert_eq!(adapter.get_user_by_id(key).await.unwrap(), None);
+        assert_eq!(adapter.get_user_by_email(key).await.unwrap(), None);
+        assert_eq!(adapter.get_user_by_username(key).await.unwrap(), None);
+        assert_eq!(adapter.get_session(key).await.unwrap(), None);
+        assert_eq!(adapter.get_session_with_user(key).await.unwrap(), None);
+        assert_eq!(adapter.get_user_sessions(key).await.unwrap(), []);
+        assert_eq!(adapter.get_user_accounts(key).await.unwrap(), []);
+        assert_eq!(adapter.get_account(key, "1").await.unwrap(), None);
+        assert_eq!(adapter.get_account("github", key).await.unwrap(), None);
+        assert_eq!(adapter.get_verification(key, "1").await.unwrap(), None);
+        assert_eq!(adapter.get_verification("1", key).await.unwrap(), None);
+        assert_eq!(adapter.get_verification_by_value(key).await.unwrap(), None);
+    }
+}
+
+/// A delete by a key that cannot be stored does nothing.
+pub async fn impossible_deletes_do_nothing(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    for key in ["a\0b".to_owned(), "x".repeat(5000)] {
+        adapter.delete_user(&key).await.unwrap();
+        adapter.delete_session(&key).await.unwrap();
+        adapter.delete_user_sessions(&key).await.unwrap();
+        adapter.delete_account(&key).await.unwrap();
+        adapter.delete_verification(&key).await.unwrap();
+    }
+    assert_eq!(adapter.get_user_by_id(&user.id).await.unwrap(), Some(user));
+}
+
+/// An update or a create by a key that cannot be stored does not find what it belongs to.
+pub async fn impossible_updates_find_nothing(adapter: Adapter) {
+    for key in ["a\0b".to_owned(), "x".repeat(5000)] {
+        let update = UpdateUser {
+            banned: Some(true),
+            ..UpdateUser::default()
+        };
+        assert_error!(
+            adapter.update_user(&key, update).await,
+            AuthError::UserNotFound
+        );
+        assert_error!(
+            adapter.update_user(&key, UpdateUser::default()).await,
+            AuthError::UserNotFound
+        );
+        assert_error!(
+            adapter.update_session_expiry(&key, in_an_hour()).await,
+            AuthError::SessionNotFound
+        );
+        assert_error!(
+            adapter
+                .create_session(CreateSession::new(&key, in_an_hour()))
+                .await,
+            AuthError::UserNotFound
+        );
+        assert_error!(
+            adapter
+                .create_account(CreateAccount::new(&key, "github", "1"))
+                .await,
+            AuthError::UserNotFound
+        );
+        assert_error!(
+            supported!(adapter.update_account(&key, UpdateAccount::default()).await),
+            AuthError::AccountNotFound
+        );
+        assert_error!(
+            supported!(adapter.update_session(&key, UpdateSession::default()).await),
+            AuthError::SessionNotFound
+        );
+    }
+}
+
+/// Quotes, wildcards and SQL come back unchanged and match only themselves.
+pub async fn text_is_data(adapter: Adapter) {
+    let create = CreateUser::new()
+        .with_id(HOSTILE)
+        .with_name(HOSTILE)
+        .with_email(HOSTILE)
+        .with_username(HOSTILE);
+    let user = adapter.create_user(create).await.unwrap();
+    assert_eq!(user.id, HOSTILE);
+    assert_eq!(user.name.as_deref(), Some(HOSTILE));
+    assert_eq!(user.display_username.as_deref(), Some(HOSTILE));
+    assert_eq!(
+        adapter.get_user_by_email(HOSTILE).await.unwrap(),
+        Some(user.clone())
+    );
+    for wildcard in ["%", "_", "%DROP%", ".*", ""] {
+        assert_eq!(adapter.get_user_by_email(wildcard).await.unwrap(), None);
+        assert_eq!(adapter.get_user_by_id(wildcard).await.unwrap(), None);
+    }
+    let verification = adapter
+        .create_verification(code(HOSTILE, HOSTILE))
+        .await
+        .unwrap();
+    assert_eq!(
+        adapter.get_verification(HOSTILE, HOSTILE).await.unwrap(),
+        Some(verification)
+    );
+}
+
+/// Text that is no key may be megabytes long.
+pub async fn text_may_be_megabytes(adapter: Adapter) {
+    let long = "Grüße ".repeat(400_000);
+    let user = adapter
+        .create_user(CreateUser::new().with_name(&long).with_image(&long))
+        .await
+        .unwrap();
+    assert_eq!(user.name.as_deref(), Some(long.as_str()));
+    let session = CreateSession::new(&user.id, in_an_hour()).with_user_agent(&long);
+    let session = adapter.create_session(session).await.unwrap();
+    let found = adapter.get_session_with_user(&session.token).await.unwrap();
+    assert_eq!(found, Some((session, user)));
+}
+
+/// `Debug` of a row shows no token, password or value.
+pub async fn secrets_do_not_show(adapter: Adapter) {
+    const SECRET: &str = "hunter2";
+    let mut metadata = crate::types::Metadata::new();
+    metadata.insert("pin".to_owned(), SECRET.into());
+    let user = adapter
+        .create_user(CreateUser::new().with_metadata(metadata))
+        .await
+        .unwrap();
+    let session = new_session(&adapter, &user).await;
+    assert!(!format!("{session:?}").contains(&session.token));
+    let account = account_of(&user, "1")
+        .with_password(SECRET)
+        .with_access_token(SECRET)
+        .with_refresh_token(SECRET)
+        .with_id_token(SECRET);
+    let account = adapter.create_account(account).await.unwrap();
+    let verification = adapter
+        .create_verification(code("a", SECRET))
+        .await
+        .unwrap();
+    let shown = format!("{user:?} {account:?} {verification:?}");
+    assert!(!shown.contains(SECRET), "{shown}");
+    assert_eq!(shown.matches("[redacted]").count(), 6, "{shown}");
+    let written = serde_json::to_string(&account).unwrap();
+    assert!(!written.contains(SECRET), "{written}");
+    assert!(written.contains("\"providerId\":\"github\""), "{written}");
+}
+
+/// A future that is dropped half-way leaves no lock behind.
+pub async fn dropped_futures_leave_nothing_behind(adapter: Adapter) {
+    let user = adapter
+        .create_user(CreateUser::new().with_email("dropped@example.com"))
+        .await
+        .unwrap();
+    for round in 0..100_u64 {
+        let update = UpdateUser {
+            email: Some(Some(format!("{round}@example.com"))),
+            ..UpdateUser::default()
+        };
+        let patience = std::time::Duration::from_micros(round * 20);
+        let _ = tokio::time::timeout(patience, adapter.update_user(&user.id, update)).await;
+        let session = CreateSession::new(&user.id, in_an_hour());
+        let _ = tokio::time::timeout(patience, adapter.create_session(session)).await;
+    }
+    let update = UpdateUser {
+        email: Some(Some("last@example.com".to_owned())),
+        ..UpdateUser::default()
+    };
+    let user = adapter.update_user(&user.id, update).await.unwrap();
+    let found = adapter.get_user_by_email("last@example.com").await.unwrap();
+    assert_eq!(found, Some(user.clone()));
+    for session in adapter.get_user_sessions(&user.id).await.unwrap() {
+        let found = adapter.get_session(&session.token).await.unwrap();
+        assert_eq!(found, Some(session));
+    }
+}
+
+/// Many callers at once, over few keys, neither block each other nor break what belongs together.
+pub async fn everything_at_once_stays_whole(adapter: Adapter) {
+    let callers = at_once(8, |caller| {
+        let adapter = adapter.clone();
+        async move {
+            for round in 0..15 {
+                let email = format!("{}@example.com", (caller + round) % 3);
+                let created = adapter
+                    .create_user(CreateUser::new().with_email(&email))
+                    .await;
+                if let Err(error) = &created {
+                    assert!(matches!(error, AuthError::Conflict { .. }), "{error}");
+                }
+                if let Some(user) = adapter.get_user_by_email(&email).await.unwrap() {
+                    assert_eq!(user.email.as_deref(), Some(email.as_str()));
+                    let session = CreateSession::new(&user.id, in_an_hour());
+                    match adapter.create_session(session).await {
+                        Ok(session) => {
+                            let found = adapter.get_session_with_user(&session.token).await;
+                            if let Some((_, user)) = found.unwrap() {
+                                assert_eq!(user.id, session.user_id);
+                            }
+                        }
+                        Err(error) => assert!(matches!(error, AuthError::UserNotFound), "{error}"),
+                    }
+                    if round % 3 == 0 {
+                        adapter.delete_user(&user.id).await.unwrap();
+                        assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
+                    }
+                }
+            }
+        }
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(60), callers)
+        .await
+        .expect("nothing moves any more");
+}

@@ -1,0 +1,316 @@
+//! Promises about sessions.
+
+use chrono::Utc;
+
+use super::{
+    Adapter, an_hour_ago, assert_error, at_once, in_an_hour, new_session, new_user, supported,
+};
+use crate::AuthError;
+use crate::types::{CreateSession, Session, UpdateSession};
+
+/// What `create_session` returns is what the lookups return.
+pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let found = adapter.get_session(&session.token).await.unwrap();
+    assert_eq!(found, Some(session.clone()));
+    let listed = adapter.get_user_sessions(&user.id).await.unwrap();
+    assert_eq!(listed, [session]);
+    assert_eq!(adapter.get_session("nothing").await.unwrap(), None);
+}
+
+/// A session needs its user.
+pub async fn create_needs_the_user(adapter: Adapter) {
+    assert_error!(
+        adapter
+            .create_session(CreateSession::new("nobody", in_an_hour()))
+            .await,
+        AuthError::UserNotFound
+    );
+}
+
+/// No field of `CreateSession` gets lost.
+pub async fn create_keeps_every_field(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let create = CreateSession::new(&user.id, user.created_at + chrono::TimeDelta::days(1))
+        .with_ip_address("2001:db8::1")
+        .with_user_agent("Mozilla/5.0")
+        .with_impersonated_by("admin")
+        .with_active_organization_id("organization");
+    let session = adapter.create_session(create.clone()).await.unwrap();
+    let expected = Session {
+        id: session.id.clone(),
+        expires_at: create.expires_at,
+        token: session.token.clone(),
+        ip_address: create.ip_address,
+        user_agent: create.user_agent,
+        user_id: user.id,
+        impersonated_by: create.impersonated_by,
+        active_organization_id: create.active_organization_id,
+        active: true,
+        created_at: session.created_at,
+        updated_at: session.created_at,
+    };
+    assert_eq!(session, expected);
+}
+
+/// A session whose end has come is not found.
+pub async fn only_live_sessions_are_found(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let dead = CreateSession::new(&user.id, an_hour_ago());
+    let dead = adapter.create_session(dead).await.unwrap();
+    assert_eq!(adapter.get_session(&dead.token).await.unwrap(), None);
+    assert_eq!(
+        adapter.get_session_with_user(&dead.token).await.unwrap(),
+        None
+    );
+    let ending = CreateSession::new(&user.id, Utc::now() + chrono::TimeDelta::milliseconds(300));
+    let ending = adapter.create_session(ending).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    assert_eq!(adapter.get_session(&ending.token).await.unwrap(), None);
+}
+
+/// The list holds every session, the newest first.
+pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let mut sessions = Vec::new();
+    for _ in 0..120 {
+        sessions.push(new_session(&adapter, &user).await);
+    }
+    sessions.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), sessions);
+    let other = new_user(&adapter).await;
+    assert_eq!(adapter.get_user_sessions(&other.id).await.unwrap(), []);
+    assert_eq!(adapter.get_user_sessions("nobody").await.unwrap(), []);
+}
+
+/// The list holds no dead session.
+pub async fn list_leaves_out_dead_sessions(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let live = new_session(&adapter, &user).await;
+    let dead = CreateSession::new(&user.id, an_hour_ago());
+    adapter.create_session(dead).await.unwrap();
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), [live]);
+}
+
+/// The end of a live session can be moved, also into the past.
+pub async fn expiry_moves(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let later = session.expires_at + chrono::TimeDelta::days(1);
+    adapter
+        .update_session_expiry(&session.token, later)
+        .await
+        .unwrap();
+    let extended = adapter.get_session(&session.token).await.unwrap().unwrap();
+    let expected = Session {
+        expires_at: later,
+        updated_at: extended.updated_at,
+        ..session.clone()
+    };
+    assert_eq!(extended, expected);
+    adapter
+        .update_session_expiry(&session.token, an_hour_ago())
+        .await
+        .unwrap();
+    assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+}
+
+/// A dead session stays dead.
+pub async fn a_dead_session_is_never_revived(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    adapter
+        .update_session_expiry(&session.token, an_hour_ago())
+        .await
+        .unwrap();
+    assert_error!(
+        adapter
+            .update_session_expiry(&session.token, in_an_hour())
+            .await,
+        AuthError::SessionNotFound
+    );
+    assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+}
+
+/// An unknown token is `SessionNotFound`.
+pub async fn unknown_sessions_cannot_be_extended(adapter: Adapter) {
+    assert_error!(
+        adapter.update_session_expiry("nothing", in_an_hour()).await,
+        AuthError::SessionNotFound
+    );
+}
+
+/// `delete_session` ends that session, and succeeds again.
+pub async fn delete_ends_one_session(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let kept = new_session(&adapter, &user).await;
+    adapter.delete_session(&session.token).await.unwrap();
+    adapter.delete_session(&session.token).await.unwrap();
+    assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), [kept]);
+}
+
+/// `delete_user_sessions` ends all sessions of that user and nobody else's.
+pub async fn delete_ends_all_sessions_of_one_user(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let other = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    new_session(&adapter, &user).await;
+    let kept = new_session(&adapter, &other).await;
+    adapter.delete_user_sessions(&user.id).await.unwrap();
+    adapter.delete_user_sessions("nobody").await.unwrap();
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
+    assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+    assert_eq!(adapter.get_session(&kept.token).await.unwrap(), Some(kept));
+    new_session(&adapter, &user).await;
+}
+
+/// `delete_expired_sessions` removes what is not live, however much, and counts it.
+pub async fn expired_sessions_are_removed(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let live = new_session(&adapter, &user).await;
+    let dead = at_once(4, |_| {
+        let adapter = adapter.clone();
+        let dead = CreateSession::new(&user.id, an_hour_ago());
+        async move {
+            for _ in 0..260 {
+                adapter.create_session(dead.clone()).await.unwrap();
+            }
+        }
+    });
+    dead.await;
+    let mut expected = 1040;
+    let ended = new_session(&adapter, &user).await;
+    let end = UpdateSession {
+        active: Some(false),
+        ..UpdateSession::default()
+    };
+    match adapter.update_session(&ended.token, end).await {
+        Ok(_) => expected += 1,
+        Err(AuthError::Unsupported { .. }) => adapter.delete_session(&ended.token).await.unwrap(),
+        Err(error) => panic!("{error}"),
+    }
+    assert_eq!(adapter.delete_expired_sessions().await.unwrap(), expected);
+    assert_eq!(adapter.delete_expired_sessions().await.unwrap(), 0);
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), [live]);
+}
+
+/// A session that is opened while its user is deleted does not survive.
+pub async fn no_session_survives_its_user(adapter: Adapter) {
+    for _ in 0..10 {
+        let user = new_user(&adapter).await;
+        let answers = at_once(6, |index| {
+            let adapter = adapter.clone();
+            let user = user.clone();
+            async move {
+                if index == 3 {
+                    adapter.delete_user(&user.id).await.unwrap();
+                    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
+                    return None;
+                }
+                let session = CreateSession::new(&user.id, in_an_hour());
+                match adapter.create_session(session).await {
+                    Ok(session) => Some(session),
+                    Err(AuthError::UserNotFound) => None,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+        .await;
+        for session in answers.into_iter().flatten() {
+            assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+        }
+    }
+}
+
+/// `get_session_with_user` finds the session together with its user.
+pub async fn session_with_user(adapter: Adapter) {
+    let create = crate::types::CreateUser::new()
+        .with_email("a@example.com")
+        .with_username("A")
+        .with_name("Ada")
+        .with_metadata(crate::types::Metadata::from_iter([(
+            "a".to_owned(),
+            1.into(),
+        )]));
+    let user = adapter.create_user(create).await.unwrap();
+    new_user(&adapter).await;
+    let session = CreateSession::new(&user.id, in_an_hour()).with_ip_address("192.0.2.1");
+    let session = adapter.create_session(session).await.unwrap();
+    let found = adapter.get_session_with_user(&session.token).await.unwrap();
+    assert_eq!(found, Some((session, user)));
+    assert_eq!(
+        adapter.get_session_with_user("nothing").await.unwrap(),
+        None
+    );
+}
+
+/// Every column that an update may name is set; an empty update returns the row as it is.
+pub async fn update_sets_every_column(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let text = |text: &str| Some(Some(text.to_owned()));
+    let update = UpdateSession {
+        expires_at: Some(session.expires_at + chrono::TimeDelta::days(1)),
+        ip_address: text("192.0.2.1"),
+        user_agent: text("agent"),
+        impersonated_by: text("admin"),
+        active_organization_id: text("organization"),
+        active: Some(true),
+    };
+    let updated = supported!(adapter.update_session(&session.token, update.clone()).await).unwrap();
+    let expected = Session {
+        expires_at: session.expires_at + chrono::TimeDelta::days(1),
+        ip_address: update.ip_address.flatten(),
+        user_agent: update.user_agent.flatten(),
+        impersonated_by: update.impersonated_by.flatten(),
+        active_organization_id: update.active_organization_id.flatten(),
+        updated_at: updated.updated_at,
+        ..session.clone()
+    };
+    assert_eq!(updated, expected);
+    assert!(updated.updated_at > session.updated_at);
+    let same = adapter
+        .update_session(&session.token, UpdateSession::default())
+        .await
+        .unwrap();
+    assert_eq!(same, updated);
+    let to_null = UpdateSession {
+        active_organization_id: Some(None),
+        ..UpdateSession::default()
+    };
+    let updated = adapter
+        .update_session(&session.token, to_null)
+        .await
+        .unwrap();
+    assert_eq!(updated.active_organization_id, None);
+    assert_eq!(updated.user_agent.as_deref(), Some("agent"));
+}
+
+/// `update_session` ends a session for good.
+pub async fn update_needs_a_live_session(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = new_session(&adapter, &user).await;
+    let active = |active| UpdateSession {
+        active: Some(active),
+        ..UpdateSession::default()
+    };
+    let ended = supported!(adapter.update_session(&session.token, active(false)).await).unwrap();
+    assert!(!ended.active);
+    assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
+    assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
+    for update in [active(true), UpdateSession::default()] {
+        assert_error!(
+            adapter.update_session(&session.token, update).await,
+            AuthError::SessionNotFound
+        );
+    }
+    assert_error!(
+        adapter
+            .update_session_expiry(&session.token, in_an_hour())
+            .await,
+        AuthError::SessionNotFound
+    );
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Keeps .sqlx in step with the statements and the schema: sqlx-cache.sh prepare|check|test URL
+#
+# URL names any database of a server on which databases may be created.
+set -euo pipefail
+
+action=$1 url=$2
+cd "${SQLX_CACHE_PROJECT:-$(dirname "$0")/../..}"
+
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+
+if ! cargo sqlx --version 2>/dev/null | grep -q ' 0\.9\.'; then
+    echo "sqlx-cli 0.9 is missing. Install it:" >&2
+    echo "    cargo install sqlx-cli --version 0.9.0 --locked --no-default-features --features postgres,sqlx-toml" >&2
+    exit 1
+fi
+
+# sqlx.toml names the variable.
+export BETTER_AUTH_DATABASE_URL="${url%/*}/better_auth_sqlx_cache"
+
+fresh_database() { cargo sqlx database reset -y >/dev/null; }
+
+check() {
+    fresh_database
+    rm -rf "$target/sqlx-prepare-check"
+    cargo sqlx prepare --check -- --features conformance,sqlx-postgres &&
+        # sqlx itself only warns of entries that no statement has any more.
+        diff --recursive --brief .sqlx "$target/sqlx-prepare-check"
+}
+
+# Runs the check on a spoilt copy of the project.
+refuses() {
+    local what=$1 spoil=$2 copy
+    copy=$(mktemp -d)
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
+    (cd "$copy" && eval "$spoil")
+    if SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" check "$url" >"$copy.log" 2>&1; then
+        echo "sqlx-check accepts $what" >&2
+        return 1
+    fi
+    tail -n 2 "$copy.log"
+    rm -rf "$copy" "$copy.log"
+    echo "sqlx-check refuses $what"
+}
+
+case $action in
+prepare)
+    fresh_database
+    cargo sqlx prepare -- --features conformance,sqlx-postgres
+    ;;
+check)
+    check
+    echo "$(find .sqlx -name '*.json' | wc -l) entries, in step with the statements and the schema"
+    ;;
+test)
+    script=$(realpath tests/support/sqlx-cache.sh)
+    refuses "a missing entry" 'rm "$(ls .sqlx/*.json | head -n 1)"'
+    refuses "a stale entry" 'sed -i "s/\"hash\"/\"stale\"/" "$(ls .sqlx/*.json | head -n 1)"'
+    refuses "a left-over entry" 'cp "$(ls .sqlx/*.json | head -n 1)" .sqlx/query-left-over.json'
+    refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
+    refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
+    check
+    echo "sqlx-check accepts the project as it is"
+    ;;
+*)
+    echo "usage: $0 prepare|check|test URL" >&2
+    exit 2
+    ;;
+esac
