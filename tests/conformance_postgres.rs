@@ -15,3 +15,10 @@ async fn no_provided_method_is_missing(pool: PgPool) {
     let adapter = Arc::new(SqlxAdapter::from_pool(pool));
     better_auth::conformance::supports_every_provided_method(adapter).await;
 }
+
+mod support;
+
+#[tokio::test]
+async fn a_database_is_up() {
+    support::require_database().await;
+}

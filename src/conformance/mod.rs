@@ -58,11 +58,11 @@ pub type Adapter = Arc<dyn DatabaseAdapter>;
 /// Makes one test of each case; see the [module](crate::conformance).
 #[macro_export]
 macro_rules! conformance_tests {
-    ($adapter:expr) => {
-        $crate::__each_conformance_case! { plain [$adapter] }
-    };
     (#[$($attribute:tt)*] ($($argument:ident: $type:ty),* $(,)?) => $adapter:expr) => {
         $crate::__each_conformance_case! { attribute [[$($attribute)*] [$($argument: $type),*] [$adapter]] }
+    };
+    ($adapter:expr) => {
+        $crate::__each_conformance_case! { plain [$adapter] }
     };
 }
 

@@ -1,0 +1,238 @@
+//! The schema is the page's, and `migrate` brings any database there.
+
+mod support;
+
+use std::time::Duration;
+
+use better_auth::MIGRATOR;
+use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use better_auth::{AuthError, CreateSession, CreateUser};
+use chrono::{TimeDelta, Utc};
+use sqlx::{PgPool, Row as _};
+use support::{adapter, execute, require_database};
+
+const PAGE: &str = include_str!("support/page.sql");
+
+#[tokio::test]
+async fn a_database_is_up() {
+    require_database().await;
+}
+
+/// What `query` answers, one line per row.
+async fn lines(pool: &PgPool, query: &'static str) -> Vec<String> {
+    let rows = sqlx::query(query).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn columns(pool: &PgPool) -> Vec<String> {
+    lines(
+        pool,
+        "SELECT format('%s.%s %s nullable:%s default:%s', table_name, column_name, data_type, is_nullable, \
+         column_default) FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> \
+         '_better_auth_migrations' ORDER BY table_name, ordinal_position",
+    )
+    .await
+}
+
+async fn constraints(pool: &PgPool) -> Vec<String> {
+    lines(
+        pool,
+        "SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint \
+         WHERE connamespace = 'public'::regnamespace AND conrelid <> COALESCE(to_regclass('_better_auth_migrations'), 0) \
+         ORDER BY 1",
+    )
+    .await
+}
+
+async fn indexes(pool: &PgPool) -> Vec<String> {
+    lines(
+        pool,
+        "SELECT format('%s%s', indexdef, CASE WHEN indisvalid THEN '' ELSE ' INVALID' END) FROM pg_indexes \
+         JOIN pg_index ON indexrelid = format('%I.%I', schemaname, indexname)::regclass \
+         WHERE schemaname = 'public' AND tablename <> '_better_auth_migrations' ORDER BY indexname",
+    )
+    .await
+}
+
+#[sqlx::test]
+async fn the_schema_is_the_pages(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    let (page_columns, page_constraints) = (columns(&pool).await, constraints(&pool).await);
+    assert_eq!(page_columns.len(), 45);
+    assert_eq!(page_constraints.len(), 10);
+    execute(&pool, "DROP TABLE verifications, accounts, sessions, users").await;
+    adapter(&pool).await.migrate().await.unwrap();
+    assert_eq!(columns(&pool).await, page_columns);
+    assert_eq!(constraints(&pool).await, page_constraints);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn the_indexes_are_what_the_statements_need(pool: PgPool) {
+    let expected = [
+        "CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)",
+        "CREATE UNIQUE INDEX accounts_provider_id_account_id_key ON public.accounts USING btree (provider_id, account_id)",
+        "CREATE INDEX accounts_user_id_created_at_id_idx ON public.accounts USING btree (user_id, created_at, id COLLATE \"C\")",
+        "CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at)",
+        "CREATE INDEX sessions_inactive_idx ON public.sessions USING btree (id) WHERE (NOT active)",
+        "CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (id)",
+        "CREATE UNIQUE INDEX sessions_token_key ON public.sessions USING btree (token)",
+        "CREATE INDEX sessions_user_id_created_at_id_idx ON public.sessions USING btree (user_id, created_at, id COLLATE \"C\")",
+        "CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email)",
+        "CREATE UNIQUE INDEX users_pkey ON public.users USING btree (id)",
+        "CREATE UNIQUE INDEX users_username_key ON public.users USING btree (username)",
+        "CREATE INDEX verifications_expires_at_idx ON public.verifications USING btree (expires_at)",
+        "CREATE INDEX verifications_identifier_created_at_id_idx ON public.verifications USING btree (identifier, created_at, id COLLATE \"C\")",
+        "CREATE UNIQUE INDEX verifications_pkey ON public.verifications USING btree (id)",
+        "CREATE INDEX verifications_value_idx ON public.verifications USING hash (value)",
+    ];
+    assert_eq!(indexes(&pool).await, expected);
+}
+
+#[sqlx::test]
+async fn a_database_made_from_the_page_is_adopted(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    execute(
+        &pool,
+        "INSERT INTO users (id, email) VALUES ('1', 'ada@example.com')",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    let user = database
+        .get_user_by_email("ada@example.com")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(user.id, "1");
+    assert_eq!(indexes(&pool).await.len(), 15);
+}
+
+#[sqlx::test]
+async fn many_processes_may_migrate_at_once_beside_traffic(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    let traffic = SqlxAdapter::from_pool(pool.clone());
+    let user = traffic.create_user(CreateUser::new()).await.unwrap();
+    let writer = tokio::spawn(async move {
+        loop {
+            let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1));
+            traffic.create_session(session).await.unwrap();
+        }
+    });
+    let mut migrations = Vec::new();
+    for _ in 0..8 {
+        let database = adapter(&pool).await;
+        migrations.push(tokio::spawn(async move { database.migrate().await }));
+    }
+    for migration in migrations {
+        tokio::time::timeout(Duration::from_secs(60), migration)
+            .await
+            .expect("the migrations block each other")
+            .unwrap()
+            .unwrap();
+    }
+    assert!(!writer.is_finished());
+    writer.abort();
+    assert_eq!(indexes(&pool).await.len(), 15);
+    adapter(&pool).await.migrate().await.unwrap();
+    assert_eq!(
+        lines(
+            &pool,
+            "SELECT to_regclass('_sqlx_migrations')::text WHERE false"
+        )
+        .await
+        .len(),
+        0
+    );
+    let own_table = "SELECT 'mixed' WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
+    assert_eq!(lines(&pool, own_table).await, [""; 0]);
+}
+
+/// As a build leaves it that was cut off, whether or not someone recorded it as done.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_invalid_index_is_built_again(pool: PgPool) {
+    execute(
+        &pool,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN \
+         ('sessions_expires_at_idx'::regclass, 'verifications_value_idx'::regclass)",
+    )
+    .await;
+    execute(
+        &pool,
+        "DELETE FROM _better_auth_migrations WHERE description = 'verifications value idx'",
+    )
+    .await;
+    assert_eq!(
+        indexes(&pool)
+            .await
+            .iter()
+            .filter(|index| index.ends_with("INVALID"))
+            .count(),
+        2
+    );
+    adapter(&pool).await.migrate().await.unwrap();
+    let indexes = indexes(&pool).await;
+    assert_eq!(indexes.len(), 15);
+    assert!(
+        indexes.iter().all(|index| !index.ends_with("INVALID")),
+        "{indexes:?}"
+    );
+}
+
+#[sqlx::test]
+async fn an_interrupted_migration_is_completed(pool: PgPool) {
+    let database = adapter(&pool).await;
+    for millis in 1..20 {
+        let _ = tokio::time::timeout(Duration::from_millis(millis), database.migrate()).await;
+    }
+    tokio::time::timeout(Duration::from_secs(30), database.migrate())
+        .await
+        .expect("an interrupted call left its lock behind")
+        .unwrap();
+    assert_eq!(indexes(&pool).await.len(), 15);
+}
+
+#[sqlx::test]
+async fn a_failed_migration_leaves_no_lock(pool: PgPool) {
+    execute(&pool, "CREATE TABLE sessions (id TEXT)").await;
+    let database = adapter(&pool).await;
+    let error = database.migrate().await.unwrap_err();
+    assert!(matches!(error, AuthError::Database { .. }), "{error}");
+    execute(&pool, "DROP TABLE sessions").await;
+    tokio::time::timeout(Duration::from_secs(30), database.migrate())
+        .await
+        .expect("the failed call left its lock behind")
+        .unwrap();
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_newer_database_is_recognised(pool: PgPool) {
+    execute(
+        &pool,
+        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), true, '', 0)",
+    )
+    .await;
+    let error = adapter(&pool)
+        .await
+        .migrate()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("9999") && error.contains("newer version"),
+        "{error}"
+    );
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn every_migration_has_a_way_back(pool: PgPool) {
+    MIGRATOR.undo(&pool, 1).await.unwrap();
+    assert_eq!(
+        indexes(&pool).await.len(),
+        8,
+        "only those of the constraints are left"
+    );
+    MIGRATOR.undo(&pool, 0).await.unwrap();
+    assert_eq!(columns(&pool).await, [""; 0]);
+    adapter(&pool).await.migrate().await.unwrap();
+    assert_eq!(indexes(&pool).await.len(), 15);
+}

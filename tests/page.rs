@@ -1,0 +1,208 @@
+//! The snippets of the page that users follow.
+
+use std::sync::Arc;
+
+use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+use better_auth::async_trait;
+use better_auth::types::{
+    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Session, UpdateUser,
+    User, Verification,
+};
+use better_auth::{AuthError, AuthResult};
+use chrono::{DateTime, Utc};
+
+#[test]
+fn the_memory_adapter_takes_no_configuration() {
+    let database = MemoryDatabaseAdapter::new();
+    let _: Arc<dyn DatabaseAdapter> = Arc::new(database);
+}
+
+#[cfg(feature = "sqlx-postgres")]
+mod postgres {
+    use better_auth::AuthResult;
+    use better_auth::adapters::{PoolConfig, SqlxAdapter};
+
+    #[tokio::test]
+    async fn the_adapter_takes_a_url() {
+        async fn connect(url: &str) -> AuthResult<()> {
+            let database = SqlxAdapter::new(url).await?;
+            database.ping().await
+        }
+        connect(&std::env::var("DATABASE_URL").expect("run `just db-up`, then `just test`"))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_pool_takes_five_options_with_these_defaults() {
+        let config = PoolConfig {
+            max_connections: 10,
+            min_connections: 0,
+            acquire_timeout: std::time::Duration::from_secs(30),
+            idle_timeout: Some(std::time::Duration::from_secs(600)),
+            max_lifetime: Some(std::time::Duration::from_secs(1800)),
+        };
+        assert_eq!(config, PoolConfig::default());
+        let url = std::env::var("DATABASE_URL").expect("run `just db-up`, then `just test`");
+        SqlxAdapter::with_config(&url, config).await.unwrap();
+    }
+}
+
+/// A custom adapter, written with the crate's public names only and without any provided method.
+struct OneUser(User);
+
+fn read_only<T>(operation: &'static str) -> AuthResult<T> {
+    Err(AuthError::Unsupported { operation })
+}
+
+#[async_trait]
+impl DatabaseAdapter for OneUser {
+    async fn create_user(&self, _user: CreateUser) -> AuthResult<User> {
+        read_only("create_user")
+    }
+    async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
+        Ok((self.0.id == id).then(|| self.0.clone()))
+    }
+    async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
+        Ok((self.0.email.as_deref() == Some(email)).then(|| self.0.clone()))
+    }
+    async fn get_user_by_username(&self, _username: &str) -> AuthResult<Option<User>> {
+        Ok(None)
+    }
+    async fn update_user(&self, _id: &str, _update: UpdateUser) -> AuthResult<User> {
+        read_only("update_user")
+    }
+    async fn delete_user(&self, _id: &str) -> AuthResult<()> {
+        read_only("delete_user")
+    }
+    async fn create_session(&self, _session: CreateSession) -> AuthResult<Session> {
+        read_only("create_session")
+    }
+    async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
+        Ok((token == "token").then(|| Session {
+            id: "session".to_owned(),
+            expires_at: DateTime::<Utc>::MAX_UTC,
+            token: token.to_owned(),
+            ip_address: None,
+            user_agent: None,
+            user_id: self.0.id.clone(),
+            impersonated_by: None,
+            active_organization_id: None,
+            active: true,
+            created_at: self.0.created_at,
+            updated_at: self.0.created_at,
+        }))
+    }
+    async fn get_user_sessions(&self, _user_id: &str) -> AuthResult<Vec<Session>> {
+        Ok(Vec::new())
+    }
+    async fn update_session_expiry(
+        &self,
+        _token: &str,
+        _expires_at: DateTime<Utc>,
+    ) -> AuthResult<()> {
+        read_only("update_session_expiry")
+    }
+    async fn delete_session(&self, _token: &str) -> AuthResult<()> {
+        read_only("delete_session")
+    }
+    async fn delete_user_sessions(&self, _user_id: &str) -> AuthResult<()> {
+        read_only("delete_user_sessions")
+    }
+    async fn delete_expired_sessions(&self) -> AuthResult<usize> {
+        Ok(0)
+    }
+    async fn create_account(&self, _account: CreateAccount) -> AuthResult<Account> {
+        read_only("create_account")
+    }
+    async fn get_account(&self, _provider: &str, _id: &str) -> AuthResult<Option<Account>> {
+        Ok(None)
+    }
+    async fn get_user_accounts(&self, _user_id: &str) -> AuthResult<Vec<Account>> {
+        Ok(Vec::new())
+    }
+    async fn delete_account(&self, _id: &str) -> AuthResult<()> {
+        read_only("delete_account")
+    }
+    async fn create_verification(&self, _v: CreateVerification) -> AuthResult<Verification> {
+        read_only("create_verification")
+    }
+    async fn get_verification(
+        &self,
+        _identifier: &str,
+        _value: &str,
+    ) -> AuthResult<Option<Verification>> {
+        Ok(None)
+    }
+    async fn get_verification_by_value(&self, _value: &str) -> AuthResult<Option<Verification>> {
+        Ok(None)
+    }
+    async fn delete_verification(&self, _id: &str) -> AuthResult<()> {
+        read_only("delete_verification")
+    }
+    async fn delete_expired_verifications(&self) -> AuthResult<usize> {
+        Ok(0)
+    }
+}
+
+#[tokio::test]
+async fn a_custom_adapter_has_the_provided_methods() {
+    let memory = MemoryDatabaseAdapter::new();
+    let user = memory
+        .create_user(CreateUser::new().with_email("ada@example.com"))
+        .await
+        .unwrap();
+    let database: Arc<dyn DatabaseAdapter> = Arc::new(OneUser(user.clone()));
+    let found = database.get_user_by_email("ada@example.com").await.unwrap();
+    assert_eq!(found.as_ref(), Some(&user));
+    let (session, owner) = database
+        .get_session_with_user("token")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((session.user_id, owner), (user.id.clone(), user));
+    let consumed = database.consume_verification("a", "b").await;
+    assert!(matches!(
+        consumed,
+        Err(AuthError::Unsupported {
+            operation: "consume_verification"
+        })
+    ));
+}
+
+/// The rows go to JSON and back under the names of Better Auth's HTTP API.
+#[tokio::test]
+async fn rows_serialize_in_camel_case() {
+    let database = MemoryDatabaseAdapter::new();
+    let user = database
+        .create_user(CreateUser::new().with_username("Ada"))
+        .await
+        .unwrap();
+    let json = serde_json::to_value(&user).unwrap();
+    for name in [
+        "emailVerified",
+        "displayUsername",
+        "twoFactorEnabled",
+        "banExpires",
+        "createdAt",
+    ] {
+        assert!(json.get(name).is_some(), "{name} in {json}");
+    }
+    assert_eq!(serde_json::from_value::<User>(json).unwrap(), user);
+    let account = database
+        .create_account(CreateAccount::new(&user.id, "credential", "1").with_password("hash"))
+        .await
+        .unwrap();
+    let json = serde_json::to_value(&account).unwrap();
+    for secret in ["password", "accessToken", "refreshToken", "idToken"] {
+        assert!(json.get(secret).is_none(), "{secret} in {json}");
+    }
+    let without = serde_json::from_value::<Account>(json).unwrap();
+    assert_eq!(
+        without,
+        Account {
+            password: None,
+            ..account
+        }
+    );
+}

@@ -1,0 +1,31 @@
+//! What the tests on PostgreSQL share.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use better_auth::adapters::{PoolConfig, SqlxAdapter};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
+
+/// The URL of a test's own database.
+pub fn url(pool: &PgPool) -> String {
+    pool.connect_options().to_url_lossy().to_string()
+}
+
+/// An adapter on a test's own database, with a pool of its own and short waits.
+pub async fn adapter(pool: &PgPool) -> SqlxAdapter {
+    let config = PoolConfig {
+        max_connections: 4,
+        acquire_timeout: std::time::Duration::from_secs(1),
+        ..PoolConfig::default()
+    };
+    SqlxAdapter::with_config(&url(pool), config).await.unwrap()
+}
+
+pub async fn execute(pool: &PgPool, sql: &str) {
+    pool.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+}
+
+/// `#[sqlx::test]` fails without a database; this says what to do about it.
+pub async fn require_database() {
+    const ADVICE: &str = "these tests need a PostgreSQL server: run `just db-up`, then `just test`";
+    let url = std::env::var("DATABASE_URL").expect(ADVICE);
+    SqlxAdapter::new(&url).await.expect(ADVICE);
+}
