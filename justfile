@@ -60,3 +60,7 @@ sqlx-check:
 # Prove that sqlx-check fails when it should
 sqlx-check-test:
     @tests/support/sqlx-cache.sh test "$(just _database-url)"
+
+# Run the quickstart through a stock PgBouncer
+pgbouncer-check:
+    @tests/support/pgbouncer.sh "$(just _database-url)"

@@ -1,5 +1,9 @@
 //! What the tests on PostgreSQL share.
-#![allow(dead_code, reason = "each test file takes what it needs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file takes what it needs"
+)]
 
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
