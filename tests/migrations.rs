@@ -54,7 +54,7 @@ async fn indexes(pool: &PgPool) -> Vec<String> {
     .await
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn the_schema_is_the_pages(pool: PgPool) {
     execute(&pool, PAGE).await;
     let (page_columns, page_constraints) = (columns(&pool).await, constraints(&pool).await);
@@ -88,7 +88,7 @@ async fn the_indexes_are_what_the_statements_need(pool: PgPool) {
     assert_eq!(indexes(&pool).await, expected);
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_database_made_from_the_page_is_adopted(pool: PgPool) {
     execute(&pool, PAGE).await;
     execute(
@@ -107,7 +107,7 @@ async fn a_database_made_from_the_page_is_adopted(pool: PgPool) {
     assert_eq!(indexes(&pool).await.len(), 15);
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn many_processes_may_migrate_at_once_beside_traffic(pool: PgPool) {
     execute(&pool, PAGE).await;
     let traffic = SqlxAdapter::from_pool(pool.clone());
@@ -178,7 +178,7 @@ async fn an_invalid_index_is_built_again(pool: PgPool) {
     );
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn an_interrupted_migration_is_completed(pool: PgPool) {
     let database = adapter(&pool).await;
     for millis in 1..20 {
@@ -191,7 +191,7 @@ async fn an_interrupted_migration_is_completed(pool: PgPool) {
     assert_eq!(indexes(&pool).await.len(), 15);
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_failed_migration_leaves_no_lock(pool: PgPool) {
     execute(&pool, "CREATE TABLE sessions (id TEXT)").await;
     let database = adapter(&pool).await;

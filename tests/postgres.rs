@@ -43,7 +43,7 @@ fn assert_no_secret(error: &AuthError) {
     assert!(!shown.contains(PASSWORD), "{shown}");
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_wrong_password_is_named(pool: PgPool) {
     let place = place(&pool);
     let error = failure(&format!(
@@ -59,7 +59,7 @@ async fn a_wrong_password_is_named(pool: PgPool) {
     assert!(message.contains("\"better_auth\""), "{message}");
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_missing_database_is_named(pool: PgPool) {
     let url = url(&pool).replace("/_sqlx_test", "/no_such_database_sqlx_test");
     let error = failure(&url).await;
@@ -154,7 +154,7 @@ async fn endless_timeouts_work(pool: PgPool) {
     database.create_user(CreateUser::new()).await.unwrap();
 }
 
-#[sqlx::test]
+#[sqlx::test(migrations = false)]
 async fn a_database_that_is_not_migrated_says_so(pool: PgPool) {
     let database = adapter(&pool).await;
     let errors = [

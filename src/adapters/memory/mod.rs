@@ -1,3 +1,8 @@
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "the methods have the trait's signatures"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::Hash;

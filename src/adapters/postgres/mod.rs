@@ -52,7 +52,7 @@ mod verification;
 /// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. Encryption needs one of
 /// the `tls-…` features.
 ///
-/// Through `PgBouncer`, session mode works with a stock configuration. Transaction mode is safe from 1.21 on, with
+/// Through PgBouncer, session mode works with a stock configuration. Transaction mode is safe from 1.21 on, with
 /// `max_prepared_statements` above 0: older ones mix up the statements of different clients, whatever the program.
 /// There, `lock_timeout` belongs on the role (`ALTER ROLE … SET lock_timeout`), and [`migrate`](Self::migrate) needs a
 /// direct URL, as its lock is the session's.

@@ -13,7 +13,7 @@ pub(super) struct Stored<T>(T);
 pub(super) type Time = Stored<DateTime<Utc>>;
 /// `TIMESTAMPTZ`, `infinity` included. Takes `!` in a column's name: it decodes NULL itself.
 pub(super) type NullableTime = Stored<Option<DateTime<Utc>>>;
-/// `JSONB NOT NULL` that holds an object.
+/// `users.metadata`: `JSONB NOT NULL` that holds an object.
 pub(super) type JsonObject = Stored<Metadata>;
 
 impl From<Time> for DateTime<Utc> {
@@ -75,7 +75,9 @@ impl<'r> Decode<'r, Postgres> for JsonObject {
         // The error of serde_json may quote the value.
         match <Json<Metadata> as Decode<Postgres>>::decode(value) {
             Ok(Json(object)) => Ok(Self(object)),
-            Err(_) => Err("not a JSON object, or nested too deep to be read".into()),
+            Err(_) => {
+                Err("users.metadata is not a JSON object, or is nested too deep to be read".into())
+            }
         }
     }
 }
