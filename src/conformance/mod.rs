@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! An adapter that answers [`AuthError::Unsupported`](crate::AuthError::Unsupported) to a provided method passes the
+//! An adapter that answers [`AuthError::Unsupported`] to a provided method passes the
 //! cases of that method. [`supports_every_provided_method`] tells whether there is any such method.
 #![allow(
     clippy::missing_panics_doc,
