@@ -1,5 +1,5 @@
 //! What every adapter has to pass: one case per promise of
-//! [`DatabaseAdapter`](crate::adapters::DatabaseAdapter).
+//! [`DatabaseAdapter`].
 //!
 //! The author of an adapter turns on the `conformance` feature in `[dev-dependencies]` and writes, in a file under
 //! `tests/`, what makes a fresh, empty adapter. Each case becomes a test of its own:

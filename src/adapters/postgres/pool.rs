@@ -75,17 +75,17 @@ impl PoolConfig {
         Ok(())
     }
 
-    fn acquire_timeout(&self) -> Duration {
+    fn longest_wait(&self) -> Duration {
         self.acquire_timeout.min(LONGEST_TIMEOUT)
     }
 
     fn pool_options(&self) -> PgPoolOptions {
         // Zero would mean "wait for ever".
-        let lock_timeout = self.acquire_timeout().as_millis().max(1).to_string();
+        let lock_timeout = self.longest_wait().as_millis().max(1).to_string();
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
-            .acquire_timeout(self.acquire_timeout())
+            .acquire_timeout(self.longest_wait())
             .idle_timeout(self.idle_timeout.map(|time| time.min(LONGEST_TIMEOUT)))
             .max_lifetime(self.max_lifetime.map(|time| time.min(LONGEST_TIMEOUT)))
             .test_before_acquire(false)
@@ -168,7 +168,7 @@ impl Database {
         let options = parse_url(url)?.extra_float_digits(None);
         let server = Server::new(&options);
         let connect = PgConnection::connect_with(&options);
-        tokio::time::timeout(config.acquire_timeout(), connect)
+        tokio::time::timeout(config.longest_wait(), connect)
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(|error| connection_error(error, "connect", &server))?
