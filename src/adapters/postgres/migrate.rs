@@ -4,8 +4,8 @@ use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use sqlx::{Connection as _, PgConnection};
 
 use super::SqlxAdapter;
-use super::error::{connection_error, migration_error};
-use super::pool::Database;
+use super::error::migration_error;
+use super::pool::{Database, connect_once};
 use crate::AuthResult;
 
 /// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
@@ -37,9 +37,8 @@ impl SqlxAdapter {
     pub async fn migrate(&self) -> AuthResult<()> {
         let Database { pool, server } = &self.database;
         let options = pool.connect_options();
-        let mut connection = PgConnection::connect_with(&options)
-            .await
-            .map_err(|error| connection_error(error, "migrate", server))?;
+        let longest_wait = pool.options().get_acquire_timeout();
+        let mut connection = connect_once("migrate", &options, server, longest_wait).await?;
         let outcome = run(&mut connection).await;
         // The lock goes with the connection, also where this future is dropped.
         let _ = connection.close().await;

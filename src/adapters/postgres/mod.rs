@@ -2,7 +2,7 @@ use std::fmt;
 
 use sqlx::{Connection as _, PgPool};
 
-use self::error::connection_error;
+use self::error::Operation;
 use self::pool::Database;
 use crate::AuthResult;
 use crate::adapters::forward::forward_database_adapter;
@@ -48,7 +48,7 @@ mod verification;
 ///
 /// # Connecting
 ///
-/// The URL takes what libpq's takes, such as `sslmode`, `sslrootcert`, `application_name` and
+/// The URL takes the parameters of sqlx's `PgConnectOptions`, such as `sslmode`, `sslrootcert`, `application_name` and
 /// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. Encryption needs one of
 /// the `tls-…` features.
 ///
@@ -108,10 +108,11 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
     /// [`AuthError::Database`](crate::AuthError::Database).
     pub async fn ping(&self) -> AuthResult<()> {
-        let Database { pool, server } = &self.database;
-        let ping = async { pool.acquire().await?.ping().await };
-        ping.await
-            .map_err(|error| connection_error(error, "ping", server))
+        self.database
+            .run(Operation::read("ping"), |connection| {
+                Box::pin(connection.ping())
+            })
+            .await
     }
 
     /// What the pool holds at the moment.

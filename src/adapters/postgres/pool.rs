@@ -167,14 +167,8 @@ impl Database {
         // A stock PgBouncer refuses the parameter, and no column of ours is a float.
         let options = parse_url(url)?.extra_float_digits(None);
         let server = Server::new(&options);
-        let connect = PgConnection::connect_with(&options);
-        tokio::time::timeout(config.longest_wait(), connect)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            .map_err(|error| connection_error(error, "connect", &server))?
-            .close()
-            .await
-            .map_err(|error| connection_error(error, "connect", &server))?;
+        let probe = connect_once("connect", &options, &server, config.longest_wait()).await?;
+        let _ = probe.close().await;
         let pool = config.pool_options().connect_lazy_with(options);
         Ok(Self { pool, server })
     }
@@ -228,6 +222,19 @@ impl Database {
             }
         }
     }
+}
+
+/// A connection outside the pool.
+pub(super) async fn connect_once(
+    doing: &str,
+    options: &PgConnectOptions,
+    server: &Server,
+    longest_wait: Duration,
+) -> AuthResult<PgConnection> {
+    tokio::time::timeout(longest_wait, PgConnection::connect_with(options))
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map_err(|error| connection_error(error, doing, server))
 }
 
 /// A random part of a time that doubles, so that those who collided do not meet again.
