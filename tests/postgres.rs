@@ -380,6 +380,51 @@ async fn constraints_are_known_by_their_shards_too(pool: PgPool) {
     );
 }
 
+/// A restored dump creates the constraints by their names' order, and the server looks at the oldest first.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn the_first_conflict_is_named_whatever_the_age_of_the_indexes(pool: PgPool) {
+    execute(
+        &pool,
+        "ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE, DROP CONSTRAINT users_email_key",
+    )
+    .await;
+    execute(
+        &pool,
+        "ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)",
+    )
+    .await;
+    execute(&pool, "ALTER TABLE users ADD PRIMARY KEY (id)").await;
+    let database = adapter(&pool).await;
+    let create = CreateUser::new()
+        .with_id("1")
+        .with_email("a")
+        .with_username("a");
+    database.create_user(create.clone()).await.unwrap();
+    let other = database.create_user(CreateUser::new()).await.unwrap();
+    let conflict = |answer: AuthResult<_>| match answer {
+        Err(AuthError::Conflict { field }) => field,
+        answer => panic!("{answer:?}"),
+    };
+    let answer = database.create_user(create.clone()).await;
+    assert_eq!(conflict(answer), ConflictField::UserId);
+    let answer = database.create_user(create.clone().with_id("2")).await;
+    assert_eq!(conflict(answer), ConflictField::Email);
+    let answer = database
+        .create_user(CreateUser {
+            email: None,
+            ..create.with_id("2")
+        })
+        .await;
+    assert_eq!(conflict(answer), ConflictField::Username);
+    let update = UpdateUser {
+        email: Some(Some("a".to_owned())),
+        username: Some(Some("a".to_owned())),
+        ..UpdateUser::default()
+    };
+    let answer = database.update_user(&other.id, update).await;
+    assert_eq!(conflict(answer), ConflictField::Email);
+}
+
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn a_taken_session_token_is_a_conflict(pool: PgPool) {
     execute(

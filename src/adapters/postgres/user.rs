@@ -5,7 +5,7 @@ use super::pool::Database;
 use super::stored::{JsonObject, NullableTime, Time};
 use crate::adapters::rules;
 use crate::types::{CreateUser, UpdateUser, User};
-use crate::{AuthError, AuthResult};
+use crate::{AuthError, AuthResult, ConflictField};
 
 /// A statement that answers with whole users: `query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)`.
 macro_rules! query_user {
@@ -26,7 +26,7 @@ macro_rules! query_user {
 impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
         let user = rules::new_user(user, rules::now())?;
-        self.run(Operation::write("create_user"), |connection| {
+        let created = self.run(Operation::write("create_user"), |connection| {
             Box::pin(
                 query_user!(
                     "INSERT INTO users (id, name, email, email_verified, image, username, display_username, role, \
@@ -45,8 +45,17 @@ impl Database {
                 )
                 .fetch_one(connection),
             )
-        })
-        .await
+        });
+        match created.await {
+            Err(AuthError::Conflict { field }) => {
+                let new_id = Some(user.id.as_str());
+                let field = self.first_conflict(field, new_id, &user.id, user.email.as_deref());
+                Err(AuthError::Conflict {
+                    field: field.await?,
+                })
+            }
+            created => created,
+        }
     }
 
     pub(super) async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
@@ -99,7 +108,7 @@ impl Database {
         if !rules::is_possible_id(id) {
             return Err(AuthError::UserNotFound);
         }
-        self.run(Operation::write("update_user"), |connection| {
+        let updated = self.run(Operation::write("update_user"), |connection| {
             Box::pin(
                 query_user!(
                     "UPDATE users SET \
@@ -141,9 +150,56 @@ impl Database {
                 )
                 .fetch_optional(connection),
             )
+        });
+        match updated.await {
+            Err(AuthError::Conflict { field }) => {
+                let email = update.email.as_ref().and_then(Option::as_deref);
+                let field = self.first_conflict(field, None, id, email);
+                Err(AuthError::Conflict {
+                    field: field.await?,
+                })
+            }
+            updated => updated?.ok_or(AuthError::UserNotFound),
+        }
+    }
+
+    /// Which conflict to name where there may be several. The server names that of the oldest index, and a restored
+    /// dump or a `REINDEX` changes their age.
+    async fn first_conflict(
+        &self,
+        named: ConflictField,
+        new_id: Option<&str>,
+        own_id: &str,
+        email: Option<&str>,
+    ) -> AuthResult<ConflictField> {
+        let nothing_before = match named {
+            ConflictField::Email => new_id.is_none(),
+            ConflictField::Username => new_id.is_none() && email.is_none(),
+            _ => true,
+        };
+        if nothing_before {
+            return Ok(named);
+        }
+        let taken = self.run(Operation::read("conflict"), |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "SELECT EXISTS (SELECT FROM users WHERE id = $1) AS \"id!\", \
+                     EXISTS (SELECT FROM users WHERE email = $2 AND id <> $3) AS \"email!\"",
+                    new_id,
+                    email,
+                    own_id,
+                )
+                .fetch_one(connection),
+            )
+        });
+        let taken = taken.await?;
+        Ok(if taken.id {
+            ConflictField::UserId
+        } else if taken.email {
+            ConflictField::Email
+        } else {
+            named
         })
-        .await?
-        .ok_or(AuthError::UserNotFound)
     }
 
     pub(super) async fn delete_user(&self, id: &str) -> AuthResult<()> {
