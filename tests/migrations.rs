@@ -193,11 +193,11 @@ async fn an_interrupted_migration_is_completed(pool: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn a_failed_migration_leaves_no_lock(pool: PgPool) {
-    execute(&pool, "CREATE TABLE sessions (id TEXT)").await;
+    execute(&pool, "CREATE TABLE users (id TEXT)").await;
     let database = adapter(&pool).await;
     let error = database.migrate().await.unwrap_err();
     assert!(matches!(error, AuthError::Database { .. }), "{error}");
-    execute(&pool, "DROP TABLE sessions").await;
+    execute(&pool, "DROP TABLE users").await;
     tokio::time::timeout(Duration::from_secs(30), database.migrate())
         .await
         .expect("the failed call left its lock behind")

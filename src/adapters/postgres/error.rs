@@ -161,7 +161,7 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
         "40001" | "40P01" => (true, "still colliding with others after several tries"),
         "42P01" | "42703" | "3F000" => (
             false,
-            "a table or column is missing: the database is not migrated, call SqlxAdapter::migrate()",
+            "a table or column is missing: the database is not migrated, call SqlxAdapter::migrate(), or was altered by hand",
         ),
         "42501" => (false, "the user of the URL lacks a privilege: grant it"),
         "55P03" => (
