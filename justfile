@@ -26,15 +26,15 @@ db-reset:
 
 # Migrate the development database
 migrate:
-    DATABASE_URL="$(just _database-url)" cargo run --quiet --example migrate --features sqlx-postgres
+    url=$(just _database-url) && DATABASE_URL=$url cargo run --quiet --example migrate --features sqlx-postgres
 
 # Open psql on the development database
 psql *arguments:
-    psql "$(just _database-url)" {{ arguments }}
+    url=$(just _database-url) && psql "$url" {{ arguments }}
 
 # Run all tests; they need `just db-up`
 test *arguments:
-    DATABASE_URL="$(just _database-url)" cargo test --features conformance,sqlx-postgres {{ arguments }}
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --features conformance,sqlx-postgres {{ arguments }}
 
 # Format and lint, for every combination of features
 lint:
@@ -51,16 +51,16 @@ doc:
 
 # Write .sqlx anew, from the statements in src and a freshly migrated database
 sqlx-prepare:
-    @tests/support/sqlx-cache.sh prepare "$(just _database-url)"
+    @url=$(just _database-url) && tests/support/sqlx-cache.sh prepare "$url"
 
 # Fail where .sqlx, the statements in src and the migrations differ
 sqlx-check:
-    @tests/support/sqlx-cache.sh check "$(just _database-url)"
+    @url=$(just _database-url) && tests/support/sqlx-cache.sh check "$url"
 
 # Prove that sqlx-check fails when it should
 sqlx-check-test:
-    @tests/support/sqlx-cache.sh test "$(just _database-url)"
+    @url=$(just _database-url) && tests/support/sqlx-cache.sh test "$url"
 
 # Run the quickstart through a stock PgBouncer
 pgbouncer-check:
-    @tests/support/pgbouncer.sh "$(just _database-url)"
+    @url=$(just _database-url) && tests/support/pgbouncer.sh "$url"
