@@ -13,21 +13,23 @@
 use std::sync::Arc;
 
 use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
-use better_auth::types::{
-    CreateAccount, CreateSession, CreateUser, CreateVerification, UpdateUser,
-};
+use better_auth::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, User};
 use better_auth::{AuthError, AuthResult};
 use chrono::{TimeDelta, Utc};
 
 #[tokio::main]
 async fn main() -> AuthResult<()> {
     let database = connect().await?;
-    // The id makes the address a new one, so that the program can run again on a database that keeps it.
-    let user = database
-        .create_user(CreateUser::new().with_name("Ada"))
-        .await?;
-    let email = format!("Ada.{}@Example.com", user.id);
-    let outcome = run(database.as_ref(), &user.id, &email).await;
+    // A new address each time, so that the program can run again on a database that keeps it.
+    let email = format!("Ada.{}@Example.com", Utc::now().timestamp_micros());
+    let sign_up = CreateUser::new().with_name("Ada").with_email(&email);
+    let user = database.create_user(sign_up).await?;
+    println!(
+        "signed up    {} <{}>",
+        user.id,
+        user.email.as_deref().unwrap_or_default()
+    );
+    let outcome = run(database.as_ref(), &user, &email).await;
     database.delete_user(&user.id).await?;
     println!("and deleted the user again");
     outcome
@@ -57,18 +59,7 @@ fn in_memory() -> Arc<dyn DatabaseAdapter> {
     Arc::new(MemoryDatabaseAdapter::new())
 }
 
-async fn run(database: &dyn DatabaseAdapter, user_id: &str, email: &str) -> AuthResult<()> {
-    let sign_up = UpdateUser {
-        email: Some(Some(email.to_owned())),
-        ..UpdateUser::default()
-    };
-    let user = database.update_user(user_id, sign_up).await?;
-    println!(
-        "signed up    {} <{}>",
-        user.id,
-        user.email.as_deref().unwrap_or_default()
-    );
-
+async fn run(database: &dyn DatabaseAdapter, user: &User, email: &str) -> AuthResult<()> {
     match database
         .create_user(CreateUser::new().with_email(email))
         .await
