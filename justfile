@@ -1,5 +1,6 @@
 # Recipes for developers and CI. `just` alone lists them.
 
+set dotenv-load
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 postgres_dir := env("TMPDIR", "/tmp") / "better-auth-postgres-" + replace_regex(sha256(justfile_directory()), "^(.{12}).*$", "$1")

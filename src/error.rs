@@ -54,7 +54,7 @@ pub enum AuthError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
-    /// again.
+    /// again. Also where a write was done, but its row holds something unreadable that another program stored.
     #[error("{message}")]
     OutcomeUnknown {
         /// What failed, on what, and what to do.

@@ -101,6 +101,7 @@ async fn a_url_that_is_none_is_refused() {
         &format!("mysql://user:{PASSWORD}@localhost/mydb"),
         &format!("postgresql://user:{PASSWORD}@localhost:port/mydb"),
         &format!("postgresql://user:{PASSWORD}@localhost/mydb?sslmode=nonsense"),
+        &format!("postgresql://user:12/{PASSWORD}@localhost/mydb"),
     ] {
         let error = failure(url).await;
         assert!(
@@ -140,6 +141,21 @@ async fn a_pool_that_cannot_work_is_refused() {
         ..default()
     };
     assert_eq!(refused(zero).await, "acquire_timeout");
+    let endless = PoolConfig {
+        max_connections: u32::MAX,
+        ..default()
+    };
+    assert_eq!(refused(endless).await, "max_connections");
+    let zero = PoolConfig {
+        idle_timeout: Some(Duration::ZERO),
+        ..default()
+    };
+    assert_eq!(refused(zero).await, "idle_timeout");
+    let zero = PoolConfig {
+        max_lifetime: Some(Duration::ZERO),
+        ..default()
+    };
+    assert_eq!(refused(zero).await, "max_lifetime");
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
@@ -320,6 +336,16 @@ async fn an_unreadable_value_is_an_error_that_does_not_quote_it(pool: PgPool) {
         assert!(matches!(error, AuthError::Database { .. }), "{error:?}");
         assert!(error.to_string().contains("metadata"), "{error}");
         assert_no_secret(&error);
+        let update = UpdateUser {
+            banned: Some(true),
+            ..UpdateUser::default()
+        };
+        let error = database.update_user(id, update).await.unwrap_err();
+        assert!(
+            matches!(error, AuthError::OutcomeUnknown { .. }),
+            "{error:?}"
+        );
+        assert_no_secret(&error);
     }
 }
 
@@ -334,7 +360,7 @@ async fn errors_of_the_server_are_scrubbed(pool: PgPool) {
     execute(
         &pool,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE 'refused: %', NEW.token; END $$",
+         $$ BEGIN RAISE 'refused: %', NEW.token USING ERRCODE = '45000'; END $$",
     )
     .await;
     execute(
@@ -352,7 +378,7 @@ async fn errors_of_the_server_are_scrubbed(pool: PgPool) {
     let error = database.create_session(session).await.unwrap_err();
     let shown = format!("{error} {error:?}");
     assert!(
-        shown.contains("P0001") && !shown.contains("refused: "),
+        shown.contains("45000") && !shown.contains("refused: "),
         "{shown}"
     );
 }

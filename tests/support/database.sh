@@ -55,9 +55,20 @@ up_binaries() {
     local bin port
     bin=$(server_binaries)
     if server_runs; then
-        url_for "$(sed -n 4p "$directory/data/postmaster.pid")" >"$url_file"
-        return
+        port=$(sed -n 4p "$directory/data/postmaster.pid")
+    else
+        start_binaries
     fi
+    if [ ! -f "$directory/ready" ]; then
+        # Another interrupted start may have come as far as this.
+        PGPASSWORD=password "$bin/createdb" --host=localhost --port="$port" --username=better_auth better_auth ||
+            PGPASSWORD=password "$bin/psql" --host=localhost --port="$port" --username=better_auth --command='' better_auth
+        as_owner touch "$directory/ready"
+    fi
+    url_for "$port" >"$url_file"
+}
+
+start_binaries() {
     if [ ! -f "$directory/ready" ]; then
         rm -rf "$directory"
         mkdir -p "$directory"
@@ -75,11 +86,6 @@ up_binaries() {
         tail -n 5 "$directory/log" >&2
         return 1
     }
-    if [ ! -f "$directory/ready" ]; then
-        PGPASSWORD=password "$bin/createdb" --host=localhost --port="$port" --username=better_auth better_auth
-        as_owner touch "$directory/ready"
-    fi
-    url_for "$port" >"$url_file"
 }
 
 down() {

@@ -28,19 +28,24 @@ check() {
         diff --recursive --brief .sqlx "$target/sqlx-prepare-check"
 }
 
-# Runs the check on a spoilt copy of the project.
-refuses() {
-    local what=$1 spoil=$2 copy
+# Runs the check on a copy of the project that the command has changed.
+check_copy() {
+    local change=$1 copy outcome=0
     copy=$(mktemp -d)
     git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
-    (cd "$copy" && eval "$spoil")
-    if SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" check "$url" >"$copy.log" 2>&1; then
-        echo "sqlx-check accepts $what" >&2
-        return 1
-    fi
+    (cd "$copy" && eval "$change")
+    SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" check "$url" >"$copy.log" 2>&1 || outcome=1
     tail -n 2 "$copy.log"
     rm -rf "$copy" "$copy.log"
-    echo "sqlx-check refuses $what"
+    return $outcome
+}
+
+refuses() {
+    if check_copy "$2"; then
+        echo "sqlx-check accepts $1" >&2
+        return 1
+    fi
+    echo "sqlx-check refuses $1"
 }
 
 case $action in
@@ -59,7 +64,7 @@ test)
     refuses "a left-over entry" 'cp "$(ls .sqlx/*.json | head -n 1)" .sqlx/query-left-over.json'
     refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
     refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
-    check
+    check_copy :
     echo "sqlx-check accepts the project as it is"
     ;;
 *)

@@ -43,7 +43,7 @@ pub(super) enum Failure {
 pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
     match sqlstate(error) {
         Some("40001" | "40P01") => Failure::Collision,
-        Some("57P01") => Failure::DeadConnection,
+        Some("57P01" | "57P05") => Failure::DeadConnection,
         _ if lost_connection(error) && !operation.writes => Failure::DeadConnection,
         _ => Failure::Final,
     }
@@ -64,6 +64,15 @@ pub(super) fn statement_error(
             message: format!(
                 "{name} on {server}: the connection died before the answer came; the change may or may not have \
                  happened, so look before trying again"
+            ),
+            source: Some(scrubbed(error)),
+        };
+    }
+    if let (sqlx::Error::ColumnDecode { .. }, true) = (&error, operation.writes) {
+        return AuthError::OutcomeUnknown {
+            message: format!(
+                "{name} on {server}: the change was made, but the changed row holds a value that cannot be read{}",
+                Said(&error)
             ),
             source: Some(scrubbed(error)),
         };
@@ -177,7 +186,9 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
             true,
             "the server cancelled the statement: is statement_timeout too short?",
         ),
-        "57P01" | "57P02" | "57P03" => (true, "the server is starting, stopping or recovering"),
+        "57P01" | "57P02" | "57P03" | "57P05" => {
+            (true, "the server is starting, stopping or recovering")
+        }
         _ if state.starts_with("53") => (
             true,
             "the server is out of a resource such as disk or memory",
@@ -200,7 +211,7 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
 /// Whether nobody can know what became of a statement that was sent.
 fn lost_connection(error: &sqlx::Error) -> bool {
     match sqlstate(error) {
-        Some(state) => state == "57P02" || state.starts_with("08"),
+        Some(state) => matches!(state, "40003" | "57P02") || state.starts_with("08"),
         None => matches!(
             error,
             sqlx::Error::Io(_)
@@ -239,8 +250,7 @@ fn scrubbed(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
     }
 }
 
-/// What PostgreSQL said, without what may quote a value: the detail, the hint, the context, and the message of errors
-/// about values.
+/// What PostgreSQL said, without what may quote a value: the detail, the hint, the context, and most messages.
 #[derive(Debug)]
 struct ServerError {
     sqlstate: String,
@@ -252,12 +262,15 @@ struct ServerError {
 
 impl ServerError {
     fn new(error: &PgDatabaseError) -> Self {
-        let about_values = ["22", "23", "P0"]
-            .iter()
-            .any(|class| error.code().starts_with(class));
+        // The classes whose messages name no more than the schema, the user or the server's state.
+        let harmless = [
+            "08", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX",
+        ]
+        .iter()
+        .any(|class| error.code().starts_with(class));
         Self {
             sqlstate: error.code().to_owned(),
-            message: (!about_values).then(|| error.message().to_owned()),
+            message: harmless.then(|| error.message().to_owned()),
             table: error.table().map(str::to_owned),
             column: error.column().map(str::to_owned),
             constraint: error.constraint().map(str::to_owned),

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
-use sqlx::{Connection as _, PgConnection};
 
 use super::SqlxAdapter;
-use super::error::migration_error;
-use super::pool::{Database, connect_once};
+use super::error::{connection_error, migration_error};
+use super::pool::Database;
 use crate::AuthResult;
 
 /// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
@@ -36,11 +36,14 @@ impl SqlxAdapter {
     /// that a newer version of this crate has migrated.
     pub async fn migrate(&self) -> AuthResult<()> {
         let Database { pool, server } = &self.database;
-        let options = pool.connect_options();
-        let longest_wait = pool.options().get_acquire_timeout();
-        let mut connection = connect_once("migrate", &options, server, longest_wait).await?;
+        // One of the pool's, for what the application's `after_connect` sets; never given back, as the advisory lock
+        // goes with it, also where this future is dropped.
+        let mut connection = pool
+            .acquire()
+            .await
+            .map_err(|error| connection_error(error, "migrate", server))?;
+        connection.close_on_drop();
         let outcome = run(&mut connection).await;
-        // The lock goes with the connection, also where this future is dropped.
         let _ = connection.close().await;
         outcome.map_err(|error| migration_error(error, server))
     }

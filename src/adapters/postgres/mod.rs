@@ -37,13 +37,14 @@ mod verification;
 ///
 /// # What it does on its own
 ///
-/// - One statement, so one round trip, per method; `delete_expired_*` takes one per 1,000 rows.
+/// - One statement, so one round trip, per method; `delete_expired_*` takes one per 1,000 rows, and a conflict may take
+///   a second one, to name the right field.
 /// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times with a
 ///   growing, random pause. A read whose pooled connection had died is sent again on another one, and so is a write
 ///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
 ///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
 /// - A connection is pinged before use only where it was idle for more than a second.
-/// - Every wait ends: for a connection, or for a row that someone else has locked, after
+/// - Every wait ends (with [`from_pool`](Self::from_pool), as its pool says): for a connection, or for a row that someone else has locked, after
 ///   [`acquire_timeout`](PoolConfig::acquire_timeout), as [`AuthError::Unavailable`](crate::AuthError::Unavailable).
 ///
 /// # Connecting

@@ -17,6 +17,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
 const PIECE: u64 = 1000;
 /// A connection idle for longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// The most that PostgreSQL can be configured for; sqlx reserves room for all of a pool's.
+const MAX_CONNECTIONS: u32 = 262_143;
 /// What PostgreSQL's `lock_timeout` can hold, about 24 days; longer settings mean this.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -63,14 +65,23 @@ impl Default for PoolConfig {
 impl PoolConfig {
     fn check(&self) -> AuthResult<()> {
         let wrong = |field, message: &str| Err(AuthError::validation(field, message));
-        if self.max_connections == 0 {
-            return wrong("max_connections", "must be at least 1");
+        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
+            return wrong(
+                "max_connections",
+                "must be from 1 to 262143, PostgreSQL's own limit",
+            );
         }
         if self.min_connections > self.max_connections {
             return wrong("min_connections", "must not exceed max_connections");
         }
         if self.acquire_timeout.is_zero() {
             return wrong("acquire_timeout", "must be longer than zero");
+        }
+        if self.idle_timeout.is_some_and(|time| time.is_zero()) {
+            return wrong("idle_timeout", "must be longer than zero");
+        }
+        if self.max_lifetime.is_some_and(|time| time.is_zero()) {
+            return wrong("max_lifetime", "must be longer than zero");
         }
         Ok(())
     }
@@ -167,7 +178,11 @@ impl Database {
         // A stock PgBouncer refuses the parameter, and no column of ours is a float.
         let options = parse_url(url)?.extra_float_digits(None);
         let server = Server::new(&options);
-        let probe = connect_once("connect", &options, &server, config.longest_wait()).await?;
+        let probe =
+            tokio::time::timeout(config.longest_wait(), PgConnection::connect_with(&options))
+                .await
+                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                .map_err(|error| connection_error(error, "connect", &server))?;
         let _ = probe.close().await;
         let pool = config.pool_options().connect_lazy_with(options);
         Ok(Self { pool, server })
@@ -224,19 +239,6 @@ impl Database {
     }
 }
 
-/// A connection outside the pool.
-pub(super) async fn connect_once(
-    doing: &str,
-    options: &PgConnectOptions,
-    server: &Server,
-    longest_wait: Duration,
-) -> AuthResult<PgConnection> {
-    tokio::time::timeout(longest_wait, PgConnection::connect_with(options))
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map_err(|error| connection_error(error, doing, server))
-}
-
 /// A random part of a time that doubles, so that those who collided do not meet again.
 fn back_off(collisions: u32) -> Duration {
     let longest = FIRST_BACK_OFF
@@ -250,6 +252,13 @@ fn parse_url(url: &str) -> AuthResult<PgConnectOptions> {
     const EXPECTED: &str = "expected postgresql://user:password@host:5432/database";
     if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
         return Err(AuthError::validation("url", EXPECTED));
+    }
+    // The rest of a password with a bare `/`, `?` or `#` would be taken for the database, and shown.
+    let (_, address) = url.split_once("://").unwrap_or_default();
+    let (_, path) = address.split_once(['/', '?', '#']).unwrap_or_default();
+    if path.contains('@') {
+        let message = format!("percent-encode the password; {EXPECTED}");
+        return Err(AuthError::validation("url", message));
     }
     url.parse()
         .map_err(|error: sqlx::Error| AuthError::validation("url", format!("{error}; {EXPECTED}")))

@@ -49,9 +49,9 @@ impl Database {
         match created.await {
             Err(AuthError::Conflict { field }) => {
                 let new_id = Some(user.id.as_str());
-                let field = self.first_conflict(field, new_id, &user.id, user.email.as_deref());
+                let first = self.first_conflict(field, new_id, &user.id, user.email.as_deref());
                 Err(AuthError::Conflict {
-                    field: field.await?,
+                    field: first.await.unwrap_or(field),
                 })
             }
             created => created,
@@ -154,9 +154,9 @@ impl Database {
         match updated.await {
             Err(AuthError::Conflict { field }) => {
                 let email = update.email.as_ref().and_then(Option::as_deref);
-                let field = self.first_conflict(field, None, id, email);
+                let first = self.first_conflict(field, None, id, email);
                 Err(AuthError::Conflict {
-                    field: field.await?,
+                    field: first.await.unwrap_or(field),
                 })
             }
             updated => updated?.ok_or(AuthError::UserNotFound),
