@@ -38,15 +38,15 @@ const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Most connections at a time, at least 1. Default: 10.
+    /// Most connections at a time, 1 to 262,143. Default: 10.
     pub max_connections: u32,
     /// Connections to keep open while nothing happens. Default: 0.
     pub min_connections: u32,
     /// Longest wait for a connection, and for a lock that someone else holds. Default: 30 s; 24 days at most.
     pub acquire_timeout: Duration,
-    /// Closes connections that were idle for so long; `None` never does. Default: 600 s.
+    /// Closes connections that were idle for so long, more than zero; `None` never does. Default: 600 s.
     pub idle_timeout: Option<Duration>,
-    /// Closes connections that are so old; `None` never does. Default: 1,800 s.
+    /// Closes connections that are so old, more than zero; `None` never does. Default: 1,800 s.
     pub max_lifetime: Option<Duration>,
 }
 
