@@ -50,6 +50,9 @@ pub enum AuthError {
     Unavailable {
         /// What failed, on what, and what to do.
         message: String,
+        /// Whether it lost against others at work at the same time, so that the same again may pass at once. In a
+        /// transaction, the whole of it has to run again, as [`transaction`](crate::transaction()) does.
+        collision: bool,
         /// What the layer below said.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
@@ -62,8 +65,9 @@ pub enum AuthError {
         /// What the layer below said.
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// An earlier operation in this transaction failed; only dropping it or rolling back is left.
-    #[error("an earlier operation in this transaction failed: roll it back")]
+    /// An earlier operation in this transaction failed or was dropped half-way, so nothing of the transaction was or
+    /// will be done; only dropping it or rolling back is left.
+    #[error("an earlier operation in this transaction failed or was dropped: roll it back")]
     TransactionAborted,
     /// The adapter does not have this operation.
     #[error("this adapter does not support {operation}")]
@@ -86,6 +90,17 @@ impl AuthError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether it lost against others at work at the same time.
+    pub(crate) fn is_collision(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable {
+                collision: true,
+                ..
+            }
+        )
     }
 
     pub(crate) fn validation(field: &'static str, message: impl Into<String>) -> Self {

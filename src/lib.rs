@@ -18,6 +18,7 @@ pub mod types;
 
 #[cfg(feature = "sqlx-postgres")]
 pub use adapters::MIGRATOR;
+pub use adapters::{spawn_cleanup, transaction};
 pub use async_trait::async_trait;
 pub use error::{AuthError, AuthResult, ConflictField};
 pub use types::*;

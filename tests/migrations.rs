@@ -72,15 +72,22 @@ async fn the_indexes_are_what_the_statements_need(pool: PgPool) {
         "CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)",
         "CREATE UNIQUE INDEX accounts_provider_id_account_id_key ON public.accounts USING btree (provider_id, account_id)",
         "CREATE INDEX accounts_user_id_created_at_id_idx ON public.accounts USING btree (user_id, created_at, id COLLATE \"C\")",
-        "CREATE INDEX sessions_expires_at_idx ON public.sessions USING btree (expires_at)",
+        "CREATE INDEX sessions_expires_at_id_idx ON public.sessions USING btree (expires_at, id)",
         "CREATE INDEX sessions_inactive_idx ON public.sessions USING btree (id) WHERE (NOT active)",
         "CREATE UNIQUE INDEX sessions_pkey ON public.sessions USING btree (id)",
         "CREATE UNIQUE INDEX sessions_token_key ON public.sessions USING btree (token)",
         "CREATE INDEX sessions_user_id_created_at_id_idx ON public.sessions USING btree (user_id, created_at, id COLLATE \"C\")",
+        "CREATE INDEX users_banned_created_at_id_idx ON public.users USING btree (banned, created_at, id COLLATE \"C\")",
+        "CREATE INDEX users_created_at_id_idx ON public.users USING btree (created_at, id COLLATE \"C\")",
         "CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email)",
+        "CREATE INDEX users_email_prefix_idx ON public.users USING btree (email COLLATE \"C\")",
+        "CREATE INDEX users_email_verified_created_at_id_idx ON public.users USING btree (email_verified, created_at, id COLLATE \"C\")",
+        "CREATE INDEX users_name_created_at_id_idx ON public.users USING btree (\"left\"(name, 64) COLLATE \"C\", created_at, id COLLATE \"C\")",
         "CREATE UNIQUE INDEX users_pkey ON public.users USING btree (id)",
+        "CREATE INDEX users_role_created_at_id_idx ON public.users USING btree (\"left\"(role, 64), created_at, id COLLATE \"C\")",
         "CREATE UNIQUE INDEX users_username_key ON public.users USING btree (username)",
-        "CREATE INDEX verifications_expires_at_idx ON public.verifications USING btree (expires_at)",
+        "CREATE INDEX users_username_prefix_idx ON public.users USING btree (username COLLATE \"C\")",
+        "CREATE INDEX verifications_expires_at_id_idx ON public.verifications USING btree (expires_at, id)",
         "CREATE INDEX verifications_identifier_created_at_id_idx ON public.verifications USING btree (identifier, created_at, id COLLATE \"C\")",
         "CREATE UNIQUE INDEX verifications_pkey ON public.verifications USING btree (id)",
         "CREATE INDEX verifications_value_idx ON public.verifications USING hash (value)",
@@ -104,7 +111,7 @@ async fn a_database_made_from_the_page_is_adopted(pool: PgPool) {
         .unwrap()
         .unwrap();
     assert_eq!(user.id, "1");
-    assert_eq!(indexes(&pool).await.len(), 15);
+    assert_eq!(indexes(&pool).await.len(), 22);
 }
 
 #[sqlx::test(migrations = false)]
@@ -132,7 +139,7 @@ async fn many_processes_may_migrate_at_once_beside_traffic(pool: PgPool) {
     }
     assert!(!writer.is_finished());
     writer.abort();
-    assert_eq!(indexes(&pool).await.len(), 15);
+    assert_eq!(indexes(&pool).await.len(), 22);
     adapter(&pool).await.migrate().await.unwrap();
     assert_eq!(
         lines(
@@ -153,7 +160,7 @@ async fn an_invalid_index_is_built_again(pool: PgPool) {
     execute(
         &pool,
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN \
-         ('sessions_expires_at_idx'::regclass, 'verifications_value_idx'::regclass)",
+         ('sessions_expires_at_id_idx'::regclass, 'verifications_value_idx'::regclass)",
     )
     .await;
     execute(
@@ -171,7 +178,7 @@ async fn an_invalid_index_is_built_again(pool: PgPool) {
     );
     adapter(&pool).await.migrate().await.unwrap();
     let indexes = indexes(&pool).await;
-    assert_eq!(indexes.len(), 15);
+    assert_eq!(indexes.len(), 22);
     assert!(
         indexes.iter().all(|index| !index.ends_with("INVALID")),
         "{indexes:?}"
@@ -188,7 +195,7 @@ async fn an_interrupted_migration_is_completed(pool: PgPool) {
         .await
         .expect("an interrupted call left its lock behind")
         .unwrap();
-    assert_eq!(indexes(&pool).await.len(), 15);
+    assert_eq!(indexes(&pool).await.len(), 22);
 }
 
 #[sqlx::test(migrations = false)]
@@ -234,5 +241,5 @@ async fn every_migration_has_a_way_back(pool: PgPool) {
     MIGRATOR.undo(&pool, 0).await.unwrap();
     assert_eq!(columns(&pool).await, [""; 0]);
     adapter(&pool).await.migrate().await.unwrap();
-    assert_eq!(indexes(&pool).await.len(), 15);
+    assert_eq!(indexes(&pool).await.len(), 22);
 }

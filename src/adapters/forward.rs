@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-/// Implements [`DatabaseAdapter`] by the methods of the same names of what the expression gives: `async` ones, or
-/// plain ones that never wait (`sync`).
+/// Implements [`DatabaseAdapter`] by the methods of the same names of what `to` gives. `call` is one of them with its
+/// arguments, not yet called.
 macro_rules! forward_database_adapter {
-    (impl [$($generics:tt)*] for $type:ty, |$this:ident| $kind:tt $to:expr) => {
+    (impl [$($generics:tt)*] for $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr) => {
         const _: () = {
             use async_trait::async_trait;
             use chrono::{DateTime, Utc};
             use $crate::types::{
-                Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Session,
-                UpdateAccount, UpdateSession, UpdateUser, User, Verification,
+                Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Session,
+                UpdateAccount, UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
             };
-            use $crate::{AuthResult, adapters::DatabaseAdapter};
+            use $crate::{AuthResult, adapters::{DatabaseAdapter, Transaction}};
 
             forward_database_adapter! {
-                @methods [$($generics)*] $type, $this, $kind, $to;
+                @methods [$($generics)*] $type, $this, $to, $call, $answer;
                 create_user(user: CreateUser) -> User;
                 get_user_by_id(id: &str) -> Option<User>;
                 get_user_by_email(email: &str) -> Option<User>;
@@ -44,11 +44,15 @@ macro_rules! forward_database_adapter {
                 get_verification_by_identifier(identifier: &str) -> Option<Verification>;
                 update_session(token: &str, update: UpdateSession) -> Session;
                 update_account(id: &str, update: UpdateAccount) -> Account;
+                list_users(query: ListUsers) -> UserPage;
+                count_users(filter: UserFilter) -> u64;
+                clean_up() -> CleanUp;
+                begin() -> Box<dyn Transaction>;
             }
         };
     };
     (
-        @methods [$($generics:tt)*] $type:ty, $this:ident, $kind:tt, $to:expr;
+        @methods [$($generics:tt)*] $type:ty, $this:ident, $to:expr, $call:ident, $answer:expr;
         $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)*
     ) => {
         #[async_trait]
@@ -56,20 +60,15 @@ macro_rules! forward_database_adapter {
             $(
                 async fn $method(&self $(, $argument: $argument_type)*) -> AuthResult<$output> {
                     let $this = self;
-                    forward_database_adapter!(@call $kind $to.$method($($argument),*))
+                    let $call = || $to.$method($($argument),*);
+                    $answer
                 }
             )*
         }
     };
-    (@call async $call:expr) => {
-        $call.await
-    };
-    (@call sync $call:expr) => {
-        $call
-    };
 }
 pub(super) use forward_database_adapter;
 
-forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for &T, |this| async (**this));
-forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for Box<T>, |this| async (**this));
-forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for Arc<T>, |this| async (**this));
+forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for &T, |this| (**this), |call| call().await);
+forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for Box<T>, |this| (**this), |call| call().await);
+forward_database_adapter!(impl [T: DatabaseAdapter + ?Sized] for Arc<T>, |this| (**this), |call| call().await);

@@ -12,7 +12,7 @@ use crate::types::{
 use crate::{AuthError, AuthResult};
 
 /// Longest id, email, username and provider id, in bytes.
-const MAX_NAME_BYTES: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 /// Longest account id and verification identifier, in bytes.
 const MAX_IDENTIFIER_BYTES: usize = 1024;
 /// Deepest nesting of metadata, the object itself counted. `serde_json` writes deeper, but reads back at most 127.
@@ -23,7 +23,6 @@ const MIN_TIME_MICROS: i64 = -210_866_803_200_000_000;
 const TOKEN_BYTES: usize = 32;
 
 /// Whether this can be the id of a row. A lookup of anything else answers "none" without asking the store.
-#[cfg(feature = "sqlx-postgres")]
 pub(super) fn is_possible_id(id: &str) -> bool {
     fits(id, MAX_NAME_BYTES)
 }
@@ -293,6 +292,7 @@ fn new_token() -> AuthResult<String> {
 fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
     getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
         message: "the operating system gave no random bytes for an id or token".to_owned(),
+        collision: false,
         source: Some(Box::new(error)),
     })
 }
@@ -343,15 +343,19 @@ fn each<T, U>(
 }
 
 fn normal_time(field: &'static str, time: DateTime<Utc>) -> AuthResult<DateTime<Utc>> {
-    if time.timestamp_micros() < MIN_TIME_MICROS {
+    storable_time(time).ok_or_else(|| {
         let message = "is before 4714-11-24 BC, the first day that PostgreSQL can store";
-        return Err(AuthError::validation(field, message));
-    }
-    Ok(truncate(time))
+        AuthError::validation(field, message)
+    })
+}
+
+/// The time as it is stored, if PostgreSQL can store it.
+pub(super) fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    (time.timestamp_micros() >= MIN_TIME_MICROS).then(|| truncate(time))
 }
 
 /// To the microsecond, which is what PostgreSQL keeps; a leap second becomes part of the next.
-fn truncate(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn truncate(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 

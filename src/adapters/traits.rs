@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::types::{
-    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Session, UpdateAccount,
-    UpdateSession, UpdateUser, User, Verification,
+    Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+    Session, UpdateAccount, UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
 };
 use crate::{AuthError, AuthResult};
 
@@ -269,4 +269,133 @@ pub trait DatabaseAdapter: Send + Sync {
             operation: "update_account",
         })
     }
+
+    /// A page of the users that match, for the screens of administrators.
+    ///
+    /// Pages are stable while users come and go: a page begins behind the last user of the one before, wherever that
+    /// user has gone. On PostgreSQL a page costs what it reads on an index. The first of these that the filter gives
+    /// leads: the search (`Equals` or `StartsWith`), the role, `banned`, `email_verified`, the time of creation; the
+    /// rest is looked at in what that finds. `StartsWith` reads all that begins so. `Contains` reads users in the order
+    /// of the list until the page is full, so all of them where few match: on a large table, create the extension
+    /// `pg_trgm` and an index such as `CREATE INDEX ON users USING gin (email gin_trgm_ops)`, which it then uses.
+    ///
+    /// ```
+    /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+    /// use better_auth::types::{CreateUser, ListUsers};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> better_auth::AuthResult<()> {
+    /// let database = MemoryDatabaseAdapter::new();
+    /// for _ in 0..5 {
+    ///     database.create_user(CreateUser::new()).await?;
+    /// }
+    /// let mut query = ListUsers::new().with_limit(2);
+    /// let mut pages = 0;
+    /// loop {
+    ///     let page = database.list_users(query.clone()).await?;
+    ///     pages += 1;
+    ///     let Some(cursor) = page.next_cursor else { break };
+    ///     query = query.with_cursor(cursor);
+    /// }
+    /// assert_eq!(pages, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] where `limit` is not from 1 to 1,000 or `cursor` is none of this method's;
+    /// [`AuthError::Unsupported`] unless the adapter has it.
+    async fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
+        let _ = query;
+        Err(AuthError::Unsupported {
+            operation: "list_users",
+        })
+    }
+
+    /// How many users match. On PostgreSQL this may read the whole table.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter has it.
+    async fn count_users(&self, filter: UserFilter) -> AuthResult<u64> {
+        let _ = filter;
+        Err(AuthError::Unsupported {
+            operation: "count_users",
+        })
+    }
+
+    /// Removes every session and every verification that is not live, as
+    /// [`delete_expired_sessions`](Self::delete_expired_sessions) and
+    /// [`delete_expired_verifications`](Self::delete_expired_verifications) do, which the default calls. Where many
+    /// instances share a database, one works at a time and the others leave it the rest: what is returned is what this
+    /// one has removed. [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
+    ///
+    /// What fails half-way has removed some; call again.
+    async fn clean_up(&self) -> AuthResult<CleanUp> {
+        Ok(CleanUp {
+            sessions: self.delete_expired_sessions().await?,
+            verifications: self.delete_expired_verifications().await?,
+        })
+    }
+
+    /// Begins a transaction; see [`Transaction`]. [`transaction`](crate::transaction()) is the comfortable way.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter has it, and inside a transaction.
+    async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        Err(AuthError::Unsupported { operation: "begin" })
+    }
+}
+
+/// Several operations that happen together or not at all. A transaction *is* an adapter: every method works in it, and
+/// what is given to code that takes a `&dyn DatabaseAdapter` may be one.
+///
+/// - What it writes is visible in it at once, and outside it at commit: all of it, or none of it ever.
+/// - Dropping it rolls it back, whatever it is doing.
+/// - After any error in it but [`AuthError::Unsupported`], and after a call that was dropped before its answer, every
+///   further operation and [`commit`](Self::commit) is [`AuthError::TransactionAborted`].
+/// - Isolation is READ COMMITTED's: each operation sees what others have committed until then, and a later update of
+///   the same row overwrites the columns that it names. Of two transactions that take the same email, username, account
+///   or one-time token, or of which one removes the user that the other's row needs, one fails, at the operation or at
+///   commit. (Where the server's default is stricter, the stricter holds.)
+/// - An open one never blocks readers outside it. On PostgreSQL a *writer* of the same row waits for its end, so keep it
+///   short; in memory nobody waits, and who commits later finds out then. On PostgreSQL it holds one connection.
+/// - Calls on one transaction run one after the other.
+/// - [`begin`](DatabaseAdapter::begin) in it is [`AuthError::Unsupported`].
+///
+/// ```
+/// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+/// use better_auth::types::{CreateAccount, CreateUser};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> better_auth::AuthResult<()> {
+/// let database = MemoryDatabaseAdapter::new();
+/// let transaction = database.begin().await?;
+/// let user = transaction.create_user(CreateUser::new()).await?;
+/// transaction.create_account(CreateAccount::new(&user.id, "github", "42")).await?;
+/// assert_eq!(database.get_user_by_id(&user.id).await?, None);
+/// transaction.commit().await?;
+/// assert_eq!(database.get_user_by_id(&user.id).await?, Some(user));
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Transaction: DatabaseAdapter {
+    /// Makes everything that was done in the transaction last, and visible to all.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::TransactionAborted`] where an operation has failed before. [`AuthError::Conflict`],
+    /// `…NotFound` or [`AuthError::Unavailable`] where someone else was faster. Then nothing was done. Where the
+    /// connection dies at this moment, [`AuthError::OutcomeUnknown`]: all was done, or nothing.
+    async fn commit(self: Box<Self>) -> AuthResult<()>;
+
+    /// Undoes everything that was done in the transaction. Dropping the transaction does so too; this waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unavailable`] where the connection is dead; nothing was done then, either.
+    async fn rollback(self: Box<Self>) -> AuthResult<()>;
 }

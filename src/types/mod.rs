@@ -6,13 +6,19 @@
 use std::fmt;
 
 mod account;
+mod clean_up;
 mod session;
 mod user;
+mod user_list;
 mod verification;
 
 pub use account::{Account, CreateAccount, UpdateAccount};
+pub use clean_up::CleanUp;
 pub use session::{CreateSession, Session, UpdateSession};
 pub use user::{CreateUser, UpdateUser, User};
+pub use user_list::{
+    ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserPage, UserSearch,
+};
 pub use verification::{CreateVerification, Verification};
 
 /// A user's metadata: a JSON object, `JSONB` in PostgreSQL.

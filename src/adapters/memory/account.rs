@@ -1,96 +1,103 @@
-use super::{Position, Store, index, set, unindex};
+use std::iter;
+
+use super::table::{Row, joined};
+use super::{Access, Database, Tables, set};
 use crate::adapters::rules;
+use crate::adapters::user_list::Position;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
 
-impl Store {
+const BY_PROVIDER: usize = 0;
+const BY_USER: usize = 0;
+
+impl Row for Account {
+    const UNIQUE: usize = 1;
+    const LISTS: usize = 1;
+
+    fn key(&self) -> &str {
+        &self.id
+    }
+
+    fn position(&self) -> Position {
+        (self.created_at, self.id.clone())
+    }
+
+    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
+        iter::once(Some(joined(&self.provider_id, &self.account_id)))
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = String> {
+        iter::once(self.user_id.clone())
+    }
+}
+
+impl<A: Access> Database<A> {
     pub(super) fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
         let account = rules::new_account(account, rules::now())?;
-        self.sequence.write(|| {
-            if self.account_keys.contains_key(&key(&account)) {
-                return Err(AuthError::Conflict {
-                    field: ConflictField::Account,
-                });
-            }
-            if !self.users.contains_key(&account.user_id) {
-                return Err(AuthError::UserNotFound);
-            }
-            self.account_keys.insert(key(&account), account.id.clone());
-            index(
-                &self.user_accounts,
-                account.user_id.clone(),
-                position(&account),
-            );
-            self.accounts.insert(account.id.clone(), account.clone());
-            Ok(account)
-        })
+        self.0.write(
+            move |Tables {
+                      users, accounts, ..
+                  }| {
+                let key = joined(&account.provider_id, &account.account_id);
+                if accounts.holder(BY_PROVIDER, &key).is_some() {
+                    return Err(AuthError::Conflict {
+                        field: ConflictField::Account,
+                    });
+                }
+                if !users.contains(&account.user_id) {
+                    return Err(AuthError::UserNotFound);
+                }
+                accounts.put(account.clone());
+                Ok(account.clone())
+            },
+        )
     }
 
     pub(super) fn get_account(&self, provider: &str, id: &str) -> AuthResult<Option<Account>> {
-        let key = (provider.to_owned(), id.to_owned());
-        Ok(self.sequence.read(|| {
-            let id = self.account_keys.get(&key)?;
-            self.account(&id)
-        }))
+        let key = joined(provider, id);
+        Ok(self
+            .0
+            .read(|Tables { accounts, .. }| accounts.get(&accounts.holder(BY_PROVIDER, &key)?)))
     }
 
     pub(super) fn get_user_accounts(&self, user_id: &str) -> AuthResult<Vec<Account>> {
-        Ok(self.sequence.read(|| {
-            let Some(positions) = self.user_accounts.get(user_id) else {
-                return Vec::new();
-            };
-            let newest_first = positions.iter().rev();
-            newest_first
-                .filter_map(|(_, id)| self.account(id))
-                .collect()
+        Ok(self.0.read(|Tables { accounts, .. }| {
+            accounts.list(BY_USER, user_id, |account| Some(account.clone()))
         }))
     }
 
     pub(super) fn update_account(&self, id: &str, update: UpdateAccount) -> AuthResult<Account> {
         let update = rules::account_update(update)?;
-        self.sequence.write(|| {
-            let mut account = self.account(id).ok_or(AuthError::AccountNotFound)?;
+        let id = id.to_owned();
+        let now = rules::now();
+        self.0.write(move |Tables { accounts, .. }| {
+            let mut account = accounts.get(&id).ok_or(AuthError::AccountNotFound)?;
             if update == UpdateAccount::default() {
                 return Ok(account);
             }
-            apply(&mut account, update);
-            self.accounts.insert(account.id.clone(), account.clone());
+            apply(&mut account, update.clone());
+            account.updated_at = rules::next_update(account.updated_at, now);
+            accounts.put(account.clone());
             Ok(account)
         })
     }
 
     pub(super) fn delete_account(&self, id: &str) -> AuthResult<()> {
-        self.sequence.write(|| {
-            if let Some((_, account)) = self.accounts.remove(id) {
-                self.account_keys.remove(&key(&account));
-                unindex(&self.user_accounts, &account.user_id, &position(&account));
-            }
-        });
-        Ok(())
+        let id = id.to_owned();
+        self.0.write(move |Tables { accounts, .. }| {
+            accounts.remove(&id);
+            Ok(())
+        })
     }
+}
 
-    /// Within the sequence.
+impl Tables {
     pub(super) fn remove_user_accounts(&self, user_id: &str) {
-        if let Some((_, positions)) = self.user_accounts.remove(user_id) {
-            for (_, id) in &positions {
-                if let Some((_, account)) = self.accounts.remove(id) {
-                    self.account_keys.remove(&key(&account));
-                }
-            }
+        let id = |account: &Account| Some(account.id.clone());
+        for id in self.accounts.list(BY_USER, user_id, id) {
+            self.accounts.remove(&id);
         }
     }
-
-    fn account(&self, id: &str) -> Option<Account> {
-        self.accounts.get(id).map(|account| account.clone())
-    }
-}
-
-fn key(account: &Account) -> (String, String) {
-    (account.provider_id.clone(), account.account_id.clone())
-}
-
-fn position(account: &Account) -> Position {
-    (account.created_at, account.id.clone())
 }
 
 fn apply(account: &mut Account, update: UpdateAccount) {
@@ -116,5 +123,4 @@ fn apply(account: &mut Account, update: UpdateAccount) {
     );
     set(&mut account.scope, scope);
     set(&mut account.password, password);
-    account.updated_at = rules::next_update(account.updated_at, rules::now());
 }

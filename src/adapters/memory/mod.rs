@@ -3,22 +3,23 @@
     reason = "the methods have the trait's signatures"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use dashmap::DashMap;
-
+use crate::AuthResult;
+use crate::adapters::Transaction;
 use crate::adapters::forward::forward_database_adapter;
-use crate::types::{Account, Session, User, Verification};
+use crate::types::{Account, CleanUp, Session, User, Verification};
 
 use self::sequence::Sequence;
+use self::table::Table;
+use self::transaction::{Layer, MemoryTransaction};
 
 mod account;
 mod sequence;
 mod session;
+mod table;
+mod transaction;
 mod user;
 mod verification;
 
@@ -27,8 +28,8 @@ const PIECE: usize = 1000;
 
 /// Keeps everything in memory, for development and tests. What it holds is lost when the process ends.
 ///
-/// It keeps every promise that [`SqlxAdapter`](crate::adapters::SqlxAdapter) keeps: uniqueness, references, and no
-/// operation half-visible. Clones share the data.
+/// It keeps every promise that [`SqlxAdapter`](crate::adapters::SqlxAdapter) keeps: uniqueness, references, transactions,
+/// and no operation half-visible. Clones share the data.
 ///
 /// ```
 /// use better_auth::adapters::MemoryDatabaseAdapter;
@@ -39,7 +40,7 @@ const PIECE: usize = 1000;
 /// ```
 #[derive(Clone, Default)]
 pub struct MemoryDatabaseAdapter {
-    store: Arc<Store>,
+    database: Database<Arc<Store>>,
 }
 
 impl MemoryDatabaseAdapter {
@@ -52,59 +53,143 @@ impl MemoryDatabaseAdapter {
 
 impl fmt::Debug for MemoryDatabaseAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self.database.0.tables();
         f.debug_struct("MemoryDatabaseAdapter")
-            .field("users", &self.store.users.len())
-            .field("sessions", &self.store.sessions.len())
-            .field("accounts", &self.store.accounts.len())
-            .field("verifications", &self.store.verifications.len())
+            .field("users", &tables.users.len())
+            .field("sessions", &tables.sessions.len())
+            .field("accounts", &tables.accounts.len())
+            .field("verifications", &tables.verifications.len())
             .finish()
     }
 }
 
-forward_database_adapter!(impl [] for MemoryDatabaseAdapter, |this| sync this.store);
+forward_database_adapter!(impl [] for MemoryDatabaseAdapter, |this| this.database, |call| call());
 
-/// Where a row stands in a list: by `created_at`, then by `id`.
-type Position = (DateTime<Utc>, String);
-
-/// The tables and their indexes.
+/// The tables and what makes changes to them atomic.
 ///
 /// # Locks
 ///
 /// 1. All access goes through `sequence`: changes by `write`, looks by `read` (the search for expired rows apart, whose
-///    finds are looked at again). No map's guard is held when it is entered, and nothing here waits for a future.
+///    finds are looked at again); what transactions do before they commit, by `exclusive`. No map's guard is held when
+///    it is entered, and nothing here waits for a future.
 /// 2. Within, at most one guard per map is held at a time: first of an index, then of the table that it points into,
 ///    never the other way round. Writers hold one guard at a time.
 #[derive(Default)]
 struct Store {
     sequence: Sequence,
+    tables: Tables,
+}
 
-    /// By id.
-    users: DashMap<String, User>,
-    /// Email to user id.
-    emails: DashMap<String, String>,
-    /// Username to user id.
-    usernames: DashMap<String, String>,
+#[derive(Default)]
+struct Tables {
+    users: Arc<Table<User>>,
+    sessions: Arc<Table<Session>>,
+    accounts: Arc<Table<Account>>,
+    verifications: Arc<Table<Verification>>,
+}
 
-    /// By token.
-    sessions: DashMap<String, Session>,
-    /// User id to tokens.
-    user_sessions: DashMap<String, BTreeMap<Position, String>>,
+impl Tables {
+    /// Empty tables over these.
+    fn layer(&self) -> Self {
+        Self {
+            users: Arc::new(Table::over(&self.users)),
+            sessions: Arc::new(Table::over(&self.sessions)),
+            accounts: Arc::new(Table::over(&self.accounts)),
+            verifications: Arc::new(Table::over(&self.verifications)),
+        }
+    }
 
-    /// By id.
-    accounts: DashMap<String, Account>,
-    /// Provider id and account id to id.
-    account_keys: DashMap<(String, String), String>,
-    /// User id to ids.
-    user_accounts: DashMap<String, BTreeSet<Position>>,
+    /// Makes the tables below what these show.
+    fn settle(&self) {
+        self.users.settle();
+        self.sessions.settle();
+        self.accounts.settle();
+        self.verifications.settle();
+    }
+}
 
-    /// By id.
-    verifications: DashMap<String, Verification>,
-    /// Identifier to ids.
-    identifiers: DashMap<String, BTreeSet<Position>>,
-    /// Value to ids.
-    values: DashMap<String, BTreeSet<Position>>,
-    /// Identifier and value to ids.
-    pairs: DashMap<(String, String), BTreeSet<Position>>,
+/// A change to be made again when the transaction commits, on what the tables then hold. Fails where it would not pass
+/// any more, and then has changed nothing.
+type Change = Box<dyn Fn(&Tables) -> AuthResult<()> + Send>;
+
+/// How operations get at the tables: at the store's own, or through a transaction.
+trait Access {
+    fn tables(&self) -> &Tables;
+
+    /// Looks at the tables while nothing changes. May look twice.
+    fn read<T>(&self, read: impl Fn(&Tables) -> T) -> T;
+
+    /// Changes the tables alone. What fails must have changed nothing.
+    fn write<T>(&self, write: impl Fn(&Tables) -> AuthResult<T> + Send + 'static) -> AuthResult<T>;
+
+    /// As `write`, where a commit must not simply do the same again: `again` makes what it does, from what was
+    /// answered.
+    fn write_once<T>(
+        &self,
+        write: impl FnOnce(&Tables) -> AuthResult<T>,
+        again: impl FnOnce(&T) -> Change,
+    ) -> AuthResult<T>;
+
+    fn begin(&self) -> AuthResult<Box<dyn Transaction>>;
+}
+
+impl Access for Arc<Store> {
+    fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn read<T>(&self, read: impl Fn(&Tables) -> T) -> T {
+        self.sequence.read(|| read(&self.tables))
+    }
+
+    fn write<T>(&self, write: impl Fn(&Tables) -> AuthResult<T> + Send + 'static) -> AuthResult<T> {
+        self.sequence.write(|| write(&self.tables))
+    }
+
+    fn write_once<T>(
+        &self,
+        write: impl FnOnce(&Tables) -> AuthResult<T>,
+        _again: impl FnOnce(&T) -> Change,
+    ) -> AuthResult<T> {
+        self.sequence.write(|| write(&self.tables))
+    }
+
+    fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        Ok(Box::new(MemoryTransaction::new(Layer::over(self))))
+    }
+}
+
+/// The operations, entity by entity in the files beside this one.
+#[derive(Clone, Default)]
+struct Database<A>(A);
+
+impl<A: Access> Database<A> {
+    fn clean_up(&self) -> AuthResult<CleanUp> {
+        Ok(CleanUp {
+            sessions: self.delete_expired_sessions()?,
+            verifications: self.delete_expired_verifications()?,
+        })
+    }
+
+    fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        self.0.begin()
+    }
+
+    /// Removes the rows with these keys from a table, in pieces, and says how many were there.
+    fn remove_in_pieces(
+        &self,
+        keys: &[String],
+        remove: impl Fn(&Tables, &str) -> bool + Copy + Send + 'static,
+    ) -> AuthResult<usize> {
+        let mut removed = 0;
+        for piece in keys.chunks(PIECE) {
+            let piece = piece.to_vec();
+            removed += self
+                .0
+                .write(move |tables| Ok(piece.iter().filter(|key| remove(tables, key)).count()))?;
+        }
+        Ok(removed)
+    }
 }
 
 /// Sets a column that an update names.
@@ -112,17 +197,4 @@ fn set<T>(column: &mut T, update: Option<T>) {
     if let Some(value) = update {
         *column = value;
     }
-}
-
-/// Enters a row into an index of ids.
-fn index<K: Eq + Hash>(index: &DashMap<K, BTreeSet<Position>>, key: K, position: Position) {
-    index.entry(key).or_default().insert(position);
-}
-
-/// Takes a row out of an index of ids, which holds no empty entries.
-fn unindex<K: Eq + Hash>(index: &DashMap<K, BTreeSet<Position>>, key: &K, position: &Position) {
-    index.remove_if_mut(key, |_, positions| {
-        positions.remove(position);
-        positions.is_empty()
-    });
 }

@@ -24,11 +24,33 @@ impl Sequence {
                 return value;
             }
         }
-        let _writer = self.lock();
+        let _alone = self.exclusive();
         read()
     }
 
     /// Runs `write` alone; it must not call back into this sequence.
+    pub(super) fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.exclusive().write(write)
+    }
+
+    /// Keeps writers away, so that what is read stays so until the answer is written or dropped. Readers go on.
+    pub(super) fn exclusive(&self) -> Exclusive<'_> {
+        Exclusive {
+            version: &self.version,
+            // A panic of one caller must not end the store for all others.
+            _writer: self.writer.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// The right to write to what a [`Sequence`] guards.
+pub(super) struct Exclusive<'a> {
+    version: &'a AtomicU64,
+    _writer: MutexGuard<'a, ()>,
+}
+
+impl Exclusive<'_> {
+    /// Runs `write`; readers see all of what it does or nothing.
     pub(super) fn write<T>(&self, write: impl FnOnce() -> T) -> T {
         struct Raise<'a>(&'a AtomicU64);
 
@@ -38,15 +60,9 @@ impl Sequence {
             }
         }
 
-        let _writer = self.lock();
         self.version.fetch_add(1, Ordering::AcqRel);
-        let _even_again = Raise(&self.version);
+        let _even_again = Raise(self.version);
         write()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        // A panic of one caller must not end the store for all others.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,51 +1,73 @@
+use std::iter;
+
 use chrono::{DateTime, Utc};
 
-use super::{PIECE, Position, Store, set};
+use super::table::Row;
+use super::{Access, Database, Tables, set};
 use crate::adapters::rules;
+use crate::adapters::user_list::Position;
 use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
-impl Store {
+const BY_USER: usize = 0;
+
+impl Row for Session {
+    const UNIQUE: usize = 0;
+    const LISTS: usize = 1;
+
+    fn key(&self) -> &str {
+        &self.token
+    }
+
+    fn position(&self) -> Position {
+        (self.created_at, self.id.clone())
+    }
+
+    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
+        iter::empty()
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = String> {
+        iter::once(self.user_id.clone())
+    }
+}
+
+impl<A: Access> Database<A> {
     pub(super) fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
         let session = rules::new_session(session, rules::now())?;
-        self.sequence.write(|| {
-            if self.sessions.contains_key(&session.token) {
+        self.0.write(move |tables| {
+            if tables.sessions.contains(&session.token) {
                 return Err(AuthError::Conflict {
                     field: ConflictField::SessionToken,
                 });
             }
-            if !self.users.contains_key(&session.user_id) {
+            if !tables.users.contains(&session.user_id) {
                 return Err(AuthError::UserNotFound);
             }
-            self.user_sessions
-                .entry(session.user_id.clone())
-                .or_default()
-                .insert(position(&session), session.token.clone());
-            self.sessions.insert(session.token.clone(), session.clone());
-            Ok(session)
+            tables.sessions.put(session.clone());
+            Ok(session.clone())
         })
     }
 
     pub(super) fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
-        Ok(self.sequence.read(|| self.live_session(token)))
+        Ok(self
+            .0
+            .read(|tables| tables.live_session(token, rules::now())))
     }
 
     pub(super) fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
-        Ok(self.sequence.read(|| {
-            let Some(tokens) = self.user_sessions.get(user_id) else {
-                return Vec::new();
-            };
-            let newest_first = tokens.values().rev();
-            newest_first
-                .filter_map(|token| self.live_session(token))
-                .collect()
+        Ok(self.0.read(|Tables { sessions, .. }| {
+            let now = rules::now();
+            sessions.list(BY_USER, user_id, |session| {
+                is_live(session, now).then(|| session.clone())
+            })
         }))
     }
 
     pub(super) fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
-        Ok(self.sequence.read(|| {
-            let session = self.live_session(token)?;
-            let user = self.user(&session.user_id)?;
+        Ok(self.0.read(|tables| {
+            let session = tables.live_session(token, rules::now())?;
+            let user = tables.users.get(&session.user_id)?;
             Some((session, user))
         }))
     }
@@ -64,77 +86,64 @@ impl Store {
 
     pub(super) fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
         let update = rules::session_update(update)?;
-        self.sequence.write(|| {
-            let mut session = self.live_session(token).ok_or(AuthError::SessionNotFound)?;
+        let token = token.to_owned();
+        let now = rules::now();
+        self.0.write(move |tables| {
+            let session = tables.live_session(&token, now);
+            let mut session = session.ok_or(AuthError::SessionNotFound)?;
             if update == UpdateSession::default() {
                 return Ok(session);
             }
-            apply(&mut session, update);
-            self.sessions.insert(session.token.clone(), session.clone());
+            apply(&mut session, update.clone());
+            session.updated_at = rules::next_update(session.updated_at, now);
+            tables.sessions.put(session.clone());
             Ok(session)
         })
     }
 
     pub(super) fn delete_session(&self, token: &str) -> AuthResult<()> {
-        self.sequence.write(|| self.remove_session(token));
-        Ok(())
+        let token = token.to_owned();
+        self.0.write(move |Tables { sessions, .. }| {
+            sessions.remove(&token);
+            Ok(())
+        })
     }
 
     pub(super) fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
-        self.sequence.write(|| self.remove_user_sessions(user_id));
-        Ok(())
+        let user_id = user_id.to_owned();
+        self.0.write(move |tables| {
+            tables.remove_user_sessions(&user_id);
+            Ok(())
+        })
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
         let now = rules::now();
-        let dead: Vec<String> = self
-            .sessions
-            .iter()
-            .filter(|session| !is_live(session, now))
-            .map(|session| session.token.clone())
-            .collect();
-        let removed = dead.chunks(PIECE).map(|tokens| {
-            self.sequence.write(|| {
-                let removed = tokens.iter().filter(|token| self.remove_session(token));
-                removed.count()
-            })
-        });
-        Ok(removed.sum())
+        let sessions = &self.0.tables().sessions;
+        let dead = sessions.keys(&|session| !is_live(session, now));
+        // A dead session stays dead.
+        self.remove_in_pieces(&dead, |Tables { sessions, .. }, token| {
+            sessions.remove(token).is_some()
+        })
     }
+}
 
-    /// Within the sequence.
+impl Tables {
     pub(super) fn remove_user_sessions(&self, user_id: &str) {
-        if let Some((_, tokens)) = self.user_sessions.remove(user_id) {
-            for token in tokens.values() {
-                self.sessions.remove(token);
-            }
+        let token = |session: &Session| Some(session.token.clone());
+        for token in self.sessions.list(BY_USER, user_id, token) {
+            self.sessions.remove(&token);
         }
     }
 
-    fn live_session(&self, token: &str) -> Option<Session> {
-        let session = self.sessions.get(token)?;
-        is_live(&session, rules::now()).then(|| session.clone())
-    }
-
-    fn remove_session(&self, token: &str) -> bool {
-        let Some((_, session)) = self.sessions.remove(token) else {
-            return false;
-        };
-        self.user_sessions
-            .remove_if_mut(&session.user_id, |_, tokens| {
-                tokens.remove(&position(&session));
-                tokens.is_empty()
-            });
-        true
+    fn live_session(&self, token: &str, now: DateTime<Utc>) -> Option<Session> {
+        let live = |session: &Session| is_live(session, now).then(|| session.clone());
+        self.sessions.look(token, live).flatten()
     }
 }
 
 fn is_live(session: &Session, now: DateTime<Utc>) -> bool {
     session.active && session.expires_at > now
-}
-
-fn position(session: &Session) -> Position {
-    (session.created_at, session.id.clone())
 }
 
 fn apply(session: &mut Session, update: UpdateSession) {
@@ -152,5 +161,4 @@ fn apply(session: &mut Session, update: UpdateSession) {
     set(&mut session.impersonated_by, impersonated_by);
     set(&mut session.active_organization_id, active_organization_id);
     set(&mut session.active, active);
-    session.updated_at = rules::next_update(session.updated_at, rules::now());
 }

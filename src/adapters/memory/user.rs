@@ -1,99 +1,135 @@
-use dashmap::DashMap;
+use std::iter;
+use std::ops::ControlFlow;
 
-use super::{Store, set};
+use super::table::{Row, Table};
+use super::{Access, Database, Tables, set};
 use crate::adapters::rules;
-use crate::types::{CreateUser, UpdateUser, User};
+use crate::adapters::user_list::{Position, UserMatch, UserQuery};
+use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
 use crate::{AuthError, AuthResult, ConflictField};
 
-impl Store {
+const BY_EMAIL: usize = 0;
+const BY_USERNAME: usize = 1;
+/// One list of all users, under the empty key.
+const ALL: (usize, &str) = (0, "");
+
+impl Row for User {
+    const UNIQUE: usize = 2;
+    const LISTS: usize = 1;
+
+    fn key(&self) -> &str {
+        &self.id
+    }
+
+    fn position(&self) -> Position {
+        (self.created_at, self.id.clone())
+    }
+
+    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
+        [self.email.clone(), self.username.clone()].into_iter()
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = String> {
+        let (_, all) = ALL;
+        iter::once(all.to_owned())
+    }
+}
+
+impl<A: Access> Database<A> {
     pub(super) fn create_user(&self, user: CreateUser) -> AuthResult<User> {
         let user = rules::new_user(user, rules::now())?;
-        self.sequence.write(|| {
-            if self.users.contains_key(&user.id) {
+        self.0.write(move |Tables { users, .. }| {
+            if users.contains(&user.id) {
                 return Err(conflict(ConflictField::UserId));
             }
-            check_free(
-                &self.emails,
-                user.email.as_ref(),
-                &user.id,
-                ConflictField::Email,
-            )?;
-            check_free(
-                &self.usernames,
-                user.username.as_ref(),
-                &user.id,
-                ConflictField::Username,
-            )?;
-            reindex(&self.emails, None, user.email.as_ref(), &user.id);
-            reindex(&self.usernames, None, user.username.as_ref(), &user.id);
-            self.users.insert(user.id.clone(), user.clone());
-            Ok(user)
+            check_names_are_free(users, &user)?;
+            users.put(user.clone());
+            Ok(user.clone())
         })
     }
 
     pub(super) fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
-        Ok(self.sequence.read(|| self.user(id)))
+        Ok(self.0.read(|tables| tables.users.get(id)))
     }
 
     pub(super) fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
-        Ok(self.user_by_name(&self.emails, email))
+        Ok(self.user_by_name(BY_EMAIL, email))
     }
 
     pub(super) fn get_user_by_username(&self, username: &str) -> AuthResult<Option<User>> {
-        Ok(self.user_by_name(&self.usernames, username))
+        Ok(self.user_by_name(BY_USERNAME, username))
+    }
+
+    pub(super) fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
+        let Some(query) = UserQuery::new(query)? else {
+            return Ok(UserPage::default());
+        };
+        let newest_first = query.order == UserOrder::NewestFirst;
+        let (list, key) = ALL;
+        let users = self.0.read(|Tables { users, .. }| {
+            let mut found = Vec::new();
+            users.walk(list, key, newest_first, Some(&query.after), |user| {
+                if query.filter.matches(user) {
+                    found.push(user.clone());
+                }
+                if found.len() > query.limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            found
+        });
+        Ok(query.page(users))
+    }
+
+    pub(super) fn count_users(&self, filter: UserFilter) -> AuthResult<u64> {
+        let Some(filter) = UserMatch::new(filter) else {
+            return Ok(0);
+        };
+        let (list, key) = ALL;
+        Ok(self.0.read(|Tables { users, .. }| {
+            let mut count = 0;
+            users.walk(list, key, true, None, |user| {
+                count += u64::from(filter.matches(user));
+                ControlFlow::Continue(())
+            });
+            count
+        }))
     }
 
     pub(super) fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
         let update = rules::user_update(update)?;
-        self.sequence.write(|| {
-            let old = self.user(id).ok_or(AuthError::UserNotFound)?;
+        let id = id.to_owned();
+        let now = rules::now();
+        self.0.write(move |Tables { users, .. }| {
+            let mut user = users.get(&id).ok_or(AuthError::UserNotFound)?;
             if update == UpdateUser::default() {
-                return Ok(old);
+                return Ok(user);
             }
-            let mut new = old.clone();
-            apply(&mut new, update);
-            check_free(&self.emails, new.email.as_ref(), id, ConflictField::Email)?;
-            check_free(
-                &self.usernames,
-                new.username.as_ref(),
-                id,
-                ConflictField::Username,
-            )?;
-            reindex(&self.emails, old.email.as_ref(), new.email.as_ref(), id);
-            reindex(
-                &self.usernames,
-                old.username.as_ref(),
-                new.username.as_ref(),
-                id,
-            );
-            self.users.insert(new.id.clone(), new.clone());
-            Ok(new)
+            apply(&mut user, update.clone());
+            user.updated_at = rules::next_update(user.updated_at, now);
+            check_names_are_free(users, &user)?;
+            users.put(user.clone());
+            Ok(user)
         })
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
-        self.sequence.write(|| {
-            if let Some((_, user)) = self.users.remove(id) {
-                reindex(&self.emails, user.email.as_ref(), None, id);
-                reindex(&self.usernames, user.username.as_ref(), None, id);
-                self.remove_user_sessions(id);
-                self.remove_user_accounts(id);
+        let id = id.to_owned();
+        self.0.write(move |tables| {
+            if tables.users.remove(&id).is_some() {
+                tables.remove_user_sessions(&id);
+                tables.remove_user_accounts(&id);
             }
-        });
-        Ok(())
-    }
-
-    /// Within the sequence.
-    pub(super) fn user(&self, id: &str) -> Option<User> {
-        self.users.get(id).map(|user| user.clone())
-    }
-
-    fn user_by_name(&self, index: &DashMap<String, String>, name: &str) -> Option<User> {
-        let name = rules::lookup_name(name)?;
-        self.sequence.read(|| {
-            let id = index.get(&name)?;
-            self.user(&id)
+            Ok(())
         })
+    }
+
+    fn user_by_name(&self, index: usize, name: &str) -> Option<User> {
+        let name = rules::lookup_name(name)?;
+        self.0
+            .read(|Tables { users, .. }| users.get(&users.holder(index, &name)?))
     }
 }
 
@@ -101,29 +137,18 @@ fn conflict(field: ConflictField) -> AuthError {
     AuthError::Conflict { field }
 }
 
-/// Checks that nobody but this user has the name.
-fn check_free(
-    index: &DashMap<String, String>,
-    name: Option<&String>,
-    id: &str,
-    field: ConflictField,
-) -> AuthResult<()> {
-    match name.and_then(|name| index.get(name)) {
-        Some(holder) if *holder != id => Err(conflict(field)),
-        _ => Ok(()),
+/// Checks that nobody else has the user's names.
+fn check_names_are_free(users: &Table<User>, user: &User) -> AuthResult<()> {
+    for (index, name, field) in [
+        (BY_EMAIL, &user.email, ConflictField::Email),
+        (BY_USERNAME, &user.username, ConflictField::Username),
+    ] {
+        let holder = name.as_ref().and_then(|name| users.holder(index, name));
+        if holder.is_some_and(|holder| holder != user.id) {
+            return Err(conflict(field));
+        }
     }
-}
-
-fn reindex(index: &DashMap<String, String>, old: Option<&String>, new: Option<&String>, id: &str) {
-    if old == new {
-        return;
-    }
-    if let Some(old) = old {
-        index.remove(old);
-    }
-    if let Some(new) = new {
-        index.insert(new.clone(), id.to_owned());
-    }
+    Ok(())
 }
 
 fn apply(user: &mut User, update: UpdateUser) {
@@ -153,5 +178,4 @@ fn apply(user: &mut User, update: UpdateUser) {
     set(&mut user.ban_reason, ban_reason);
     set(&mut user.ban_expires, ban_expires);
     set(&mut user.metadata, metadata);
-    user.updated_at = rules::next_update(user.updated_at, rules::now());
 }

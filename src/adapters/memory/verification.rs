@@ -1,23 +1,47 @@
-use std::collections::BTreeSet;
-use std::hash::Hash;
+use std::iter;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
-use dashmap::DashMap;
 
-use super::{PIECE, Position, Store, index, unindex};
-use crate::AuthResult;
+use super::table::{Row, joined};
+use super::{Access, Database, Tables};
 use crate::adapters::rules;
+use crate::adapters::user_list::Position;
 use crate::types::{CreateVerification, Verification};
+use crate::{AuthError, AuthResult};
 
-impl Store {
+const BY_IDENTIFIER: usize = 0;
+const BY_VALUE: usize = 1;
+const BY_PAIR: usize = 2;
+
+impl Row for Verification {
+    const UNIQUE: usize = 0;
+    const LISTS: usize = 3;
+
+    fn key(&self) -> &str {
+        &self.id
+    }
+
+    fn position(&self) -> Position {
+        (self.created_at, self.id.clone())
+    }
+
+    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
+        iter::empty()
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = String> {
+        let pair = joined(&self.identifier, &self.value);
+        [self.identifier.clone(), self.value.clone(), pair].into_iter()
+    }
+}
+
+impl<A: Access> Database<A> {
     pub(super) fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification> {
         let row = rules::new_verification(v, rules::now())?;
-        self.sequence.write(|| {
-            index(&self.identifiers, row.identifier.clone(), position(&row));
-            index(&self.values, row.value.clone(), position(&row));
-            index(&self.pairs, pair(&row), position(&row));
-            self.verifications.insert(row.id.clone(), row.clone());
-            Ok(row)
+        self.0.write(move |Tables { verifications, .. }| {
+            verifications.put(row.clone());
+            Ok(row.clone())
         })
     }
 
@@ -26,28 +50,21 @@ impl Store {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        let pair = (identifier.to_owned(), value.to_owned());
-        Ok(self.sequence.read(|| self.newest_live(&self.pairs, &pair)))
+        Ok(self.newest_live(BY_PAIR, &joined(identifier, value)))
     }
 
     pub(super) fn get_verification_by_identifier(
         &self,
         identifier: &str,
     ) -> AuthResult<Option<Verification>> {
-        let identifier = identifier.to_owned();
-        Ok(self
-            .sequence
-            .read(|| self.newest_live(&self.identifiers, &identifier)))
+        Ok(self.newest_live(BY_IDENTIFIER, identifier))
     }
 
     pub(super) fn get_verification_by_value(
         &self,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        let value = value.to_owned();
-        Ok(self
-            .sequence
-            .read(|| self.newest_live(&self.values, &value)))
+        Ok(self.newest_live(BY_VALUE, value))
     }
 
     pub(super) fn consume_verification(
@@ -55,72 +72,80 @@ impl Store {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        let pair = (identifier.to_owned(), value.to_owned());
-        Ok(self.sequence.write(|| {
-            let newest = self.newest_live(&self.pairs, &pair);
-            if let Some((_, positions)) = self.pairs.remove(&pair) {
-                for (_, id) in &positions {
-                    self.remove_verification(id);
-                }
+        let pair = joined(identifier, value);
+        let now = rules::now();
+        let take = |Tables { verifications, .. }: &Tables| {
+            let all = verifications.list(BY_PAIR, &pair, |row| Some(row.clone()));
+            for row in &all {
+                verifications.remove(&row.id);
             }
-            newest
-        }))
+            Ok(all)
+        };
+        // Others may have issued more of the pair until the commit, or used these up.
+        let again = |all: &Vec<Verification>| -> super::Change {
+            let all = all.clone();
+            Box::new(move |Tables { verifications, .. }| {
+                if let Some(newest) = newest_live(&all, now)
+                    && !verifications.contains(&newest.id)
+                {
+                    return Err(used_by_another());
+                }
+                for row in &all {
+                    verifications.remove(&row.id);
+                }
+                Ok(())
+            })
+        };
+        let all = self.0.write_once(take, again)?;
+        Ok(newest_live(&all, now).cloned())
     }
 
     pub(super) fn delete_verification(&self, id: &str) -> AuthResult<()> {
-        self.sequence.write(|| self.remove_verification(id));
-        Ok(())
+        let id = id.to_owned();
+        self.0.write(move |Tables { verifications, .. }| {
+            verifications.remove(&id);
+            Ok(())
+        })
     }
 
     pub(super) fn delete_expired_verifications(&self) -> AuthResult<usize> {
         let now = rules::now();
-        let dead: Vec<String> = self
-            .verifications
-            .iter()
-            .filter(|row| !is_live(row, now))
-            .map(|row| row.id.clone())
-            .collect();
-        let removed = dead.chunks(PIECE).map(|ids| {
-            self.sequence.write(|| {
-                let removed = ids.iter().filter(|id| self.remove_verification(id));
-                removed.count()
-            })
-        });
-        Ok(removed.sum())
-    }
-
-    fn newest_live<K: Eq + Hash>(
-        &self,
-        index: &DashMap<K, BTreeSet<Position>>,
-        key: &K,
-    ) -> Option<Verification> {
-        let now = rules::now();
-        let positions = index.get(key)?;
-        positions.iter().rev().find_map(|(_, id)| {
-            let row = self.verifications.get(id)?;
-            is_live(&row, now).then(|| row.clone())
+        let verifications = &self.0.tables().verifications;
+        let dead = verifications.keys(&|row| !is_live(row, now));
+        self.remove_in_pieces(&dead, |Tables { verifications, .. }, id| {
+            verifications.remove(id).is_some()
         })
     }
 
-    fn remove_verification(&self, id: &str) -> bool {
-        let Some((_, row)) = self.verifications.remove(id) else {
-            return false;
-        };
-        unindex(&self.identifiers, &row.identifier, &position(&row));
-        unindex(&self.values, &row.value, &position(&row));
-        unindex(&self.pairs, &pair(&row), &position(&row));
-        true
+    fn newest_live(&self, list: usize, key: &str) -> Option<Verification> {
+        self.0.read(|Tables { verifications, .. }| {
+            let now = rules::now();
+            let mut newest = None;
+            verifications.walk(list, key, true, None, |row| {
+                if is_live(row, now) {
+                    newest = Some(row.clone());
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            });
+            newest
+        })
     }
+}
+
+fn newest_live(newest_first: &[Verification], now: DateTime<Utc>) -> Option<&Verification> {
+    newest_first.iter().find(|row| is_live(row, now))
 }
 
 fn is_live(row: &Verification, now: DateTime<Utc>) -> bool {
     row.expires_at > now
 }
 
-fn position(row: &Verification) -> Position {
-    (row.created_at, row.id.clone())
-}
-
-fn pair(row: &Verification) -> (String, String) {
-    (row.identifier.clone(), row.value.clone())
+fn used_by_another() -> AuthError {
+    AuthError::Unavailable {
+        message: "commit in memory: someone else used the same one-time token first; run the transaction again"
+            .to_owned(),
+        collision: true,
+        source: None,
+    }
 }

@@ -1,5 +1,5 @@
+use super::database::Database;
 use super::error::Operation;
-use super::pool::Database;
 use super::stored::{NullableTime, Time};
 use crate::adapters::rules;
 use crate::types::{Account, CreateAccount, UpdateAccount};

@@ -14,6 +14,7 @@ use crate::{AuthError, ConflictField};
 pub(super) struct Operation {
     pub(super) name: &'static str,
     writes: bool,
+    in_transaction: bool,
 }
 
 impl Operation {
@@ -21,11 +22,28 @@ impl Operation {
         Self {
             name,
             writes: false,
+            in_transaction: false,
         }
     }
 
     pub(super) const fn write(name: &'static str) -> Self {
-        Self { name, writes: true }
+        Self {
+            writes: true,
+            ..Self::read(name)
+        }
+    }
+
+    /// The same in a transaction, where nothing lasts before the commit.
+    pub(super) const fn in_transaction(self) -> Self {
+        Self {
+            in_transaction: true,
+            ..self
+        }
+    }
+
+    /// Whether it may have changed something even if its answer never came.
+    fn may_last(self) -> bool {
+        self.writes && !self.in_transaction
     }
 }
 
@@ -42,9 +60,9 @@ pub(super) enum Failure {
 
 pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
     match sqlstate(error) {
-        Some("40001" | "40P01") => Failure::Collision,
+        Some(state) if collided(state) => Failure::Collision,
         Some("57P01" | "57P05") => Failure::DeadConnection,
-        _ if lost_connection(error) && !operation.writes => Failure::DeadConnection,
+        _ if lost_connection(error) && !operation.may_last() => Failure::DeadConnection,
         _ => Failure::Final,
     }
 }
@@ -59,16 +77,10 @@ pub(super) fn statement_error(
         return answer;
     }
     let name = operation.name;
-    if lost_connection(&error) && operation.writes {
-        return AuthError::OutcomeUnknown {
-            message: format!(
-                "{name} on {server}: the connection died before the answer came; the change may or may not have \
-                 happened, so look before trying again"
-            ),
-            source: Some(scrubbed(error)),
-        };
+    if lost_connection(&error) && operation.may_last() {
+        return outcome_unknown(error, name, server);
     }
-    if let (sqlx::Error::ColumnDecode { .. }, true) = (&error, operation.writes) {
+    if let (sqlx::Error::ColumnDecode { .. }, true) = (&error, operation.may_last()) {
         return AuthError::OutcomeUnknown {
             message: format!(
                 "{name} on {server}: the change was made, but the changed row holds a value that cannot be read{}",
@@ -77,7 +89,37 @@ pub(super) fn statement_error(
             source: Some(scrubbed(error)),
         };
     }
+    if operation.in_transaction && lost_connection(&error) {
+        return AuthError::Unavailable {
+            message: format!(
+                "{name} on {server}: the connection died, and with it the transaction: nothing of it was done{}",
+                Said(&error)
+            ),
+            collision: false,
+            source: Some(scrubbed(error)),
+        };
+    }
     server_error(error, name, server)
+}
+
+/// The error of a COMMIT that was sent.
+pub(super) fn commit_error(error: sqlx::Error, server: &Server) -> AuthError {
+    const COMMIT: Operation = Operation::write("commit");
+    match sqlstate(&error) {
+        // A server that stops may have committed before.
+        Some("57P01" | "57P02" | "57P05") => outcome_unknown(error, COMMIT.name, server),
+        _ => statement_error(error, COMMIT, server),
+    }
+}
+
+fn outcome_unknown(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
+    AuthError::OutcomeUnknown {
+        message: format!(
+            "{doing} on {server}: the connection died before the answer came; the change may or may not have \
+             happened, so look before trying again"
+        ),
+        source: Some(scrubbed(error)),
+    }
 }
 
 /// The error of an attempt to get a connection, so of an operation that was not begun.
@@ -94,6 +136,7 @@ pub(super) fn connection_error(error: sqlx::Error, doing: &str, server: &Server)
     };
     AuthError::Unavailable {
         message: format!("{doing} on {server}: {advice}{}", Said(&error)),
+        collision: false,
         source: Some(scrubbed(error)),
     }
 }
@@ -160,14 +203,17 @@ fn without_shard(name: &str) -> &str {
 
 /// What the server or sqlx said, where it means that nothing was done.
 fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
-    let state = sqlstate(&error).unwrap_or_default();
-    let (later, advice) = match state {
+    let state = sqlstate(&error).unwrap_or_default().to_owned();
+    let (later, advice) = match state.as_str() {
         "28P01" | "28000" => (false, "the server refused the user name or password"),
         "3D000" => (
             false,
             "there is no such database: create it, or correct the URL",
         ),
-        "40001" | "40P01" => (true, "still colliding with others after several tries"),
+        _ if collided(&state) => (
+            true,
+            "collided with others at work at the same time, as often as it was tried",
+        ),
         "42P01" | "42703" | "3F000" => (
             false,
             "a table or column is missing: the database is not migrated, call SqlxAdapter::migrate(), or was altered by hand",
@@ -200,12 +246,22 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
         },
     };
     let message = format!("{doing} on {server}: {advice}{}", Said(&error));
+    let collision = collided(&state);
     let source = Some(scrubbed(error));
     if later {
-        AuthError::Unavailable { message, source }
+        AuthError::Unavailable {
+            message,
+            collision,
+            source,
+        }
     } else {
         AuthError::Database { message, source }
     }
+}
+
+/// Whether the server ended the statement for a deadlock or a serialization failure.
+fn collided(state: &str) -> bool {
+    matches!(state, "40001" | "40P01")
 }
 
 /// Whether nobody can know what became of a statement that was sent.

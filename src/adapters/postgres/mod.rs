@@ -1,22 +1,30 @@
 use std::fmt;
+use std::sync::Arc;
 
 use sqlx::{Connection as _, PgPool};
 
+use self::database::{Database, Settings};
 use self::error::Operation;
-use self::pool::Database;
 use crate::AuthResult;
 use crate::adapters::forward::forward_database_adapter;
 
+pub use self::builder::SqlxAdapterBuilder;
 pub use self::migrate::MIGRATOR;
 pub use self::pool::{PoolConfig, PoolStats};
 
 mod account;
+mod builder;
+mod database;
 mod error;
 mod migrate;
 mod pool;
+mod schema;
 mod session;
 mod stored;
+mod token;
+mod transaction;
 mod user;
+mod user_list;
 mod verification;
 
 /// Keeps everything in PostgreSQL (13 or later), with every statement checked against the schema at compile time.
@@ -59,7 +67,7 @@ mod verification;
 /// direct URL, as its lock is the session's.
 #[derive(Clone)]
 pub struct SqlxAdapter {
-    database: Database,
+    database: Arc<Database>,
 }
 
 impl SqlxAdapter {
@@ -69,7 +77,7 @@ impl SqlxAdapter {
     ///
     /// As [`with_config`](Self::with_config).
     pub async fn new(url: &str) -> AuthResult<Self> {
-        Self::with_config(url, PoolConfig::default()).await
+        Self::builder(url).connect().await
     }
 
     /// Connects once, to see that it works, and leaves the rest to the pool. Does not migrate.
@@ -81,8 +89,13 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) where no server answers within `acquire_timeout`. They
     /// name host and database, never the password.
     pub async fn with_config(url: &str, config: PoolConfig) -> AuthResult<Self> {
-        let database = Database::connect(url, &config).await?;
-        Ok(Self { database })
+        Self::builder(url).pool_config(config).connect().await
+    }
+
+    /// Everything that can be set, before it connects.
+    #[must_use]
+    pub fn builder(url: &str) -> SqlxAdapterBuilder {
+        SqlxAdapterBuilder::new(url)
     }
 
     /// Uses a pool of the application's as it is. Connects only when the first operation does.
@@ -91,8 +104,12 @@ impl SqlxAdapter {
     /// (none, unless the application sets one) for a lock.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
+        Self::with_settings(pool, Settings::default())
+    }
+
+    fn with_settings(pool: PgPool, settings: Settings) -> Self {
         Self {
-            database: Database::new(pool),
+            database: Arc::new(Database::new(pool, settings)),
         }
     }
 
@@ -114,6 +131,20 @@ impl SqlxAdapter {
                 Box::pin(connection.ping())
             })
             .await
+    }
+
+    /// Stores the tokens of all sessions that are stored as they are by their digests, as
+    /// [`hash_session_tokens`](SqlxAdapterBuilder::hash_session_tokens) does for new ones, and says how many there were.
+    ///
+    /// Call it once every instance has the setting; again is harmless. It works in pieces of 1,000, while traffic goes
+    /// on: every session stays open, and its client's token the same.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
+    /// [`AuthError::Database`](crate::AuthError::Database). Some may be hashed by then; call again.
+    pub async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
+        self.database.hash_stored_session_tokens().await
     }
 
     /// What the pool holds at the moment.
@@ -141,4 +172,4 @@ impl fmt::Debug for SqlxAdapter {
     }
 }
 
-forward_database_adapter!(impl [] for SqlxAdapter, |this| async this.database);
+forward_database_adapter!(impl [] for SqlxAdapter, |this| this.database, |call| call().await);

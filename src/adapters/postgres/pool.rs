@@ -1,20 +1,13 @@
 use std::fmt;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use super::error::{Failure, Operation, connection_error, failure, statement_error};
+use super::error::connection_error;
 use crate::{AuthError, AuthResult};
 
-/// How many more times a statement that collides with others is sent.
-const MAX_COLLISIONS: u32 = 10;
-/// The longest wait before the first of them; it doubles up to the last constant.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(4);
-const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
-/// The `LIMIT` of the statements that work in pieces.
-const PIECE: u64 = 1000;
 /// A connection idle for longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// The most that PostgreSQL can be configured for; sqlx reserves room for all of a pool's.
@@ -134,20 +127,18 @@ pub struct PoolStats {
 
 /// The database that a pool's connections go to, as messages name it.
 #[derive(Clone)]
-pub(super) struct Server(String);
+pub(super) struct Server(Arc<str>);
 
 impl Server {
-    fn new(options: &PgConnectOptions) -> Self {
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
         // What PostgreSQL assumes where the URL names no database.
         let database = options.get_database().unwrap_or(options.get_username());
         let place = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => options.get_host().to_owned(),
         };
-        Self(format!(
-            "database \"{database}\" at {place}:{}",
-            options.get_port()
-        ))
+        let port = options.get_port();
+        Self(format!("database \"{database}\" at {place}:{port}").into())
     }
 }
 
@@ -157,95 +148,18 @@ impl fmt::Display for Server {
     }
 }
 
-pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
-
-/// Runs statements on the connections of a pool.
-#[derive(Clone)]
-pub(super) struct Database {
-    pub(super) pool: PgPool,
-    pub(super) server: Server,
-}
-
-impl Database {
-    pub(super) fn new(pool: PgPool) -> Self {
-        let server = Server::new(&pool.connect_options());
-        Self { pool, server }
-    }
-
-    /// Connects once, so that what is wrong with the URL or the server shows now.
-    pub(super) async fn connect(url: &str, config: &PoolConfig) -> AuthResult<Self> {
-        config.check()?;
-        // A stock PgBouncer refuses the parameter, and no column of ours is a float.
-        let options = parse_url(url)?.extra_float_digits(None);
-        let server = Server::new(&options);
-        let probe =
-            tokio::time::timeout(config.longest_wait(), PgConnection::connect_with(&options))
-                .await
-                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                .map_err(|error| connection_error(error, "connect", &server))?;
-        let _ = probe.close().await;
-        let pool = config.pool_options().connect_lazy_with(options);
-        Ok(Self { pool, server })
-    }
-
-    /// Runs a statement on a connection of the pool, again where that is safe: after a collision with others, and on
-    /// another connection where the pooled one turns out to be dead before anything was done.
-    pub(super) async fn run<T>(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> AuthResult<T> {
-        let mut collisions = 0;
-        // Each dead connection leaves the pool when it is found.
-        let mut dead_connections = 0;
-        loop {
-            let acquired = self.pool.acquire().await;
-            let mut connection =
-                acquired.map_err(|error| connection_error(error, operation.name, &self.server))?;
-            let error = match statement(&mut connection).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            drop(connection);
-            match failure(&error, operation) {
-                Failure::Collision if collisions < MAX_COLLISIONS => {
-                    tokio::time::sleep(back_off(collisions)).await;
-                    collisions += 1;
-                }
-                Failure::DeadConnection
-                    if dead_connections < self.pool.options().get_max_connections() =>
-                {
-                    dead_connections += 1;
-                }
-                _ => return Err(statement_error(error, operation, &self.server)),
-            }
-        }
-    }
-
-    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
-    pub(super) async fn in_pieces(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
-    ) -> AuthResult<usize> {
-        let mut removed = 0;
-        loop {
-            let piece = self.run(operation, &statement).await?.rows_affected();
-            removed += usize::try_from(piece).unwrap_or(usize::MAX);
-            if piece < PIECE {
-                return Ok(removed);
-            }
-        }
-    }
-}
-
-/// A random part of a time that doubles, so that those who collided do not meet again.
-fn back_off(collisions: u32) -> Duration {
-    let longest = FIRST_BACK_OFF
-        .saturating_mul(1 << collisions.min(16))
-        .min(LONGEST_BACK_OFF);
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
+/// Connects once, so that what is wrong with the URL or the server shows now.
+pub(super) async fn connect(url: &str, config: &PoolConfig) -> AuthResult<PgPool> {
+    config.check()?;
+    // A stock PgBouncer refuses the parameter, and no column of ours is a float.
+    let options = parse_url(url)?.extra_float_digits(None);
+    let server = Server::new(&options);
+    let probe = tokio::time::timeout(config.longest_wait(), PgConnection::connect_with(&options))
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map_err(|error| connection_error(error, "connect", &server))?;
+    let _ = probe.close().await;
+    Ok(config.pool_options().connect_lazy_with(options))
 }
 
 fn parse_url(url: &str) -> AuthResult<PgConnectOptions> {

@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
 
+use super::database::{CLEAN_UP_LOCK, Database};
 use super::error::Operation;
-use super::pool::Database;
 use super::stored::{JsonObject, NullableTime, Time};
+use super::token::{Presented, digest};
 use crate::adapters::rules;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult};
@@ -110,7 +111,12 @@ impl Database {
         if !rules::is_possible_id(&session.user_id) {
             return Err(AuthError::UserNotFound);
         }
-        self.run(Operation::write("create_session"), |connection| {
+        let stored_token = if self.settings.hash_session_tokens {
+            &digest(&session.token)
+        } else {
+            &session.token
+        };
+        let created = self.run(Operation::write("create_session"), |connection| {
             Box::pin(
                 query_session!(
                     "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \
@@ -119,7 +125,7 @@ impl Database {
                      RETURNING " COLUMNS "",
                     session.id,
                     session.expires_at,
-                    session.token,
+                    stored_token,
                     session.ip_address,
                     session.user_agent,
                     session.user_id,
@@ -128,25 +134,26 @@ impl Database {
                 )
                 .fetch_one(connection),
             )
-        })
-        .await
+        });
+        Ok(with_token(created.await?, &session.token))
     }
 
     pub(super) async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
-        if !rules::is_possible_text(token) {
+        let Some(Presented { plain, digest }) = Presented::new(token) else {
             return Ok(None);
-        }
-        self.run(Operation::read("get_session"), |connection| {
+        };
+        let session = self.run(Operation::read("get_session"), |connection| {
             Box::pin(
                 query_session!(
                     "SELECT " COLUMNS " FROM sessions \
-                     WHERE token = $1 AND active AND expires_at > statement_timestamp()",
-                    token,
+                     WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp()",
+                    plain,
+                    digest,
                 )
                 .fetch_optional(connection),
             )
-        })
-        .await
+        });
+        Ok(session.await?.map(|session| with_token(session, token)))
     }
 
     pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
@@ -171,20 +178,24 @@ impl Database {
         &self,
         token: &str,
     ) -> AuthResult<Option<(Session, User)>> {
-        if !rules::is_possible_text(token) {
+        let Some(Presented { plain, digest }) = Presented::new(token) else {
             return Ok(None);
-        }
+        };
         let row = self.run(Operation::read("get_session_with_user"), |connection| {
             Box::pin(
                 query_session_with_user!(
                     "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
-                     WHERE s.token = $1 AND s.active AND s.expires_at > statement_timestamp()",
-                    token,
+                     WHERE s.token IN ($1, $2) AND s.active AND s.expires_at > statement_timestamp()",
+                    plain,
+                    digest,
                 )
                 .fetch_optional(connection),
             )
         });
-        Ok(row.await?.map(Into::into))
+        Ok(row.await?.map(|row| {
+            let (session, user) = row.into();
+            (with_token(session, token), user)
+        }))
     }
 
     pub(super) async fn update_session_expiry(
@@ -211,23 +222,24 @@ impl Database {
                 .await?
                 .ok_or(AuthError::SessionNotFound);
         }
-        if !rules::is_possible_text(token) {
+        let Some(Presented { plain, digest }) = Presented::new(token) else {
             return Err(AuthError::SessionNotFound);
-        }
-        self.run(Operation::write("update_session"), |connection| {
+        };
+        let updated = self.run(Operation::write("update_session"), |connection| {
             Box::pin(
                 query_session!(
                     "UPDATE sessions SET \
-                     expires_at = COALESCE($2, expires_at), \
-                     ip_address = CASE WHEN $3 THEN $4 ELSE ip_address END, \
-                     user_agent = CASE WHEN $5 THEN $6 ELSE user_agent END, \
-                     impersonated_by = CASE WHEN $7 THEN $8 ELSE impersonated_by END, \
-                     active_organization_id = CASE WHEN $9 THEN $10 ELSE active_organization_id END, \
-                     active = COALESCE($11, active), \
+                     expires_at = COALESCE($3, expires_at), \
+                     ip_address = CASE WHEN $4 THEN $5 ELSE ip_address END, \
+                     user_agent = CASE WHEN $6 THEN $7 ELSE user_agent END, \
+                     impersonated_by = CASE WHEN $8 THEN $9 ELSE impersonated_by END, \
+                     active_organization_id = CASE WHEN $10 THEN $11 ELSE active_organization_id END, \
+                     active = COALESCE($12, active), \
                      updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
-                     WHERE token = $1 AND active AND expires_at > statement_timestamp() \
+                     WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
                      RETURNING " COLUMNS "",
-                    token,
+                    plain,
+                    digest,
                     update.expires_at,
                     update.ip_address.is_some(),
                     update.ip_address.as_ref().and_then(Option::as_ref),
@@ -241,18 +253,24 @@ impl Database {
                 )
                 .fetch_optional(connection),
             )
-        })
-        .await?
-        .ok_or(AuthError::SessionNotFound)
+        });
+        let session = updated.await?.ok_or(AuthError::SessionNotFound)?;
+        Ok(with_token(session, token))
     }
 
+    /// Takes what the table holds as well as what a client presents, as lists show the former.
     pub(super) async fn delete_session(&self, token: &str) -> AuthResult<()> {
         if !rules::is_possible_text(token) {
             return Ok(());
         }
         self.run(Operation::write("delete_session"), |connection| {
             Box::pin(
-                sqlx::query!("DELETE FROM sessions WHERE token = $1", token).execute(connection),
+                sqlx::query!(
+                    "DELETE FROM sessions WHERE token IN ($1, $2)",
+                    token,
+                    digest(token),
+                )
+                .execute(connection),
             )
         })
         .await
@@ -273,29 +291,84 @@ impl Database {
         .map(drop)
     }
 
-    /// Two statements, as `NOT active OR expires_at <= …` would scan the table.
     pub(super) async fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        const OPERATION: Operation = Operation::write("delete_expired_sessions");
-        let expired = self.in_pieces(OPERATION, |connection| {
+        self.delete_dead_sessions("delete_expired_sessions", false)
+            .await
+    }
+
+    /// Two statements, as `NOT active OR expires_at <= …` would scan the table. `alone` leaves them to another instance
+    /// that is at it.
+    pub(super) async fn delete_dead_sessions(
+        &self,
+        name: &'static str,
+        alone: bool,
+    ) -> AuthResult<usize> {
+        let expired = self.in_pieces(Operation::write(name), |connection| {
             Box::pin(
                 sqlx::query!(
                     "DELETE FROM sessions WHERE id = ANY (ARRAY( \
                      SELECT id FROM sessions WHERE expires_at <= statement_timestamp() \
-                     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
+                     ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
+                    alone,
+                    CLEAN_UP_LOCK,
                 )
                 .execute(connection),
             )
         });
         let expired = expired.await?;
-        let ended = self.in_pieces(OPERATION, |connection| {
+        let ended = self.in_pieces(Operation::write(name), |connection| {
             Box::pin(
                 sqlx::query!(
                     "DELETE FROM sessions WHERE id = ANY (ARRAY( \
-                     SELECT id FROM sessions WHERE NOT active ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+                     SELECT id FROM sessions WHERE NOT active \
+                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
+                     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
+                    alone,
+                    CLEAN_UP_LOCK,
                 )
                 .execute(connection),
             )
         });
         Ok(expired + ended.await?)
+    }
+
+    /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
+    pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
+        let mut hashed = 0;
+        let mut from = String::new();
+        loop {
+            let piece = self.run(
+                Operation::write("hash_stored_session_tokens"),
+                |connection| {
+                    Box::pin(
+                        sqlx::query!(
+                            "WITH piece AS MATERIALIZED (SELECT id FROM sessions WHERE id >= $1 ORDER BY id LIMIT 1000), \
+                             hashed AS (UPDATE sessions \
+                             SET token = 'sha256:' || encode(sha256(convert_to(token, 'UTF8')), 'hex') \
+                             WHERE id = ANY (ARRAY(SELECT id FROM piece)) AND NOT starts_with(token, 'sha256:') \
+                             RETURNING id) \
+                             SELECT (SELECT max(id) FROM piece) AS last, (SELECT count(*) FROM hashed) AS \"hashed!\"",
+                            from,
+                        )
+                        .fetch_one(connection),
+                    )
+                },
+            );
+            let piece = piece.await?;
+            hashed += usize::try_from(piece.hashed).unwrap_or_default();
+            match piece.last {
+                Some(last) if last != from => from = last,
+                _ => return Ok(hashed),
+            }
+        }
+    }
+}
+
+/// A session as the caller knows it, whatever form of the token is stored.
+fn with_token(session: Session, token: &str) -> Session {
+    Session {
+        token: token.to_owned(),
+        ..session
     }
 }

@@ -1,9 +1,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgTypeInfo, PgValueRef};
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 use sqlx::types::Json;
-use sqlx::{Decode, Postgres, Type, ValueRef as _};
+use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
 
+use crate::adapters::rules;
 use crate::types::Metadata;
 
 /// A column's value as our types hold it, whatever else is found in the table.
@@ -19,6 +21,12 @@ pub(super) type JsonObject = Stored<Metadata>;
 impl From<Time> for DateTime<Utc> {
     fn from(Stored(time): Time) -> Self {
         time
+    }
+}
+
+impl From<DateTime<Utc>> for Time {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time)
     }
 }
 
@@ -60,6 +68,12 @@ impl<'r> Decode<'r, Postgres> for Time {
     }
 }
 
+impl Encode<'_, Postgres> for Time {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<Postgres>>::encode(micros_from_time(self.0), buffer)
+    }
+}
+
 impl<'r> Decode<'r, Postgres> for NullableTime {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         if value.is_null() {
@@ -82,9 +96,28 @@ impl<'r> Decode<'r, Postgres> for JsonObject {
     }
 }
 
+/// 2000-01-01, from which PostgreSQL counts microseconds.
+const EPOCH_SECONDS: i64 = 946_684_800;
+/// What PostgreSQL takes for `infinity` and `-infinity`.
+const INFINITY: i64 = i64::MAX;
+const MINUS_INFINITY: i64 = i64::MIN;
+
+/// The time as PostgreSQL takes it; `infinity` for the furthest one of chrono's, as it is read.
+fn micros_from_time(time: DateTime<Utc>) -> i64 {
+    let since_epoch = time
+        .timestamp_micros()
+        .saturating_sub(EPOCH_SECONDS * 1_000_000);
+    if time == DateTime::<Utc>::MAX_UTC {
+        INFINITY
+    } else if rules::storable_time(time).is_none() {
+        MINUS_INFINITY
+    } else {
+        since_epoch
+    }
+}
+
 /// The time that PostgreSQL sends as microseconds since 2000; the furthest one of chrono's where that lies beyond.
 fn time_from_micros(micros: i64) -> DateTime<Utc> {
-    const EPOCH_SECONDS: i64 = 946_684_800;
     let furthest = if micros < 0 {
         DateTime::<Utc>::MIN_UTC
     } else {
@@ -99,7 +132,16 @@ fn time_from_micros(micros: i64) -> DateTime<Utc> {
 mod tests {
     use chrono::{DateTime, Utc};
 
-    use super::time_from_micros;
+    use super::{micros_from_time, time_from_micros};
+
+    #[test]
+    fn the_furthest_times_are_infinity() {
+        for micros in [i64::MAX, i64::MIN, 0, 1, -1, 9_223_371_244_800_000] {
+            assert_eq!(micros_from_time(time_from_micros(micros)), micros);
+        }
+        let too_early = "-5000-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(micros_from_time(too_early), i64::MIN);
+    }
 
     #[test]
     fn times_beyond_chrono_are_the_furthest() {

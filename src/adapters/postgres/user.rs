@@ -1,7 +1,7 @@
 use sqlx::types::Json;
 
+use super::database::Database;
 use super::error::Operation;
-use super::pool::Database;
 use super::stored::{JsonObject, NullableTime, Time};
 use crate::adapters::rules;
 use crate::types::{CreateUser, UpdateUser, User};
@@ -9,7 +9,7 @@ use crate::{AuthError, AuthResult, ConflictField};
 
 /// A statement that answers with whole users: `query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)`.
 macro_rules! query_user {
-    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+    ($before:literal COLUMNS $after:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             User,
             $before
@@ -17,11 +17,12 @@ macro_rules! query_user {
                    banned, ban_reason, ban_expires AS \"ban_expires!: NullableTime\", \
                    metadata AS \"metadata: JsonObject\", created_at AS \"created_at: Time\", \
                    updated_at AS \"updated_at: Time\""
-                + $after
+                + $after $(+ $more)*
             $(, $argument)*
         )
     };
 }
+pub(super) use query_user;
 
 impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {

@@ -1,5 +1,5 @@
+use super::database::{CLEAN_UP_LOCK, Database};
 use super::error::Operation;
-use super::pool::Database;
 use super::stored::Time;
 use crate::AuthResult;
 use crate::adapters::rules;
@@ -153,19 +153,29 @@ impl Database {
     }
 
     pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        self.in_pieces(
-            Operation::write("delete_expired_verifications"),
-            |connection| {
-                Box::pin(
-                    sqlx::query!(
-                        "DELETE FROM verifications WHERE id = ANY (ARRAY( \
+        self.delete_dead_verifications("delete_expired_verifications", false)
+            .await
+    }
+
+    /// `alone` leaves them to another instance that is at it.
+    pub(super) async fn delete_dead_verifications(
+        &self,
+        name: &'static str,
+        alone: bool,
+    ) -> AuthResult<usize> {
+        self.in_pieces(Operation::write(name), |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "DELETE FROM verifications WHERE id = ANY (ARRAY( \
                      SELECT id FROM verifications WHERE expires_at <= statement_timestamp() \
-                     ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED))"
-                    )
-                    .execute(connection),
+                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
+                     ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
+                    alone,
+                    CLEAN_UP_LOCK,
                 )
-            },
-        )
+                .execute(connection),
+            )
+        })
         .await
     }
 }

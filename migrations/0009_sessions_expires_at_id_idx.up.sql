@@ -1,0 +1,3 @@
+-- no-transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS sessions_expires_at_id_idx
+    ON sessions (expires_at, id);

@@ -1,0 +1,3 @@
+-- no-transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS users_username_prefix_idx
+    ON users (username COLLATE "C");

@@ -1,0 +1,121 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::DatabaseAdapter;
+use super::back_off::random_fraction;
+use crate::types::CleanUp;
+use crate::{AuthError, AuthResult};
+
+/// Longer pauses are this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Calls [`clean_up`](DatabaseAdapter::clean_up) about once per `every`, until the returned [`CleanupTask`] is dropped.
+///
+/// The pauses are random, from half to one and a half times `every`, so that the instances of an application do not
+/// come all at once. An error ends nothing; the next run takes up what is left.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use better_auth::adapters::MemoryDatabaseAdapter;
+/// use better_auth::spawn_cleanup;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> better_auth::AuthResult<()> {
+/// let database = MemoryDatabaseAdapter::new();
+/// let cleanup = spawn_cleanup(database.clone(), Duration::from_secs(600))?; // keep it as long as it is to run
+/// println!("{:?}", cleanup.report());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`AuthError::Validation`] where `every` is zero; [`AuthError::Unavailable`] outside a tokio runtime.
+pub fn spawn_cleanup(
+    adapter: impl DatabaseAdapter + 'static,
+    every: Duration,
+) -> AuthResult<CleanupTask> {
+    if every.is_zero() {
+        return Err(AuthError::validation("every", "must be longer than zero"));
+    }
+    let runtime = Handle::try_current().map_err(|error| AuthError::Unavailable {
+        message: "spawn_cleanup needs a tokio runtime: call it from inside one".to_owned(),
+        collision: false,
+        source: Some(Box::new(error)),
+    })?;
+    let every = every.min(LONGEST_PAUSE);
+    let report = Arc::new(Mutex::new(CleanupReport::default()));
+    let task = runtime.spawn({
+        let report = Arc::clone(&report);
+        async move {
+            loop {
+                tokio::time::sleep(every.mul_f64(0.5 + random_fraction())).await;
+                let outcome = adapter.clean_up().await;
+                lock(&report).add(outcome);
+            }
+        }
+    });
+    Ok(CleanupTask {
+        report,
+        task: task.abort_handle(),
+    })
+}
+
+/// A clean-up that runs by itself; see [`spawn_cleanup`]. Dropping it ends the clean-up, between two pieces or in the
+/// middle of one, which then is not removed.
+#[derive(Debug)]
+pub struct CleanupTask {
+    report: Arc<Mutex<CleanupReport>>,
+    task: AbortHandle,
+}
+
+impl CleanupTask {
+    /// What it has done until now.
+    #[must_use]
+    pub fn report(&self) -> CleanupReport {
+        lock(&self.report).clone()
+    }
+}
+
+impl Drop for CleanupTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a [`CleanupTask`] has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CleanupReport {
+    /// How often it ran.
+    pub runs: u64,
+    /// How many of these runs failed. What a failed run had removed before is not counted in `removed`.
+    pub failures: u64,
+    /// All that it has removed.
+    pub removed: CleanUp,
+    /// Why the last run failed; `None` where it did not.
+    pub last_error: Option<String>,
+}
+
+impl CleanupReport {
+    fn add(&mut self, outcome: AuthResult<CleanUp>) {
+        self.runs += 1;
+        match outcome {
+            Ok(removed) => {
+                self.removed += removed;
+                self.last_error = None;
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.last_error = Some(error.to_string());
+            }
+        }
+    }
+}
+
+fn lock(report: &Mutex<CleanupReport>) -> std::sync::MutexGuard<'_, CleanupReport> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::iter;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use dashmap::{DashMap, DashSet};
+
+use crate::adapters::user_list::Position;
+
+/// What a table keeps, and how its rows are found.
+pub(super) trait Row: Clone {
+    /// How many unique indexes and how many lists there are.
+    const UNIQUE: usize;
+    const LISTS: usize;
+
+    /// By which the table itself finds the row.
+    fn key(&self) -> &str;
+    /// Where the row stands in its lists. Never changes.
+    fn position(&self) -> Position;
+    /// Under what each unique index finds the row.
+    fn unique_keys(&self) -> impl Iterator<Item = Option<String>>;
+    /// In what list of each kind the row stands. Never changes.
+    fn list_keys(&self) -> impl Iterator<Item = String>;
+}
+
+/// Rows with their indexes.
+///
+/// A transaction has tables of its own, which lie over the store's: they hold the rows that it has changed, and what is
+/// not in them is looked up below.
+pub(super) struct Table<R> {
+    rows: DashMap<String, R>,
+    /// Key to the row's key.
+    unique: Vec<DashMap<String, String>>,
+    /// Key to the rows' keys, oldest first. No list is empty.
+    lists: Vec<DashMap<String, BTreeMap<Position, String>>>,
+    below: Option<Below<R>>,
+}
+
+struct Below<R> {
+    table: Arc<Table<R>>,
+    /// The rows of that table that are changed or removed here.
+    hidden: DashSet<String>,
+}
+
+impl<R: Row> Default for Table<R> {
+    fn default() -> Self {
+        Self {
+            rows: DashMap::new(),
+            unique: iter::repeat_with(DashMap::new).take(R::UNIQUE).collect(),
+            lists: iter::repeat_with(DashMap::new).take(R::LISTS).collect(),
+            below: None,
+        }
+    }
+}
+
+impl<R: Row> Table<R> {
+    /// An empty table over another one.
+    pub(super) fn over(table: &Arc<Self>) -> Self {
+        Self {
+            below: Some(Below {
+                table: Arc::clone(table),
+                hidden: DashSet::new(),
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Makes the table below what this one shows.
+    pub(super) fn settle(&self) {
+        let Some(below) = &self.below else { return };
+        for key in below.hidden.iter() {
+            if !self.rows.contains_key(key.as_str()) {
+                below.table.remove(&key);
+            }
+        }
+        for row in &self.rows {
+            below.table.put(row.clone());
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<R> {
+        self.look(key, R::clone)
+    }
+
+    /// What a look at the row tells; nothing here may be called from it.
+    pub(super) fn look<T>(&self, key: &str, look: impl FnOnce(&R) -> T) -> Option<T> {
+        match self.rows.get(key) {
+            Some(row) => Some(look(&row)),
+            None => self.below(key)?.look(key, look),
+        }
+    }
+
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.look(key, |_| ()).is_some()
+    }
+
+    /// The key of the row that has this key in a unique index.
+    pub(super) fn holder(&self, index: usize, key: &str) -> Option<String> {
+        if let Some(holder) = self.unique.get(index)?.get(key) {
+            return Some(holder.clone());
+        }
+        let holder = self.below.as_ref()?.table.holder(index, key)?;
+        self.below(&holder).is_some().then_some(holder)
+    }
+
+    /// Visits the rows of a list, from the newest or from the oldest on, beginning behind a position.
+    pub(super) fn walk(
+        &self,
+        list: usize,
+        key: &str,
+        newest_first: bool,
+        after: Option<&Position>,
+        mut visit: impl FnMut(&R) -> ControlFlow<()>,
+    ) {
+        let own = self.lists.get(list).and_then(|list| list.get(key));
+        let mut own = range(own.as_deref(), newest_first, after).peekable();
+        let below = self.below.as_ref();
+        let lower = below.and_then(|below| below.table.lists.get(list)?.get(key));
+        let mut lower = range(lower.as_deref(), newest_first, after)
+            .filter(|(_, key)| self.below(key).is_some())
+            .peekable();
+        loop {
+            let own_is_next = match (own.peek(), lower.peek()) {
+                (Some((own, _)), Some((lower, _))) => (own > lower) == newest_first,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            let next = if own_is_next {
+                own.next()
+            } else {
+                lower.next()
+            };
+            let Some((_, key)) = next else { return };
+            if let Some(ControlFlow::Break(())) = self.look(key, &mut visit) {
+                return;
+            }
+        }
+    }
+
+    /// The rows of a list, the newest first.
+    pub(super) fn list<T>(
+        &self,
+        list: usize,
+        key: &str,
+        mut pick: impl FnMut(&R) -> Option<T>,
+    ) -> Vec<T> {
+        let mut picked = Vec::new();
+        self.walk(list, key, true, None, |row| {
+            picked.extend(pick(row));
+            ControlFlow::Continue(())
+        });
+        picked
+    }
+
+    /// The keys of all rows that pass the test, in no order.
+    pub(super) fn keys(&self, test: &impl Fn(&R) -> bool) -> Vec<String> {
+        let mut keys: Vec<String> = self
+            .rows
+            .iter()
+            .filter(|row| test(row))
+            .map(|row| row.key().clone())
+            .collect();
+        if let Some(below) = &self.below {
+            keys.extend(
+                below
+                    .table
+                    .keys(test)
+                    .into_iter()
+                    .filter(|key| !below.hidden.contains(key)),
+            );
+        }
+        keys
+    }
+
+    /// Stores a row in place of the one with its key, if there is one.
+    pub(super) fn put(&self, row: R) {
+        self.hide(row.key());
+        let old = self.rows.get(row.key()).map(|old| old.clone());
+        match &old {
+            Some(old) => self.unindex_unique(old, Some(&row)),
+            None => self.enlist(&row),
+        }
+        for (index, key) in self.unique.iter().zip(row.unique_keys()) {
+            if let Some(key) = key {
+                index.insert(key, row.key().to_owned());
+            }
+        }
+        self.rows.insert(row.key().to_owned(), row);
+    }
+
+    pub(super) fn remove(&self, key: &str) -> Option<R> {
+        let below = self.below(key).and_then(|below| below.get(key));
+        self.hide(key);
+        let Some((_, row)) = self.rows.remove(key) else {
+            return below;
+        };
+        self.unindex_unique(&row, None);
+        for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
+            list.remove_if_mut(&list_key, |_, keys| {
+                keys.remove(&row.position());
+                keys.is_empty()
+            });
+        }
+        Some(row)
+    }
+
+    fn enlist(&self, row: &R) {
+        for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
+            list.entry(list_key)
+                .or_default()
+                .insert(row.position(), row.key().to_owned());
+        }
+    }
+
+    /// Takes the old row out of the unique indexes in which the new one stands elsewhere.
+    fn unindex_unique(&self, old: &R, new: Option<&R>) {
+        let mut kept = new.map(|new| new.unique_keys());
+        for (index, key) in self.unique.iter().zip(old.unique_keys()) {
+            let kept = kept.as_mut().and_then(Iterator::next).flatten();
+            if let Some(key) = key.filter(|key| kept.as_ref() != Some(key)) {
+                // Someone else may have it by now.
+                index.remove_if(&key, |_, holder| holder == old.key());
+            }
+        }
+    }
+
+    /// The table below, where the row of this key is still that one's.
+    fn below(&self, key: &str) -> Option<&Self> {
+        let below = self.below.as_ref()?;
+        (!below.hidden.contains(key)).then_some(&*below.table)
+    }
+
+    fn hide(&self, key: &str) {
+        if let Some(below) = &self.below
+            && below.table.contains(key)
+        {
+            below.hidden.insert(key.to_owned());
+        }
+    }
+}
+
+/// Two texts as one, which equals no other two that are joined so: stored text holds no NUL character.
+pub(super) fn joined(first: &str, second: &str) -> String {
+    format!("{first}\0{second}")
+}
+
+/// A list from one end to the other, beginning behind a position.
+fn range<'a>(
+    list: Option<&'a BTreeMap<Position, String>>,
+    newest_first: bool,
+    after: Option<&Position>,
+) -> Box<dyn Iterator<Item = (&'a Position, &'a String)> + 'a> {
+    let Some(list) = list else {
+        return Box::new(iter::empty());
+    };
+    let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+    if newest_first {
+        Box::new(list.range((Bound::Unbounded, after)).rev())
+    } else {
+        Box::new(list.range((after, Bound::Unbounded)))
+    }
+}

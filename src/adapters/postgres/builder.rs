@@ -1,0 +1,148 @@
+use std::fmt;
+
+use sqlx::PgPool;
+
+use super::SqlxAdapter;
+use super::database::Settings;
+use super::pool::{PoolConfig, connect};
+use crate::{AuthError, AuthResult};
+
+const MOST_RETRIES: u32 = 1000;
+
+/// Everything that can be set of a [`SqlxAdapter`] before it connects.
+///
+/// ```no_run
+/// use better_auth::adapters::SqlxAdapter;
+///
+/// # async fn example() -> better_auth::AuthResult<()> {
+/// let database = SqlxAdapter::builder("postgresql://user:pass@localhost:5432/mydb")
+///     .migrate(true)
+///     .check_schema(true)
+///     .hash_session_tokens(true)
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens before `connect`"]
+pub struct SqlxAdapterBuilder {
+    source: Source,
+    pool_config: Option<PoolConfig>,
+    migrate: bool,
+    check_schema: bool,
+    settings: Settings,
+}
+
+enum Source {
+    Url(String),
+    Pool(PgPool),
+}
+
+impl SqlxAdapterBuilder {
+    pub(super) fn new(url: &str) -> Self {
+        Self::with_source(Source::Url(url.to_owned()))
+    }
+
+    /// Sets up an adapter on a pool of the application's, used as it is.
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self::with_source(Source::Pool(pool))
+    }
+
+    fn with_source(source: Source) -> Self {
+        Self {
+            source,
+            pool_config: None,
+            migrate: false,
+            check_schema: false,
+            settings: Settings::default(),
+        }
+    }
+
+    /// How connections are pooled. Default: [`PoolConfig::default`]. A pool of the application's has its own.
+    pub fn pool_config(mut self, config: PoolConfig) -> Self {
+        self.pool_config = Some(config);
+        self
+    }
+
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::migrate`]. Default: no.
+    pub fn migrate(mut self, migrate: bool) -> Self {
+        self.migrate = migrate;
+        self
+    }
+
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_schema`], after the migration if there is one.
+    /// Default: no.
+    pub fn check_schema(mut self, check_schema: bool) -> Self {
+        self.check_schema = check_schema;
+        self
+    }
+
+    /// How many more times a statement is sent that the server has ended for a deadlock or a serialization failure, 0 to
+    /// 1,000. Default: 10.
+    pub fn max_retries(mut self, max_retries: u32) -> Self {
+        self.settings.max_retries = max_retries;
+        self
+    }
+
+    /// Whether new sessions' tokens are stored as their SHA-256 digest, so that who reads the table or a backup can open
+    /// no session with it. Default: no; recommended.
+    ///
+    /// Callers see tokens as before, with one exception: [`get_user_sessions`] shows the digest, as `sha256:` and 64
+    /// hexadecimal digits, which [`delete_session`] takes and nothing else does. Whatever the setting, every adapter
+    /// finds sessions stored in either form, and none takes a digest for a token; so it can be switched on and off at
+    /// any time, one instance after the other. Sessions stored before stay as they are until
+    /// [`SqlxAdapter::hash_stored_session_tokens`] hashes them.
+    ///
+    /// [`get_user_sessions`]: crate::adapters::DatabaseAdapter::get_user_sessions
+    /// [`delete_session`]: crate::adapters::DatabaseAdapter::delete_session
+    pub fn hash_session_tokens(mut self, hash_session_tokens: bool) -> Self {
+        self.settings.hash_session_tokens = hash_session_tokens;
+        self
+    }
+
+    /// Connects once, to see that it works, then does what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlxAdapter::with_config`], [`SqlxAdapter::migrate`] and [`SqlxAdapter::check_schema`].
+    /// [`AuthError::Validation`] where a number makes no sense.
+    pub async fn connect(self) -> AuthResult<SqlxAdapter> {
+        if self.settings.max_retries > MOST_RETRIES {
+            let message = format!("must be from 0 to {MOST_RETRIES}");
+            return Err(AuthError::validation("max_retries", message));
+        }
+        let database = match (self.source, self.pool_config) {
+            (Source::Url(url), config) => {
+                let pool = connect(&url, &config.unwrap_or_default()).await?;
+                SqlxAdapter::with_settings(pool, self.settings)
+            }
+            (Source::Pool(pool), None) => {
+                let database = SqlxAdapter::with_settings(pool, self.settings);
+                database.ping().await?;
+                database
+            }
+            (Source::Pool(_), Some(_)) => {
+                let message = "is the application's own matter where the pool is the application's";
+                return Err(AuthError::validation("pool_config", message));
+            }
+        };
+        if self.migrate {
+            database.migrate().await?;
+        }
+        if self.check_schema {
+            database.check_schema().await?;
+        }
+        Ok(database)
+    }
+}
+
+impl fmt::Debug for SqlxAdapterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlxAdapterBuilder")
+            .field("pool_config", &self.pool_config)
+            .field("migrate", &self.migrate)
+            .field("check_schema", &self.check_schema)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+use std::pin::Pin;
+
+use sqlx::postgres::PgQueryResult;
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::Mutex;
+
+use super::error::{Failure, Operation, connection_error, failure, statement_error};
+use super::pool::Server;
+use super::transaction::{Begun, SqlxTransaction, begin};
+use crate::adapters::Transaction;
+use crate::adapters::back_off::{MAX_RETRIES, back_off};
+use crate::types::CleanUp;
+use crate::{AuthError, AuthResult};
+
+/// The `LIMIT` of the statements that work in pieces.
+const PIECE: u64 = 1000;
+
+/// The advisory lock of the instance that cleans up. Arbitrary, the same in every process; one per database.
+pub(super) const CLEAN_UP_LOCK: i64 = 0x6265_7474_6572_2d62;
+
+pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
+
+/// What an adapter may be told beside its pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) max_retries: u32,
+    pub(super) hash_session_tokens: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_retries: MAX_RETRIES,
+            hash_session_tokens: false,
+        }
+    }
+}
+
+/// Runs statements: each on whatever connection of the pool is free, or all in one transaction.
+pub(super) struct Database {
+    pub(super) pool: PgPool,
+    pub(super) server: Server,
+    pub(super) settings: Settings,
+    pub(super) transaction: Option<Mutex<Begun>>,
+}
+
+impl Database {
+    pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
+        Self {
+            server: Server::new(&pool.connect_options()),
+            pool,
+            settings,
+            transaction: None,
+        }
+    }
+
+    pub(super) async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        if self.transaction.is_some() {
+            return Err(AuthError::Unsupported { operation: "begin" });
+        }
+        let transaction = begin(&self.pool, &self.server).await?;
+        Ok(Box::new(SqlxTransaction::new(Self {
+            pool: self.pool.clone(),
+            server: self.server.clone(),
+            settings: self.settings,
+            transaction: Some(Mutex::new(transaction)),
+        })))
+    }
+
+    pub(super) async fn clean_up(&self) -> AuthResult<CleanUp> {
+        // A transaction would keep everyone else waiting for its end.
+        let alone = self.transaction.is_none();
+        Ok(CleanUp {
+            sessions: self.delete_dead_sessions("clean_up", alone).await?,
+            verifications: self.delete_dead_verifications("clean_up", alone).await?,
+        })
+    }
+
+    /// Runs a statement. Outside a transaction, runs it again where that is safe: after a collision with others, and on
+    /// another connection where the pooled one turns out to be dead before anything was done.
+    pub(super) async fn run<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> AuthResult<T> {
+        let Some(transaction) = &self.transaction else {
+            return self.run_alone(operation, statement).await;
+        };
+        let mut transaction = transaction.lock().await;
+        let connection = transaction.connection()?;
+        let answer = statement(connection).await;
+        answer.map_err(|error| statement_error(error, operation.in_transaction(), &self.server))
+    }
+
+    async fn run_alone<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> AuthResult<T> {
+        let mut collisions = 0;
+        // Each dead connection leaves the pool when it is found.
+        let mut dead_connections = 0;
+        loop {
+            let acquired = self.pool.acquire().await;
+            let mut connection =
+                acquired.map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let error = match statement(&mut connection).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            drop(connection);
+            match failure(&error, operation) {
+                Failure::Collision if collisions < self.settings.max_retries => {
+                    tokio::time::sleep(back_off(collisions)).await;
+                    collisions += 1;
+                }
+                Failure::DeadConnection
+                    if dead_connections < self.pool.options().get_max_connections() =>
+                {
+                    dead_connections += 1;
+                }
+                _ => return Err(statement_error(error, operation, &self.server)),
+            }
+        }
+    }
+
+    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
+    pub(super) async fn in_pieces(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
+    ) -> AuthResult<usize> {
+        let mut removed = 0;
+        loop {
+            let piece = self.run(operation, &statement).await?.rows_affected();
+            removed += usize::try_from(piece).unwrap_or(usize::MAX);
+            if piece < PIECE {
+                return Ok(removed);
+            }
+        }
+    }
+}

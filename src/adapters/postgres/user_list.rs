@@ -1,0 +1,250 @@
+use super::database::Database;
+use super::error::Operation;
+use super::stored::{JsonObject, NullableTime, Time};
+use super::user::query_user;
+use crate::AuthResult;
+use crate::adapters::user_list::{UserMatch, UserQuery};
+use crate::types::{
+    ListUsers, SearchField, SearchOperator, User, UserFilter, UserOrder, UserPage, UserSearch,
+};
+
+/// How many characters of a name or role its index holds, as they may be megabytes long.
+const INDEXED_CHARACTERS: usize = 64;
+
+/// Looks up a page by what leads to it on an index: a condition on `$8` and further arguments.
+macro_rules! query_user_page {
+    ($database:ident, $query:ident, $condition:literal $(, $argument:expr)* $(,)?) => {
+        match $query.order {
+            UserOrder::NewestFirst => query_user_page!(
+                @run $database, $query, $query.filter.created_from,
+                " AND created_at >= $1 AND (created_at, id COLLATE \"C\") < ($2, $3) ",
+                " ORDER BY users.created_at DESC, users.id COLLATE \"C\" DESC LIMIT $7",
+                $condition $(, $argument)*
+            ),
+            UserOrder::OldestFirst => query_user_page!(
+                @run $database, $query, $query.filter.created_until,
+                " AND created_at <= $1 AND (created_at, id COLLATE \"C\") > ($2, $3) ",
+                " ORDER BY users.created_at, users.id COLLATE \"C\" LIMIT $7",
+                $condition $(, $argument)*
+            ),
+        }
+    };
+    (
+        @run $database:ident, $query:ident, $end:expr, $range:literal, $order:literal,
+        $condition:literal $(, $argument:expr)*
+    ) => {
+        $database
+            .run(Operation::read("list_users"), |connection| {
+                let (created_at, id) = &$query.after;
+                Box::pin(
+                    query_user!(
+                        "SELECT " COLUMNS " FROM users WHERE " + $condition + $range
+                            + "AND banned = COALESCE($4, banned) \
+                               AND email_verified = COALESCE($5, email_verified) \
+                               AND ($6::TEXT IS NULL OR role = $6)"
+                            + $order,
+                        Time::from($end) as _,
+                        Time::from(*created_at) as _,
+                        id,
+                        $query.filter.banned,
+                        $query.filter.email_verified,
+                        $query.filter.role.as_deref(),
+                        i64::try_from($query.limit).unwrap_or(i64::MAX).saturating_add(1),
+                        $($argument,)*
+                    )
+                    .fetch_all(connection),
+                )
+            })
+            .await
+    };
+}
+
+impl Database {
+    pub(super) async fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
+        let Some(query) = UserQuery::new(query)? else {
+            return Ok(UserPage::default());
+        };
+        let filter = &query.filter;
+        let users = if let Some(UserSearch {
+            field,
+            operator,
+            value,
+        }) = &filter.search
+        {
+            match operator {
+                SearchOperator::Equals => self.users_equal(&query, *field, value).await,
+                SearchOperator::StartsWith => self.users_with_prefix(&query, *field, value).await,
+                SearchOperator::Contains => self.users_containing(&query, *field, value).await,
+            }
+        } else if let Some(role) = &filter.role {
+            query_user_page!(
+                self,
+                query,
+                "left(role, 64) = left($8, 64) AND role = $8",
+                role
+            )
+        } else if let Some(banned) = filter.banned {
+            query_user_page!(self, query, "banned = $8", banned)
+        } else if let Some(email_verified) = filter.email_verified {
+            query_user_page!(self, query, "email_verified = $8", email_verified)
+        } else {
+            query_user_page!(self, query, "TRUE")
+        };
+        Ok(query.page(users?))
+    }
+
+    async fn users_equal(
+        &self,
+        query: &UserQuery,
+        field: SearchField,
+        value: &str,
+    ) -> AuthResult<Vec<User>> {
+        match field {
+            SearchField::Email => query_user_page!(self, query, "email = $8", value),
+            SearchField::Username => query_user_page!(self, query, "username = $8", value),
+            SearchField::Name => query_user_page!(
+                self,
+                query,
+                "left(name, 64) COLLATE \"C\" = left($8, 64) AND name = $8",
+                value
+            ),
+        }
+    }
+
+    async fn users_with_prefix(
+        &self,
+        query: &UserQuery,
+        field: SearchField,
+        prefix: &str,
+    ) -> AuthResult<Vec<User>> {
+        match field {
+            SearchField::Email => query_user_page!(
+                self,
+                query,
+                "email COLLATE \"C\" >= $8 AND email COLLATE \"C\" < $9",
+                prefix,
+                after_all_with(prefix),
+            ),
+            SearchField::Username => query_user_page!(
+                self,
+                query,
+                "username COLLATE \"C\" >= $8 AND username COLLATE \"C\" < $9",
+                prefix,
+                after_all_with(prefix),
+            ),
+            SearchField::Name => {
+                let indexed: String = prefix.chars().take(INDEXED_CHARACTERS).collect();
+                query_user_page!(
+                    self,
+                    query,
+                    "left(name, 64) COLLATE \"C\" >= $8 AND left(name, 64) COLLATE \"C\" < $9 \
+                     AND starts_with(name, $10)",
+                    indexed,
+                    after_all_with(&indexed),
+                    prefix,
+                )
+            }
+        }
+    }
+
+    async fn users_containing(
+        &self,
+        query: &UserQuery,
+        field: SearchField,
+        value: &str,
+    ) -> AuthResult<Vec<User>> {
+        let pattern = format!("%{}%", literal(value));
+        match field {
+            SearchField::Email => query_user_page!(self, query, "email LIKE $8", pattern),
+            SearchField::Username => query_user_page!(self, query, "username LIKE $8", pattern),
+            SearchField::Name => query_user_page!(self, query, "name LIKE $8", pattern),
+        }
+    }
+
+    /// One statement for all filters: a count reads all that it counts anyway.
+    pub(super) async fn count_users(&self, filter: UserFilter) -> AuthResult<u64> {
+        let Some(filter) = UserMatch::new(filter) else {
+            return Ok(0);
+        };
+        let pattern = |field| {
+            let search = filter.search.as_ref()?;
+            (search.field == field).then(|| like(search))
+        };
+        let count = self.run(Operation::read("count_users"), |connection| {
+            Box::pin(
+                sqlx::query_scalar!(
+                    "SELECT count(*) AS \"count!\" FROM users \
+                     WHERE ($1::TEXT IS NULL OR email LIKE $1) AND ($2::TEXT IS NULL OR username LIKE $2) \
+                     AND ($3::TEXT IS NULL OR name LIKE $3) AND ($4::TEXT IS NULL OR role = $4) \
+                     AND banned = COALESCE($5, banned) AND email_verified = COALESCE($6, email_verified) \
+                     AND created_at BETWEEN $7 AND $8",
+                    pattern(SearchField::Email),
+                    pattern(SearchField::Username),
+                    pattern(SearchField::Name),
+                    filter.role.as_deref(),
+                    filter.banned,
+                    filter.email_verified,
+                    Time::from(filter.created_from) as _,
+                    Time::from(filter.created_until) as _,
+                )
+                .fetch_one(connection),
+            )
+        });
+        Ok(u64::try_from(count.await?).unwrap_or_default())
+    }
+}
+
+/// A pattern of `LIKE` for a search.
+fn like(search: &UserSearch) -> String {
+    let literal = literal(&search.value);
+    match search.operator {
+        SearchOperator::Equals => literal,
+        SearchOperator::StartsWith => format!("{literal}%"),
+        SearchOperator::Contains => format!("%{literal}%"),
+    }
+}
+
+/// A pattern of `LIKE` that only the text itself matches.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+/// The first text, by its bytes, after all that begin with the prefix; where there is none, one that no indexed text
+/// reaches.
+fn after_all_with(prefix: &str) -> String {
+    let mut next = prefix.to_owned();
+    while let Some(last) = next.pop() {
+        // A range of characters steps over the surrogates.
+        if let Some(following) = (last..=char::MAX).nth(1) {
+            next.push(following);
+            return next;
+        }
+    }
+    char::MAX.to_string().repeat(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{after_all_with, literal};
+
+    #[test]
+    fn wildcards_are_literal() {
+        assert_eq!(literal(r"50%_\'"), r"50\%\_\\'");
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next_one() {
+        assert_eq!(after_all_with("ab"), "ac");
+        assert_eq!(after_all_with("a\u{d7ff}"), "a\u{e000}");
+        assert_eq!(after_all_with("a\u{10ffff}\u{10ffff}"), "b");
+        assert!(*after_all_with("") > *"\u{10ffff}".repeat(255));
+        assert!(*after_all_with("\u{10ffff}") > *"\u{10ffff}".repeat(255));
+    }
+}
