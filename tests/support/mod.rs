@@ -6,7 +6,10 @@
 )]
 
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
+
+pub mod proxy;
 
 /// The URL of a test's own database.
 pub fn url(pool: &PgPool) -> String {
@@ -21,6 +24,16 @@ pub async fn adapter(pool: &PgPool) -> SqlxAdapter {
         ..PoolConfig::default()
     };
     SqlxAdapter::with_config(&url(pool), config).await.unwrap()
+}
+
+/// A pool on a test's own database whose transactions are serializable, as they are by default on some engines.
+pub async fn serializable(pool: &PgPool, max_connections: u32) -> PgPool {
+    let options = pool.connect_options().as_ref().clone();
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .connect_with(options.options([("default_transaction_isolation", "serializable")]))
+        .await
+        .unwrap()
 }
 
 pub async fn execute(pool: &PgPool, sql: &str) {

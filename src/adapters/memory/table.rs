@@ -218,7 +218,7 @@ impl<R: Row> Table<R> {
 
     /// Takes the old row out of the unique indexes in which the new one stands elsewhere.
     fn unindex_unique(&self, old: &R, new: Option<&R>) {
-        let mut kept = new.map(|new| new.unique_keys());
+        let mut kept = new.map(Row::unique_keys);
         for (index, key) in self.unique.iter().zip(old.unique_keys()) {
             let kept = kept.as_mut().and_then(Iterator::next).flatten();
             if let Some(key) = key.filter(|key| kept.as_ref() != Some(key)) {

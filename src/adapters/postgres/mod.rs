@@ -93,7 +93,6 @@ impl SqlxAdapter {
     }
 
     /// Everything that can be set, before it connects.
-    #[must_use]
     pub fn builder(url: &str) -> SqlxAdapterBuilder {
         SqlxAdapterBuilder::new(url)
     }

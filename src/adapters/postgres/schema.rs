@@ -5,8 +5,10 @@ use super::error::Operation;
 use super::migrate::MIGRATOR;
 use crate::{AuthError, AuthResult};
 
-/// The columns of each table: name, type, and whether it is `NOT NULL`.
-const TABLES: [(&str, &[(&str, &str, bool)]); 4] = [
+/// Name, type, and whether it is `NOT NULL`.
+type Column = (&'static str, &'static str, bool);
+
+const TABLES: [(&str, &[Column]); 4] = [
     (
         "users",
         &[
@@ -227,7 +229,7 @@ impl Schema {
         wrong
     }
 
-    fn wrong_columns(&self, table: &str, columns: &[(&str, &str, bool)]) -> Vec<String> {
+    fn wrong_columns(&self, table: &str, columns: &[Column]) -> Vec<String> {
         let wrong = columns.iter().filter_map(|(column, of_type, not_null)| {
             let expected = format!("{of_type}{}", if *not_null { " NOT NULL" } else { "" });
             match self.part("column", table, column) {
