@@ -5,77 +5,100 @@ use super::error::Operation;
 use super::migrate::MIGRATOR;
 use crate::{AuthError, AuthResult};
 
-/// Name, type, and whether it is `NOT NULL`.
-type Column = (&'static str, &'static str, bool);
+/// Name and definition.
+type Column = (&'static str, &'static str);
 
 const TABLES: [(&str, &[Column]); 4] = [
     (
         "users",
         &[
-            ("id", "text", true),
-            ("name", "text", false),
-            ("email", "text", false),
-            ("email_verified", "boolean", true),
-            ("image", "text", false),
-            ("username", "text", false),
-            ("display_username", "text", false),
-            ("two_factor_enabled", "boolean", true),
-            ("role", "text", false),
-            ("banned", "boolean", true),
-            ("ban_reason", "text", false),
-            ("ban_expires", TIME, false),
-            ("metadata", "jsonb", true),
-            ("created_at", TIME, true),
-            ("updated_at", TIME, true),
+            ("id", "text NOT NULL"),
+            ("name", "text"),
+            ("email", "text"),
+            ("email_verified", "boolean NOT NULL DEFAULT false"),
+            ("image", "text"),
+            ("username", "text"),
+            ("display_username", "text"),
+            ("two_factor_enabled", "boolean NOT NULL DEFAULT false"),
+            ("role", "text"),
+            ("banned", "boolean NOT NULL DEFAULT false"),
+            ("ban_reason", "text"),
+            ("ban_expires", "timestamp with time zone"),
+            ("metadata", "jsonb NOT NULL DEFAULT '{}'"),
+            (
+                "created_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
+            (
+                "updated_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
         ],
     ),
     (
         "sessions",
         &[
-            ("id", "text", true),
-            ("expires_at", TIME, true),
-            ("token", "text", true),
-            ("ip_address", "text", false),
-            ("user_agent", "text", false),
-            ("user_id", "text", true),
-            ("impersonated_by", "text", false),
-            ("active_organization_id", "text", false),
-            ("active", "boolean", true),
-            ("created_at", TIME, true),
-            ("updated_at", TIME, true),
+            ("id", "text NOT NULL"),
+            ("expires_at", "timestamp with time zone NOT NULL"),
+            ("token", "text NOT NULL"),
+            ("ip_address", "text"),
+            ("user_agent", "text"),
+            ("user_id", "text NOT NULL"),
+            ("impersonated_by", "text"),
+            ("active_organization_id", "text"),
+            ("active", "boolean NOT NULL DEFAULT true"),
+            (
+                "created_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
+            (
+                "updated_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
         ],
     ),
     (
         "accounts",
         &[
-            ("id", "text", true),
-            ("account_id", "text", true),
-            ("provider_id", "text", true),
-            ("user_id", "text", true),
-            ("access_token", "text", false),
-            ("refresh_token", "text", false),
-            ("id_token", "text", false),
-            ("access_token_expires_at", TIME, false),
-            ("refresh_token_expires_at", TIME, false),
-            ("scope", "text", false),
-            ("password", "text", false),
-            ("created_at", TIME, true),
-            ("updated_at", TIME, true),
+            ("id", "text NOT NULL"),
+            ("account_id", "text NOT NULL"),
+            ("provider_id", "text NOT NULL"),
+            ("user_id", "text NOT NULL"),
+            ("access_token", "text"),
+            ("refresh_token", "text"),
+            ("id_token", "text"),
+            ("access_token_expires_at", "timestamp with time zone"),
+            ("refresh_token_expires_at", "timestamp with time zone"),
+            ("scope", "text"),
+            ("password", "text"),
+            (
+                "created_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
+            (
+                "updated_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
         ],
     ),
     (
         "verifications",
         &[
-            ("id", "text", true),
-            ("identifier", "text", true),
-            ("value", "text", true),
-            ("expires_at", TIME, true),
-            ("created_at", TIME, true),
-            ("updated_at", TIME, true),
+            ("id", "text NOT NULL"),
+            ("identifier", "text NOT NULL"),
+            ("value", "text NOT NULL"),
+            ("expires_at", "timestamp with time zone NOT NULL"),
+            (
+                "created_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
+            (
+                "updated_at",
+                "timestamp with time zone NOT NULL DEFAULT now()",
+            ),
         ],
     ),
 ];
-const TIME: &str = "timestamp with time zone";
 
 /// Table, name and definition.
 const CONSTRAINTS: [(&str, &str, &str); 10] = [
@@ -134,8 +157,11 @@ impl SqlxAdapter {
                 sqlx::query!(
                     "WITH tables AS (SELECT name, to_regclass(name) AS oid FROM unnest($1::TEXT[]) AS name) \
                      SELECT 'column' AS \"kind!\", tables.name AS \"table!\", attname::TEXT AS \"name!\", \
-                     format_type(atttypid, NULL) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END AS \"definition!\" \
-                     FROM tables JOIN pg_attribute ON attrelid = tables.oid WHERE attnum > 0 AND NOT attisdropped \
+                     format_type(atttypid, NULL) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END \
+                     || COALESCE(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') AS \"definition!\" \
+                     FROM tables JOIN pg_attribute ON attrelid = tables.oid \
+                     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum \
+                     WHERE attnum > 0 AND NOT attisdropped \
                      UNION ALL \
                      SELECT 'constraint', tables.name, conname::TEXT, pg_get_constraintdef(pg_constraint.oid) \
                      FROM tables JOIN pg_constraint ON conrelid = tables.oid \
@@ -183,12 +209,16 @@ impl Schema {
     fn wrong(&self) -> Vec<String> {
         let mut wrong = self.wrong_migrations();
         for (table, columns) in TABLES {
-            let has_columns =
-                |(column, ..): &(&str, _, _)| self.part("column", table, column).is_some();
-            if columns.iter().any(has_columns) {
+            let exists = columns
+                .iter()
+                .any(|(column, _)| self.part("column", table, column).is_some());
+            if exists {
                 wrong.extend(self.wrong_columns(table, columns));
             } else {
-                wrong.push(format!("table {table} is missing: restore it from a backup, or drop what is left of the schema with _better_auth_migrations and call SqlxAdapter::migrate()"));
+                wrong.push(format!(
+                    "table {table} is missing: restore it from a backup; or, if nothing is to be kept, drop all four \
+                     tables and _better_auth_migrations and call SqlxAdapter::migrate()"
+                ));
             }
         }
         wrong.extend(self.wrong_constraints());
@@ -230,13 +260,12 @@ impl Schema {
     }
 
     fn wrong_columns(&self, table: &str, columns: &[Column]) -> Vec<String> {
-        let wrong = columns.iter().filter_map(|(column, of_type, not_null)| {
-            let expected = format!("{of_type}{}", if *not_null { " NOT NULL" } else { "" });
+        let wrong = columns.iter().filter_map(|(column, expected)| {
             match self.part("column", table, column) {
                 None => Some(format!(
                     "column {table}.{column} is missing: ALTER TABLE {table} ADD COLUMN {column} {expected}"
                 )),
-                Some(found) if found != expected => Some(format!(
+                Some(found) if !does_for(found, expected) => Some(format!(
                     "column {table}.{column} is {found}, not {expected}: ALTER TABLE {table} ALTER COLUMN {column} …"
                 )),
                 Some(_) => None,
@@ -284,4 +313,14 @@ impl Schema {
         });
         wrong.collect()
     }
+}
+
+/// Whether a column is of the same type as expected. Its default may be another, if it has any where one is expected.
+fn does_for(found: &str, expected: &str) -> bool {
+    let split = |definition: &str| match definition.split_once(" DEFAULT ") {
+        Some((of_type, _)) => (of_type.to_owned(), true),
+        None => (definition.to_owned(), false),
+    };
+    let ((found, has_default), (expected, needs_default)) = (split(found), split(expected));
+    found == expected && has_default >= needs_default
 }
