@@ -1,0 +1,139 @@
+//! Every statement runs on an index, whatever the tables' size: looked at under the plan that a long-lived connection
+//! comes to use, for each entry of `.sqlx`.
+
+mod support;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
+use support::{execute, url};
+
+const TABLES: [&str; 4] = ["users", "sessions", "accounts", "verifications"];
+
+/// Statements that may sort more than a page of rows.
+const MAY_SORT: [(&str, &str); 1] = [(
+    "WITH consumed",
+    "locks the rows of one pair in the order of their ids; there are as many as someone issued of it",
+)];
+
+async fn fill(pool: &PgPool) {
+    for sql in [
+        "INSERT INTO users (id, name, email, email_verified, username, role, banned, created_at) \
+         SELECT md5(i::TEXT), 'Name ' || i % 5000, i || '@example.com', i % 10 <> 0, 'u' || i, \
+         CASE WHEN i % 1000 = 0 THEN 'admin' END, i % 500 = 0, now() - i * INTERVAL '1 minute' \
+         FROM generate_series(1, 100000) AS i",
+        "INSERT INTO sessions (id, token, user_id, expires_at, active) \
+         SELECT md5('s' || i), 'token' || i, md5((i % 100000 + 1)::TEXT), now() + (i % 1000 - 10) * INTERVAL '1 hour', \
+         i % 1000 <> 0 FROM generate_series(1, 200000) AS i",
+        "INSERT INTO accounts (id, provider_id, account_id, user_id) \
+         SELECT md5('a' || i), 'github', i, md5(i::TEXT) FROM generate_series(1, 100000) AS i",
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT md5('v' || i), i % 50000, i, now() + (i % 1000 - 10) * INTERVAL '1 hour' \
+         FROM generate_series(1, 100000) AS i",
+        "ANALYZE",
+    ] {
+        execute(pool, sql).await;
+    }
+}
+
+/// The statements of the cache with the types of their parameters.
+fn statements() -> Vec<(String, Vec<String>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/.sqlx");
+    let mut statements = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry: Value =
+            serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        let parameters = entry["describe"]["parameters"]["Left"].as_array().unwrap();
+        let types = parameters.iter().map(|name| match name.as_str() {
+            Some(name) => name.replace("Array", "[]"),
+            None => panic!("{name} of a parameter"),
+        });
+        statements.push((entry["query"].as_str().unwrap().to_owned(), types.collect()));
+    }
+    statements
+}
+
+async fn generic_plan(connection: &mut PgConnection, query: &str, types: &[String]) -> Value {
+    let types_list = if types.is_empty() {
+        String::new()
+    } else {
+        format!("({})", types.join(", "))
+    };
+    let nulls = vec!["NULL"; types.len()].join(", ");
+    let nulls = if types.is_empty() {
+        nulls
+    } else {
+        format!("({nulls})")
+    };
+    for sql in [
+        "DEALLOCATE ALL".to_owned(),
+        format!("PREPARE statement {types_list} AS {query}"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+    let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE statement {nulls}");
+    let row = sqlx::raw_sql(AssertSqlSafe(explain))
+        .fetch_one(connection)
+        .await
+        .unwrap();
+    let plan: Value = row.get(0);
+    plan[0]["Plan"].clone()
+}
+
+/// What is wrong with a plan, below a node that stops it after some rows or not.
+fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    let table = node["Relation Name"].as_str().unwrap_or_default();
+    if kind == "Seq Scan" && TABLES.contains(&table) {
+        faults.push(format!("scans {table}"));
+    }
+    if kind == "Index Scan" && node["Index Cond"].is_null() && !limited {
+        faults.push(format!("reads all of {table} by an index"));
+    }
+    if matches!(kind, "Sort" | "Incremental Sort") && !limited {
+        faults.push(format!("sorts without a limit by {}", node["Sort Key"]));
+    }
+    let limited = match kind {
+        "Limit" => true,
+        // What only passes rows on stops with its reader.
+        "LockRows" | "Result" | "Subquery Scan" | "Nested Loop" => limited,
+        _ => false,
+    };
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        self::faults(child, limited, faults);
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn every_statement_runs_on_an_index(pool: PgPool) {
+    fill(&pool).await;
+    let mut connection = PgConnection::connect(&url(&pool)).await.unwrap();
+    sqlx::raw_sql("SET plan_cache_mode = force_generic_plan")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let mut wrong = Vec::new();
+    let (mut looked_at, mut excused) = (0, 0);
+    for (query, types) in statements() {
+        if !TABLES.iter().any(|table| query.contains(table)) || query.contains("pg_attribute") {
+            continue;
+        }
+        let plan = generic_plan(&mut connection, &query, &types).await;
+        let mut found = Vec::new();
+        faults(&plan, false, &mut found);
+        if MAY_SORT.iter().any(|(part, _)| query.contains(part)) {
+            excused += 1;
+            found.retain(|fault| !fault.starts_with("sorts"));
+        }
+        looked_at += 1;
+        if !found.is_empty() {
+            wrong.push(format!("{found:?}: {query}\n{plan:#}"));
+        }
+    }
+    println!("{looked_at} statements looked at");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(looked_at > 50, "{looked_at}");
+    assert_eq!(excused, MAY_SORT.len(), "an excuse that nobody needs");
+}
