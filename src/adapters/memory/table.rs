@@ -15,11 +15,11 @@ pub(super) trait Row: Clone {
 
     /// By which the table itself finds the row.
     fn key(&self) -> &str;
-    /// Where the row stands in its lists. Never changes.
+    /// Where the row stands in its lists. A row of the same key has the same as long as it exists.
     fn position(&self) -> Position;
     /// Under what each unique index finds the row.
     fn unique_keys(&self) -> impl Iterator<Item = Option<String>>;
-    /// In what list of each kind the row stands. Never changes.
+    /// In what list of each kind the row stands. Never changes either.
     fn list_keys(&self) -> impl Iterator<Item = String>;
 }
 
@@ -180,9 +180,13 @@ impl<R: Row> Table<R> {
     pub(super) fn put(&self, row: R) {
         self.hide(row.key());
         let old = self.rows.get(row.key()).map(|old| old.clone());
-        match &old {
-            Some(old) => self.unindex_unique(old, Some(&row)),
-            None => self.enlist(&row),
+        if let Some(old) = &old {
+            self.unindex_unique(old, Some(&row));
+        }
+        // A transaction may have removed the row and created another one with its key.
+        if old.as_ref().map(Row::position) != Some(row.position()) {
+            old.iter().for_each(|old| self.delist(old));
+            self.enlist(&row);
         }
         for (index, key) in self.unique.iter().zip(row.unique_keys()) {
             if let Some(key) = key {
@@ -199,12 +203,7 @@ impl<R: Row> Table<R> {
             return below;
         };
         self.unindex_unique(&row, None);
-        for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
-            list.remove_if_mut(&list_key, |_, keys| {
-                keys.remove(&row.position());
-                keys.is_empty()
-            });
-        }
+        self.delist(&row);
         Some(row)
     }
 
@@ -213,6 +212,15 @@ impl<R: Row> Table<R> {
             list.entry(list_key)
                 .or_default()
                 .insert(row.position(), row.key().to_owned());
+        }
+    }
+
+    fn delist(&self, row: &R) {
+        for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
+            list.remove_if_mut(&list_key, |_, keys| {
+                keys.remove(&row.position());
+                keys.is_empty()
+            });
         }
     }
 
@@ -262,5 +270,110 @@ fn range<'a>(
         Box::new(list.range((Bound::Unbounded, after)).rev())
     } else {
         Box::new(list.range((after, Bound::Unbounded)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+
+    use super::{Position, Row, Table};
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Named {
+        key: &'static str,
+        name: Option<&'static str>,
+        created_at: i64,
+    }
+
+    impl Row for Named {
+        const UNIQUE: usize = 1;
+        const LISTS: usize = 1;
+
+        fn key(&self) -> &str {
+            self.key
+        }
+        fn position(&self) -> Position {
+            let created_at = DateTime::from_timestamp_micros(self.created_at).unwrap();
+            (created_at, self.key.to_owned())
+        }
+        fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
+            std::iter::once(self.name.map(str::to_owned))
+        }
+        fn list_keys(&self) -> impl Iterator<Item = String> {
+            std::iter::once(String::new())
+        }
+    }
+
+    const fn row(key: &'static str, name: &'static str, created_at: i64) -> Named {
+        Named {
+            key,
+            name: Some(name),
+            created_at,
+        }
+    }
+
+    fn keys(table: &Table<Named>) -> Vec<&'static str> {
+        table.list(0, "", |row| Some(row.key))
+    }
+
+    #[test]
+    fn what_lies_over_a_table_hides_it() {
+        let below = Arc::new(Table::default());
+        for row in [row("a", "A", 1), row("b", "B", 2), row("c", "C", 3)] {
+            below.put(row);
+        }
+        let over = Table::over(&below);
+        over.remove("a");
+        over.put(row("b", "A", 2));
+        over.put(row("d", "B", 0));
+        let look = |table: &Table<Named>| {
+            let holders = ["A", "B", "C"].map(|name| table.holder(0, name));
+            (keys(table), holders)
+        };
+        let holders = |keys: [&str; 3]| keys.map(|key| Some(key.to_owned()));
+        let expected = (vec!["c", "b", "d"], holders(["b", "d", "c"]));
+        assert_eq!(look(&over), expected);
+        assert_eq!(
+            look(&below),
+            (vec!["c", "b", "a"], holders(["a", "b", "c"]))
+        );
+        over.settle();
+        assert_eq!(look(&below), expected);
+    }
+
+    #[test]
+    fn names_may_be_swapped() {
+        let below = Arc::new(Table::default());
+        below.put(row("a", "A", 1));
+        below.put(row("b", "B", 2));
+        let over = Table::over(&below);
+        over.put(Named {
+            name: None,
+            ..row("a", "", 1)
+        });
+        over.put(row("b", "A", 2));
+        over.put(row("a", "B", 1));
+        over.settle();
+        assert_eq!(below.holder(0, "A").as_deref(), Some("b"));
+        assert_eq!(below.holder(0, "B").as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_key_may_be_taken_again() {
+        let below = Arc::new(Table::default());
+        below.put(row("a", "A", 1));
+        below.put(row("b", "B", 2));
+        let over = Table::over(&below);
+        over.remove("a");
+        over.put(row("a", "C", 3));
+        for table in [&over, &below] {
+            over.settle();
+            assert_eq!(keys(table), ["a", "b"]);
+            assert_eq!(table.holder(0, "A"), None);
+            assert_eq!(table.keys(&|_| true).len(), 2);
+        }
     }
 }
