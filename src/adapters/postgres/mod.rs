@@ -47,13 +47,17 @@ mod verification;
 ///
 /// - One statement, so one round trip, per method; `delete_expired_*` takes one per 1,000 rows, and a conflict may take
 ///   a second one, to name the right field.
-/// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times with a
-///   growing, random pause. A read whose pooled connection had died is sent again on another one, and so is a write
+/// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times
+///   ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause; in a transaction, whose statements
+///   cannot be sent again alone, [`transaction`](crate::transaction()) runs the whole again. A read whose pooled connection had died is sent again on another one, and so is a write
 ///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
 ///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
 /// - A connection is pinged before use only where it was idle for more than a second.
-/// - Every wait ends (with [`from_pool`](Self::from_pool), as its pool says): for a connection, or for a row that someone else has locked, after
-///   [`acquire_timeout`](PoolConfig::acquire_timeout), as [`AuthError::Unavailable`](crate::AuthError::Unavailable).
+/// - Every wait ends (with [`from_pool`](Self::from_pool), as its pool says): for a connection, or for a row that someone
+///   else has locked, after [`acquire_timeout`](PoolConfig::acquire_timeout), as
+///   [`AuthError::Unavailable`](crate::AuthError::Unavailable). A transaction holds a connection until its end.
+/// - Isolation is the server's default. What it promises holds under READ COMMITTED, PostgreSQL's own default, as under
+///   SERIALIZABLE, that of some compatible engines.
 ///
 /// # Connecting
 ///
@@ -113,6 +117,11 @@ impl SqlxAdapter {
     }
 
     /// The pool, for statements of the application's own.
+    ///
+    /// Drop no future of the pool's `begin()` before its answer: sqlx 0.9 then gives the connection back inside the
+    /// transaction, and what is written on it next is never committed. [`begin`] here is safe to drop.
+    ///
+    /// [`begin`]: crate::adapters::DatabaseAdapter::begin
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.database.pool
