@@ -17,7 +17,7 @@ mod error;
 pub mod types;
 
 #[cfg(feature = "sqlx-postgres")]
-pub use adapters::MIGRATOR;
+pub use adapters::{MIGRATOR, postgres::columns};
 pub use adapters::{spawn_cleanup, transaction};
 pub use async_trait::async_trait;
 pub use error::{AuthError, AuthResult, ConflictField};

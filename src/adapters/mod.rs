@@ -5,7 +5,7 @@ mod cleanup;
 mod forward;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
-mod postgres;
+pub(crate) mod postgres;
 mod rules;
 mod traits;
 mod transaction;
@@ -14,6 +14,8 @@ mod user_list;
 pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
-pub use postgres::{MIGRATOR, PoolConfig, PoolStats, SqlxAdapter, SqlxAdapterBuilder};
+pub use postgres::{
+    LeftAlone, MIGRATOR, NormalizedNames, PoolConfig, PoolStats, SqlxAdapter, SqlxAdapterBuilder,
+};
 pub use traits::{DatabaseAdapter, Transaction};
 pub use transaction::{OpenTransaction, transaction};

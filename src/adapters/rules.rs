@@ -319,7 +319,7 @@ fn key(field: &'static str, value: String, max_bytes: usize) -> AuthResult<Strin
 }
 
 /// An email address or username: compared, and so stored, without case.
-fn name_key(field: &'static str, name: &str) -> AuthResult<String> {
+pub(super) fn name_key(field: &'static str, name: &str) -> AuthResult<String> {
     key(field, name.to_lowercase(), MAX_NAME_BYTES)
 }
 

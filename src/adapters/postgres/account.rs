@@ -1,6 +1,6 @@
+use super::columns::{NullableTime, Time};
 use super::database::Database;
 use super::error::Operation;
-use super::stored::{NullableTime, Time};
 use crate::adapters::rules;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};

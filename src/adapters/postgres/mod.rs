@@ -8,19 +8,21 @@ use self::error::Operation;
 use crate::AuthResult;
 use crate::adapters::forward::forward_database_adapter;
 
+pub use self::adopt::{LeftAlone, NormalizedNames};
 pub use self::builder::SqlxAdapterBuilder;
 pub use self::migrate::MIGRATOR;
 pub use self::pool::{PoolConfig, PoolStats};
 
 mod account;
+mod adopt;
 mod builder;
+pub mod columns;
 mod database;
 mod error;
 mod migrate;
 mod pool;
 mod schema;
 mod session;
-mod stored;
 mod token;
 mod transaction;
 mod user;

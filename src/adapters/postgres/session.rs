@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 
+use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{CLEAN_UP_LOCK, Database};
 use super::error::Operation;
-use super::stored::{JsonObject, NullableTime, Time};
 use super::token::{Presented, digest};
 use crate::adapters::rules;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};

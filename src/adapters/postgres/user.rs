@@ -1,8 +1,8 @@
 use sqlx::types::Json;
 
+use super::columns::{JsonObject, NullableTime, Time};
 use super::database::Database;
 use super::error::Operation;
-use super::stored::{JsonObject, NullableTime, Time};
 use crate::adapters::rules;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};

@@ -1,6 +1,6 @@
+use super::columns::{JsonObject, NullableTime, Time};
 use super::database::Database;
 use super::error::Operation;
-use super::stored::{JsonObject, NullableTime, Time};
 use super::user::query_user;
 use crate::AuthResult;
 use crate::adapters::user_list::{UserMatch, UserQuery};

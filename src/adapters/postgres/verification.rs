@@ -1,6 +1,6 @@
+use super::columns::Time;
 use super::database::{CLEAN_UP_LOCK, Database};
 use super::error::Operation;
-use super::stored::Time;
 use crate::AuthResult;
 use crate::adapters::rules;
 use crate::types::{CreateVerification, Verification};

@@ -1,3 +1,32 @@
+//! How the columns of the four tables become the fields of [`User`], [`Session`], [`Account`] and [`Verification`], for
+//! checked statements of an application's own.
+//!
+//! `sqlx::query_as!` takes them by the name of the column. Every time needs [`Time`] or [`NullableTime`], as an
+//! administrator may have stored `infinity`, at which sqlx's own decoding panics.
+//!
+//! ```ignore
+//! // ignored: checked against the application's database, as in `examples/app`
+//! use better_auth::columns::{JsonObject, NullableTime, Time};
+//! use better_auth::types::User;
+//!
+//! let admins: Vec<User> = sqlx::query_as!(
+//!     User,
+//!     r#"SELECT id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, banned,
+//!        ban_reason, ban_expires AS "ban_expires!: NullableTime", metadata AS "metadata: JsonObject",
+//!        created_at AS "created_at: Time", updated_at AS "updated_at: Time" FROM users WHERE role = $1"#,
+//!     "admin",
+//! )
+//! .fetch_all(database.pool())
+//! .await?;
+//! ```
+//!
+//! [`User`]: crate::types::User
+//! [`Session`]: crate::types::Session
+//! [`Account`]: crate::types::Account
+//! [`Verification`]: crate::types::Verification
+
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -8,18 +37,26 @@ use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
 use crate::adapters::rules;
 use crate::types::Metadata;
 
-/// A column's value as our types hold it, whatever else is found in the table.
-pub(super) struct Stored<T>(T);
+/// `TIMESTAMPTZ NOT NULL`, `infinity` included, which reads as the furthest time that chrono holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(DateTime<Utc>);
 
-/// `TIMESTAMPTZ NOT NULL`, `infinity` included.
-pub(super) type Time = Stored<DateTime<Utc>>;
 /// `TIMESTAMPTZ`, `infinity` included. Takes `!` in a column's name: it decodes NULL itself.
-pub(super) type NullableTime = Stored<Option<DateTime<Utc>>>;
-/// `users.metadata`: `JSONB NOT NULL` that holds an object.
-pub(super) type JsonObject = Stored<Metadata>;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NullableTime(Option<DateTime<Utc>>);
+
+/// `users.metadata`: `JSONB NOT NULL` that holds an object. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq)]
+pub struct JsonObject(Metadata);
+
+impl fmt::Debug for JsonObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonObject").finish_non_exhaustive()
+    }
+}
 
 impl From<Time> for DateTime<Utc> {
-    fn from(Stored(time): Time) -> Self {
+    fn from(Time(time): Time) -> Self {
         time
     }
 }
@@ -31,13 +68,13 @@ impl From<DateTime<Utc>> for Time {
 }
 
 impl From<NullableTime> for Option<DateTime<Utc>> {
-    fn from(Stored(time): NullableTime) -> Self {
+    fn from(NullableTime(time): NullableTime) -> Self {
         time
     }
 }
 
 impl From<JsonObject> for Metadata {
-    fn from(Stored(object): JsonObject) -> Self {
+    fn from(JsonObject(object): JsonObject) -> Self {
         object
     }
 }
@@ -50,7 +87,7 @@ impl Type<Postgres> for Time {
 
 impl Type<Postgres> for NullableTime {
     fn type_info() -> PgTypeInfo {
-        <DateTime<Utc> as Type<Postgres>>::type_info()
+        Time::type_info()
     }
 }
 
@@ -79,7 +116,7 @@ impl<'r> Decode<'r, Postgres> for NullableTime {
         if value.is_null() {
             return Ok(Self(None));
         }
-        let Stored(time) = Time::decode(value)?;
+        let Time(time) = Time::decode(value)?;
         Ok(Self(Some(time)))
     }
 }

@@ -1,0 +1,121 @@
+//! A database that another program filled is brought to the forms in which names are looked up here.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use better_auth::adapters::DatabaseAdapter;
+use better_auth::{AuthError, ConflictField, UpdateUser};
+use sqlx::PgPool;
+use support::{adapter, execute};
+
+#[sqlx::test(migrations = false)]
+async fn names_in_mixed_case_become_reachable(pool: PgPool) {
+    execute(&pool, include_str!("support/page.sql")).await;
+    execute(
+        &pool,
+        "INSERT INTO users (id, email, username, display_username) VALUES \
+         ('1', 'Ada@Example.COM', 'Ada', NULL), ('2', 'ÉLOÏSE@example.com', 'ELOISE', 'Éloïse'), \
+         ('3', 'lower@example.com', 'lower', NULL), ('4', NULL, NULL, NULL), \
+         ('5', 'Taken@example.com', 'TAKEN', NULL), ('6', 'taken@example.com', 'taken', NULL)",
+    )
+    .await;
+    execute(
+        &pool,
+        "INSERT INTO users (id, email, updated_at) \
+         SELECT 'many' || i, 'Many' || i || '@example.com', 'infinity' FROM generate_series(1, 2500) AS i",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    let before = database.get_user_by_id("3").await.unwrap();
+    assert_eq!(
+        database.get_user_by_email("ada@example.com").await.unwrap(),
+        None
+    );
+
+    let done = database.normalize_names().await.unwrap();
+    assert_eq!(done.changed, 4 + 2500);
+    let left: BTreeMap<&str, String> = done
+        .left_alone
+        .iter()
+        .map(|left| (&*left.user_id, left.error.to_string()))
+        .collect();
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), ["5"]);
+    assert!(matches!(
+        done.left_alone[0].error,
+        AuthError::Conflict {
+            field: ConflictField::Email
+        }
+    ));
+
+    let ada = database
+        .get_user_by_email("Ada@example.com")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((&*ada.id, ada.username.as_deref()), ("1", Some("ada")));
+    assert_eq!(ada.display_username.as_deref(), Some("Ada"));
+    let eloise = database
+        .get_user_by_username("Eloise")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(eloise.email.as_deref(), Some("éloïse@example.com"));
+    assert_eq!(eloise.display_username.as_deref(), Some("Éloïse"));
+    let many = database
+        .get_user_by_email("many2500@example.com")
+        .await
+        .unwrap();
+    assert!(many.is_some());
+    assert_eq!(database.get_user_by_id("3").await.unwrap(), before);
+
+    let again = database.normalize_names().await.unwrap();
+    assert_eq!(
+        (again.changed, again.left_alone.len()),
+        (0, done.left_alone.len())
+    );
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn traffic_goes_on_meanwhile(pool: PgPool) {
+    execute(
+        &pool,
+        "INSERT INTO users (id, email) SELECT i, 'User' || i || '@example.com' FROM generate_series(1, 3000) AS i",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let traffic = tokio::spawn({
+        let (database, done) = (database.clone(), Arc::clone(&done));
+        async move {
+            let mut changed = 0;
+            while !done.load(Ordering::Relaxed) && changed < 3000 {
+                changed += 1;
+                let update = UpdateUser {
+                    email: Some(Some(format!("New{changed}@example.com"))),
+                    ..UpdateUser::default()
+                };
+                database
+                    .update_user(&changed.to_string(), update)
+                    .await
+                    .unwrap();
+            }
+            changed
+        }
+    });
+    let normalized = database.normalize_names().await.unwrap();
+    done.store(true, Ordering::Relaxed);
+    let changed = traffic.await.unwrap();
+    assert!(normalized.left_alone.is_empty(), "{normalized:?}");
+    for id in 1..=3000 {
+        let name = if id <= changed { "new" } else { "user" };
+        let user = database
+            .get_user_by_email(&format!("{name}{id}@example.com"))
+            .await
+            .unwrap();
+        assert_eq!(user.unwrap().id, id.to_string());
+    }
+}
