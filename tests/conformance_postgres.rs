@@ -1,22 +1,46 @@
-//! The PostgreSQL adapter keeps every promise, each tested on a database of its own.
+//! The PostgreSQL adapter keeps every promise, each tested on a database of its own, whatever its settings.
 
-use std::sync::Arc;
+mod support;
 
 use better_auth::adapters::SqlxAdapter;
 use sqlx::PgPool;
 
 better_auth::conformance_tests!(
     #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-    (pool: PgPool) => SqlxAdapter::from_pool(pool)
+    (pool: PgPool) => SqlxAdapter::from_pool(pool),
+    groups: all,
 );
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
-async fn no_provided_method_is_missing(pool: PgPool) {
-    let adapter = Arc::new(SqlxAdapter::from_pool(pool));
-    better_auth::conformance::supports_every_provided_method(adapter).await;
+/// With session tokens stored as digests.
+mod hashed {
+    use better_auth::adapters::{SqlxAdapter, SqlxAdapterBuilder};
+    use sqlx::PgPool;
+
+    async fn hashing(pool: PgPool) -> SqlxAdapter {
+        let builder = SqlxAdapterBuilder::from_pool(pool).hash_session_tokens(true);
+        builder.connect().await.unwrap()
+    }
+
+    better_auth::conformance_tests!(
+        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        (pool: PgPool) => hashing(pool).await,
+        groups: all,
+    );
 }
 
-mod support;
+/// Where every transaction is serializable by default, as on some engines that speak PostgreSQL's protocol.
+mod serializable {
+    use better_auth::adapters::SqlxAdapter;
+    use sqlx::PgPool;
+
+    use super::support::serializable;
+
+    better_auth::conformance_tests!(
+        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&pool, 5).await),
+        groups: all,
+    );
+}
 
 #[tokio::test]
 async fn a_database_is_up() {

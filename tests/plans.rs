@@ -3,17 +3,36 @@
 
 mod support;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
 use support::{execute, url};
 
 const TABLES: [&str; 4] = ["users", "sessions", "accounts", "verifications"];
 
-/// Statements that may sort more than a page of rows.
-const MAY_SORT: [(&str, &str); 1] = [(
-    "WITH consumed",
-    "locks the rows of one pair in the order of their ids; there are as many as someone issued of it",
-)];
+/// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
+const MAY_SORT: [(&str, &str); 7] = [
+    (
+        "WITH consumed",
+        "the rows of one pair, which it locks in the order of their ids",
+    ),
+    (
+        "WHERE identifier = $1 AND value = $2 AND",
+        "the rows of one pair",
+    ),
+    (
+        "WHERE value = $1",
+        "the rows of one value, as its index is a hash index",
+    ),
+    ("email = $8", "one user at the most"),
+    ("username = $8", "one user at the most"),
+    (
+        "COLLATE \"C\" < $9",
+        "all that begins so, as rustdoc says of `StartsWith`",
+    ),
+    (" LIKE $8", "all users, as rustdoc says of `Contains`"),
+];
 
 async fn fill(pool: &PgPool) {
     for sql in [
@@ -22,12 +41,12 @@ async fn fill(pool: &PgPool) {
          CASE WHEN i % 1000 = 0 THEN 'admin' END, i % 500 = 0, now() - i * INTERVAL '1 minute' \
          FROM generate_series(1, 100000) AS i",
         "INSERT INTO sessions (id, token, user_id, expires_at, active) \
-         SELECT md5('s' || i), 'token' || i, md5((i % 100000 + 1)::TEXT), now() + (i % 1000 - 10) * INTERVAL '1 hour', \
-         i % 1000 <> 0 FROM generate_series(1, 200000) AS i",
+         SELECT md5('s' || i), 'token' || i, md5((i % 100000 + 1)::TEXT), now() + (i % 1000 - 100) * INTERVAL '1 hour', \
+         i % 10 <> 0 FROM generate_series(1, 200000) AS i",
         "INSERT INTO accounts (id, provider_id, account_id, user_id) \
          SELECT md5('a' || i), 'github', i, md5(i::TEXT) FROM generate_series(1, 100000) AS i",
         "INSERT INTO verifications (id, identifier, value, expires_at) \
-         SELECT md5('v' || i), i % 50000, i, now() + (i % 1000 - 10) * INTERVAL '1 hour' \
+         SELECT md5('v' || i), i % 50000, i, now() + (i % 1000 - 100) * INTERVAL '1 hour' \
          FROM generate_series(1, 100000) AS i",
         "ANALYZE",
     ] {
@@ -92,8 +111,8 @@ fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
     if kind == "Index Scan" && node["Index Cond"].is_null() && !limited {
         faults.push(format!("reads all of {table} by an index"));
     }
-    if matches!(kind, "Sort" | "Incremental Sort") && !limited {
-        faults.push(format!("sorts without a limit by {}", node["Sort Key"]));
+    if matches!(kind, "Sort" | "Incremental Sort") {
+        faults.push(format!("sorts by {}", node["Sort Key"]));
     }
     let limited = match kind {
         "Limit" => true,
@@ -115,7 +134,8 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
         .await
         .unwrap();
     let mut wrong = Vec::new();
-    let (mut looked_at, mut excused) = (0, 0);
+    let mut looked_at = 0;
+    let mut needed = HashSet::new();
     for (query, types) in statements() {
         if !TABLES.iter().any(|table| query.contains(table)) || query.contains("pg_attribute") {
             continue;
@@ -123,8 +143,9 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
         let plan = generic_plan(&mut connection, &query, &types).await;
         let mut found = Vec::new();
         faults(&plan, false, &mut found);
-        if MAY_SORT.iter().any(|(part, _)| query.contains(part)) {
-            excused += 1;
+        let excuse = MAY_SORT.iter().find(|(part, _)| query.contains(part));
+        if let Some((part, _)) = excuse.filter(|_| !found.is_empty()) {
+            needed.insert(part);
             found.retain(|fault| !fault.starts_with("sorts"));
         }
         looked_at += 1;
@@ -135,5 +156,5 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
     println!("{looked_at} statements looked at");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(looked_at > 50, "{looked_at}");
-    assert_eq!(excused, MAY_SORT.len(), "an excuse that nobody needs");
+    assert_eq!(needed.len(), MAY_SORT.len(), "an excuse that nobody needs");
 }

@@ -28,7 +28,7 @@ async fn consume_all_at_once(database: Arc<dyn DatabaseAdapter>) -> HashMap<Stri
             let database = Arc::clone(&database);
             tokio::spawn(async move {
                 let token = &(attempt % TOKENS).to_string();
-                if attempt / TOKENS % 2 == 0 {
+                if (attempt / TOKENS).is_multiple_of(2) {
                     return database.consume_verification("reset", token).await;
                 }
                 transaction(&database, |tx| async move {

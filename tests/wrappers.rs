@@ -1,18 +1,53 @@
-//! Shared, boxed and borrowed adapters are adapters too, with every provided method.
+//! Shared, boxed and borrowed adapters are adapters too, with every provided method, and so are transactions.
 
 use std::sync::Arc;
 
-use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
-use better_auth::conformance::{Adapter, session, supports_every_provided_method, user};
+use better_auth::adapters::{
+    DatabaseAdapter, MemoryDatabaseAdapter, OpenTransaction, Transaction, transaction,
+};
+use better_auth::conformance::{
+    Adapter, account_updates, general, identifiers, one_time_tokens, session, session_updates,
+    transaction_helper, transactions, user, user_filters, user_lists,
+};
+use better_auth::{AuthResult, CreateUser};
 
-/// A few cases on a fresh adapter each.
+/// A case, to be run on a fresh adapter.
+macro_rules! case {
+    ($module:ident::$case:ident) => {
+        |adapter: Adapter| Box::pin($module::$case(adapter))
+    };
+}
+
+type Case = fn(Adapter) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Cases that together call every provided method, and need no error on the way.
+const CASES: [Case; 11] = [
+    case!(user::update_sets_every_column),
+    case!(user::delete_takes_sessions_and_accounts),
+    case!(session::session_with_user),
+    case!(session::expired_sessions_are_removed),
+    case!(session::what_a_list_shows_can_be_deleted),
+    case!(general::clean_up_removes_what_is_dead),
+    case!(session_updates::update_sets_every_column),
+    case!(account_updates::update_sets_every_column),
+    case!(one_time_tokens::consume_takes_all_of_the_pair),
+    case!(identifiers::newest_of_an_identifier),
+    case!(user_lists::pages_are_complete_and_in_order),
+];
+
+/// Cases that begin transactions, or see operations fail.
+const MORE_CASES: [Case; 5] = [
+    case!(user::create_names_the_conflict),
+    case!(user_filters::filters_combine),
+    case!(transactions::a_commit_makes_all_visible),
+    case!(transactions::an_error_aborts),
+    case!(transaction_helper::one_of_many_signs_up),
+];
+
 async fn passes(wrap: impl Fn(MemoryDatabaseAdapter) -> Adapter) {
-    let adapter = || wrap(MemoryDatabaseAdapter::new());
-    supports_every_provided_method(adapter()).await;
-    user::update_sets_every_column(adapter()).await;
-    user::delete_takes_sessions_and_accounts(adapter()).await;
-    session::session_with_user(adapter()).await;
-    session::expired_sessions_are_removed(adapter()).await;
+    for case in CASES.iter().chain(&MORE_CASES) {
+        case(wrap(MemoryDatabaseAdapter::new())).await;
+    }
 }
 
 #[tokio::test]
@@ -43,12 +78,33 @@ async fn references_are_adapters() {
 }
 
 #[tokio::test]
+async fn transactions_are_adapters() {
+    for case in CASES {
+        let database = MemoryDatabaseAdapter::new();
+        let transaction: Box<dyn Transaction> = database.begin().await.unwrap();
+        case(Arc::new(transaction)).await;
+        let users = database.list_users(better_auth::ListUsers::new()).await;
+        assert_eq!(users.unwrap().users, [], "outside the transaction");
+    }
+}
+
+#[tokio::test]
+async fn what_the_helper_opens_is_an_adapter() {
+    for case in CASES {
+        let database = MemoryDatabaseAdapter::new();
+        let done: AuthResult<()> = transaction(&database, |tx: OpenTransaction| async move {
+            case(Arc::new(tx)).await;
+            Ok(())
+        })
+        .await;
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn clones_share_the_data() {
     let database = MemoryDatabaseAdapter::new();
-    let user = database
-        .create_user(better_auth::CreateUser::new())
-        .await
-        .unwrap();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
     let found = database.clone().get_user_by_id(&user.id).await.unwrap();
     assert_eq!(found, Some(user));
 }

@@ -275,9 +275,9 @@ pub trait DatabaseAdapter: Send + Sync {
     /// Pages are stable while users come and go: a page begins behind the last user of the one before, wherever that
     /// user has gone. On PostgreSQL a page costs what it reads on an index. The first of these that the filter gives
     /// leads: the search (`Equals` or `StartsWith`), the role, `banned`, `email_verified`, the time of creation; the
-    /// rest is looked at in what that finds. `StartsWith` reads all that begins so. `Contains` reads users in the order
-    /// of the list until the page is full, so all of them where few match: on a large table, create the extension
-    /// `pg_trgm` and an index such as `CREATE INDEX ON users USING gin (email gin_trgm_ops)`, which it then uses.
+    /// rest is looked at in what that finds. `StartsWith` reads all that begins so, and `Contains` all users; for that on
+    /// a large table, create the extension `pg_trgm` and an index such as
+    /// `CREATE INDEX ON users USING gin (email gin_trgm_ops)`, which it then uses.
     ///
     /// ```
     /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};

@@ -1,12 +1,7 @@
 //! Promises about verifications.
 
-use super::{Adapter, an_hour_ago, assert_error, at_once, code, supported};
+use super::{Adapter, assert_error, at_once, code, expired_code};
 use crate::AuthError;
-use crate::types::CreateVerification;
-
-fn expired(identifier: &str, value: &str) -> CreateVerification {
-    CreateVerification::new(identifier, value, an_hour_ago())
-}
 
 /// What `create_verification` returns is what the lookups return.
 pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
@@ -38,7 +33,7 @@ pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
 /// A verification whose end has come is not found.
 pub async fn only_live_verifications_are_found(adapter: Adapter) {
     adapter
-        .create_verification(expired("a", "1"))
+        .create_verification(expired_code("a", "1"))
         .await
         .unwrap();
     assert_eq!(adapter.get_verification("a", "1").await.unwrap(), None);
@@ -50,7 +45,7 @@ pub async fn the_newest_is_found(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
     let newest = adapter.create_verification(code("a", "1")).await.unwrap();
     adapter
-        .create_verification(expired("a", "1"))
+        .create_verification(expired_code("a", "1"))
         .await
         .unwrap();
     assert_eq!(
@@ -142,7 +137,7 @@ pub async fn expired_verifications_are_removed(adapter: Adapter) {
         async move {
             for _ in 0..260 {
                 adapter
-                    .create_verification(expired("a", "1"))
+                    .create_verification(expired_code("a", "1"))
                     .await
                     .unwrap();
             }
@@ -154,95 +149,5 @@ pub async fn expired_verifications_are_removed(adapter: Adapter) {
     assert_eq!(
         adapter.get_verification("a", "1").await.unwrap(),
         Some(live)
-    );
-}
-
-/// `consume_verification` returns the newest live row and removes all of the pair.
-pub async fn consume_takes_all_of_the_pair(adapter: Adapter) {
-    adapter.create_verification(code("a", "1")).await.unwrap();
-    let newest = adapter.create_verification(code("a", "1")).await.unwrap();
-    adapter
-        .create_verification(expired("a", "1"))
-        .await
-        .unwrap();
-    let kept = adapter.create_verification(code("a", "2")).await.unwrap();
-    let consumed = supported!(adapter.consume_verification("a", "1").await).unwrap();
-    assert_eq!(consumed, Some(newest));
-    assert_eq!(adapter.consume_verification("a", "1").await.unwrap(), None);
-    assert_eq!(adapter.get_verification("a", "1").await.unwrap(), None);
-    assert_eq!(
-        adapter.get_verification("a", "2").await.unwrap(),
-        Some(kept)
-    );
-    assert_eq!(adapter.delete_expired_verifications().await.unwrap(), 0);
-}
-
-/// `consume_verification` gives nothing for a pair that has expired, and removes it all the same.
-pub async fn consume_refuses_the_expired(adapter: Adapter) {
-    adapter
-        .create_verification(expired("a", "1"))
-        .await
-        .unwrap();
-    let consumed = supported!(adapter.consume_verification("a", "1").await).unwrap();
-    assert_eq!(consumed, None);
-    assert_eq!(adapter.delete_expired_verifications().await.unwrap(), 0);
-    for impossible in ["a\0b".to_owned(), "x".repeat(5000)] {
-        assert_eq!(
-            adapter
-                .consume_verification(&impossible, "1")
-                .await
-                .unwrap(),
-            None
-        );
-        assert_eq!(
-            adapter
-                .consume_verification("a", &impossible)
-                .await
-                .unwrap(),
-            None
-        );
-    }
-}
-
-/// Among many callers at once, exactly one gets the verification, duplicates or not.
-pub async fn one_of_many_consumes(adapter: Adapter) {
-    for round in 0..10 {
-        for _ in 0..=round % 3 {
-            adapter.create_verification(code("a", "1")).await.unwrap();
-        }
-        let answers = at_once(12, |_| {
-            let adapter = adapter.clone();
-            async move { adapter.consume_verification("a", "1").await }
-        })
-        .await;
-        let mut winners = 0;
-        for answer in answers {
-            winners += usize::from(supported!(answer).unwrap().is_some());
-        }
-        assert_eq!(winners, 1);
-    }
-}
-
-/// `get_verification_by_identifier` finds the newest live row of an identifier.
-pub async fn newest_of_an_identifier(adapter: Adapter) {
-    adapter.create_verification(code("a", "1")).await.unwrap();
-    let newest = adapter.create_verification(code("a", "2")).await.unwrap();
-    adapter
-        .create_verification(expired("a", "3"))
-        .await
-        .unwrap();
-    adapter.create_verification(code("b", "4")).await.unwrap();
-    let found = supported!(adapter.get_verification_by_identifier("a").await).unwrap();
-    assert_eq!(found, Some(newest));
-    assert_eq!(
-        adapter.get_verification_by_identifier("A").await.unwrap(),
-        None
-    );
-    assert_eq!(
-        adapter
-            .get_verification_by_identifier("a\0b")
-            .await
-            .unwrap(),
-        None
     );
 }

@@ -137,7 +137,7 @@ pub enum SearchOperator {
     Equals,
     /// The column begins with the value.
     StartsWith,
-    /// The value is somewhere in the column. PostgreSQL looks at every user for it, page by page; see
+    /// The value is somewhere in the column. PostgreSQL looks at every user for it, unless it is given an index; see
     /// [`list_users`](crate::adapters::DatabaseAdapter::list_users).
     Contains,
 }

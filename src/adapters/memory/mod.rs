@@ -28,7 +28,7 @@ const PIECE: usize = 1000;
 
 /// Keeps everything in memory, for development and tests. What it holds is lost when the process ends.
 ///
-/// It keeps every promise that [`SqlxAdapter`](crate::adapters::SqlxAdapter) keeps: uniqueness, references, transactions,
+/// It keeps every promise that `SqlxAdapter` keeps: uniqueness, references, transactions,
 /// and no operation half-visible. Clones share the data.
 ///
 /// ```

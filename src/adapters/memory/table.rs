@@ -185,7 +185,9 @@ impl<R: Row> Table<R> {
         }
         // A transaction may have removed the row and created another one with its key.
         if old.as_ref().map(Row::position) != Some(row.position()) {
-            old.iter().for_each(|old| self.delist(old));
+            if let Some(old) = &old {
+                self.delist(old);
+            }
             self.enlist(&row);
         }
         for (index, key) in self.unique.iter().zip(row.unique_keys()) {

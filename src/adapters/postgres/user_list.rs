@@ -11,38 +11,84 @@ use crate::types::{
 /// How many characters of a name or role its index holds, as they may be megabytes long.
 const INDEXED_CHARACTERS: usize = 64;
 
-/// Looks up a page by what leads to it on an index: a condition on `$8` and further arguments.
+/// Looks up a page: by its place in the order of creation, and by a condition on `$8` and further arguments.
+///
+/// The planner cannot know how many users have a value, and where it is wrong, it walks the index of the order of
+/// creation to the end for a value that hardly anyone has, or sorts all users for one that everybody has. So
+/// `lead EXPRESSION = VALUE` makes what an index begins with a part of the order, and leaves only that index to walk;
+/// `sorted` makes an order that no index has, for conditions that find their users first; and `COALESCE` hides the further
+/// conditions, whatever they are believed to find.
 macro_rules! query_user_page {
     ($database:ident, $query:ident, $condition:literal $(, $argument:expr)* $(,)?) => {
+        query_user_page!(
+            @either $database, $query,
+            (
+                "created_at >= $1 AND (created_at, id COLLATE \"C\") < ($2, $3) AND " + $condition,
+                "users.created_at DESC, users.id COLLATE \"C\" DESC"
+            )
+            (
+                "created_at <= $1 AND (created_at, id COLLATE \"C\") > ($2, $3) AND " + $condition,
+                "users.created_at, users.id COLLATE \"C\""
+            )
+            $(, $argument)*
+        )
+    };
+    (
+        $database:ident, $query:ident, lead $lead:literal = $value:literal, $condition:literal
+        $(, $argument:expr)* $(,)?
+    ) => {
+        query_user_page!(
+            @either $database, $query,
+            (
+                "(" + $lead + ", created_at) >= (" + $value + ", $1) AND (" + $lead
+                    + ", created_at, id COLLATE \"C\") < (" + $value + ", $2, $3) AND " + $condition,
+                $lead + " DESC, users.created_at DESC, users.id COLLATE \"C\" DESC"
+            )
+            (
+                "(" + $lead + ", created_at) <= (" + $value + ", $1) AND (" + $lead
+                    + ", created_at, id COLLATE \"C\") > (" + $value + ", $2, $3) AND " + $condition,
+                $lead + ", users.created_at, users.id COLLATE \"C\""
+            )
+            $(, $argument)*
+        )
+    };
+    ($database:ident, $query:ident, sorted $condition:literal $(, $argument:expr)* $(,)?) => {
+        query_user_page!(
+            @either $database, $query,
+            (
+                "created_at >= $1 AND (created_at, id COLLATE \"C\") < ($2, $3) AND " + $condition,
+                "users.created_at + INTERVAL '0' DESC, users.id COLLATE \"C\" DESC"
+            )
+            (
+                "created_at <= $1 AND (created_at, id COLLATE \"C\") > ($2, $3) AND " + $condition,
+                "users.created_at + INTERVAL '0', users.id COLLATE \"C\""
+            )
+            $(, $argument)*
+        )
+    };
+    (@either $database:ident, $query:ident, $newest_first:tt $oldest_first:tt $(, $argument:expr)*) => {
         match $query.order {
             UserOrder::NewestFirst => query_user_page!(
-                @run $database, $query, $query.filter.created_from,
-                " AND created_at >= $1 AND (created_at, id COLLATE \"C\") < ($2, $3) ",
-                " ORDER BY users.created_at DESC, users.id COLLATE \"C\" DESC LIMIT $7",
-                $condition $(, $argument)*
+                @run $database, $query, $query.filter.created_from, $newest_first $(, $argument)*
             ),
             UserOrder::OldestFirst => query_user_page!(
-                @run $database, $query, $query.filter.created_until,
-                " AND created_at <= $1 AND (created_at, id COLLATE \"C\") > ($2, $3) ",
-                " ORDER BY users.created_at, users.id COLLATE \"C\" LIMIT $7",
-                $condition $(, $argument)*
+                @run $database, $query, $query.filter.created_until, $oldest_first $(, $argument)*
             ),
         }
     };
     (
-        @run $database:ident, $query:ident, $end:expr, $range:literal, $order:literal,
-        $condition:literal $(, $argument:expr)*
+        @run $database:ident, $query:ident, $end:expr,
+        ($place:literal $(+ $more_place:literal)*, $order:literal $(+ $more_order:literal)*) $(, $argument:expr)*
     ) => {
         $database
             .run(Operation::read("list_users"), |connection| {
                 let (created_at, id) = &$query.after;
                 Box::pin(
                     query_user!(
-                        "SELECT " COLUMNS " FROM users WHERE " + $condition + $range
-                            + "AND banned = COALESCE($4, banned) \
-                               AND email_verified = COALESCE($5, email_verified) \
-                               AND ($6::TEXT IS NULL OR role = $6)"
-                            + $order,
+                        "SELECT " COLUMNS " FROM users WHERE " + $place $(+ $more_place)*
+                            + " AND COALESCE(banned = $4, TRUE) AND COALESCE(email_verified = $5, TRUE) \
+                               AND COALESCE(role = $6, $6 IS NULL) ORDER BY "
+                            + $order $(+ $more_order)* + " LIMIT $7",
                         Time::from($end) as _,
                         Time::from(*created_at) as _,
                         id,
@@ -80,13 +126,14 @@ impl Database {
             query_user_page!(
                 self,
                 query,
-                "left(role, 64) = left($8, 64) AND role = $8",
+                lead "left(role, 64)" = "left($8, 64)",
+                "COALESCE(role = $8, FALSE)",
                 role
             )
         } else if let Some(banned) = filter.banned {
-            query_user_page!(self, query, "banned = $8", banned)
+            query_user_page!(self, query, lead "banned" = "$8", "TRUE", banned)
         } else if let Some(email_verified) = filter.email_verified {
-            query_user_page!(self, query, "email_verified = $8", email_verified)
+            query_user_page!(self, query, lead "email_verified" = "$8", "TRUE", email_verified)
         } else {
             query_user_page!(self, query, "TRUE")
         };
@@ -100,12 +147,13 @@ impl Database {
         value: &str,
     ) -> AuthResult<Vec<User>> {
         match field {
-            SearchField::Email => query_user_page!(self, query, "email = $8", value),
-            SearchField::Username => query_user_page!(self, query, "username = $8", value),
+            SearchField::Email => query_user_page!(self, query, sorted "email = $8", value),
+            SearchField::Username => query_user_page!(self, query, sorted "username = $8", value),
             SearchField::Name => query_user_page!(
                 self,
                 query,
-                "left(name, 64) COLLATE \"C\" = left($8, 64) AND name = $8",
+                lead "left(name, 64) COLLATE \"C\"" = "left($8, 64)",
+                "COALESCE(name = $8, FALSE)",
                 value
             ),
         }
@@ -121,14 +169,14 @@ impl Database {
             SearchField::Email => query_user_page!(
                 self,
                 query,
-                "email COLLATE \"C\" >= $8 AND email COLLATE \"C\" < $9",
+                sorted "email COLLATE \"C\" >= $8 AND email COLLATE \"C\" < $9",
                 prefix,
                 after_all_with(prefix),
             ),
             SearchField::Username => query_user_page!(
                 self,
                 query,
-                "username COLLATE \"C\" >= $8 AND username COLLATE \"C\" < $9",
+                sorted "username COLLATE \"C\" >= $8 AND username COLLATE \"C\" < $9",
                 prefix,
                 after_all_with(prefix),
             ),
@@ -137,7 +185,7 @@ impl Database {
                 query_user_page!(
                     self,
                     query,
-                    "left(name, 64) COLLATE \"C\" >= $8 AND left(name, 64) COLLATE \"C\" < $9 \
+                    sorted "left(name, 64) COLLATE \"C\" >= $8 AND left(name, 64) COLLATE \"C\" < $9 \
                      AND starts_with(name, $10)",
                     indexed,
                     after_all_with(&indexed),
@@ -155,9 +203,11 @@ impl Database {
     ) -> AuthResult<Vec<User>> {
         let pattern = format!("%{}%", literal(value));
         match field {
-            SearchField::Email => query_user_page!(self, query, "email LIKE $8", pattern),
-            SearchField::Username => query_user_page!(self, query, "username LIKE $8", pattern),
-            SearchField::Name => query_user_page!(self, query, "name LIKE $8", pattern),
+            SearchField::Email => query_user_page!(self, query, sorted "email LIKE $8", pattern),
+            SearchField::Username => {
+                query_user_page!(self, query, sorted "username LIKE $8", pattern)
+            }
+            SearchField::Name => query_user_page!(self, query, sorted "name LIKE $8", pattern),
         }
     }
 
@@ -175,8 +225,8 @@ impl Database {
                 sqlx::query_scalar!(
                     "SELECT count(*) AS \"count!\" FROM users \
                      WHERE ($1::TEXT IS NULL OR email LIKE $1) AND ($2::TEXT IS NULL OR username LIKE $2) \
-                     AND ($3::TEXT IS NULL OR name LIKE $3) AND ($4::TEXT IS NULL OR role = $4) \
-                     AND banned = COALESCE($5, banned) AND email_verified = COALESCE($6, email_verified) \
+                     AND ($3::TEXT IS NULL OR name LIKE $3) AND COALESCE(role = $4, $4 IS NULL) \
+                     AND COALESCE(banned = $5, TRUE) AND COALESCE(email_verified = $6, TRUE) \
                      AND created_at BETWEEN $7 AND $8",
                     pattern(SearchField::Email),
                     pattern(SearchField::Username),

@@ -167,7 +167,7 @@ impl Database {
             Box::pin(
                 sqlx::query!(
                     "DELETE FROM verifications WHERE id = ANY (ARRAY( \
-                     SELECT id FROM verifications WHERE expires_at <= statement_timestamp() \
+                     SELECT id FROM verifications WHERE expires_at <= (SELECT statement_timestamp()) \
                      AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
                      ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
                     alone,

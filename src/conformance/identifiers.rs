@@ -1,0 +1,54 @@
+//! Promises about `get_verification_by_identifier`.
+
+use super::{Adapter, code, expired_code};
+
+/// `get_verification_by_identifier` finds the newest live row of an identifier.
+pub async fn newest_of_an_identifier(adapter: Adapter) {
+    adapter.create_verification(code("a", "1")).await.unwrap();
+    let newest = adapter.create_verification(code("a", "2")).await.unwrap();
+    adapter
+        .create_verification(expired_code("a", "3"))
+        .await
+        .unwrap();
+    adapter.create_verification(code("b", "4")).await.unwrap();
+    let found = adapter.get_verification_by_identifier("a").await.unwrap();
+    assert_eq!(found, Some(newest));
+    assert_eq!(
+        adapter.get_verification_by_identifier("A").await.unwrap(),
+        None
+    );
+}
+
+/// A deleted or expired row is found no more; the one before it is.
+pub async fn the_next_newest_is_found(adapter: Adapter) {
+    let first = adapter.create_verification(code("a", "1")).await.unwrap();
+    let second = adapter.create_verification(code("a", "1")).await.unwrap();
+    for expected in [Some(&second), Some(&first), None] {
+        let found = adapter.get_verification_by_identifier("a").await.unwrap();
+        assert_eq!(found.as_ref(), expected);
+        if let Some(row) = found {
+            adapter.delete_verification(&row.id).await.unwrap();
+        }
+    }
+    adapter
+        .create_verification(expired_code("a", "1"))
+        .await
+        .unwrap();
+    let found = adapter.get_verification_by_identifier("a").await.unwrap();
+    assert_eq!(found, None);
+}
+
+/// Identifiers take up to 1,024 bytes; nothing is found by what cannot be one.
+pub async fn impossible_identifiers_find_nothing(adapter: Adapter) {
+    let longest = "ä".repeat(512);
+    let row = adapter
+        .create_verification(code(&longest, "1"))
+        .await
+        .unwrap();
+    let found = adapter.get_verification_by_identifier(&longest).await;
+    assert_eq!(found.unwrap(), Some(row));
+    for impossible in ["a\0b".to_owned(), "x".repeat(5000), "%".to_owned()] {
+        let found = adapter.get_verification_by_identifier(&impossible).await;
+        assert_eq!(found.unwrap(), None);
+    }
+}

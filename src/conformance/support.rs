@@ -1,0 +1,122 @@
+//! What cases of several modules need.
+
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::adapters::DatabaseAdapter;
+use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User};
+
+/// Fails unless an answer is the error of the pattern.
+macro_rules! assert_error {
+    ($answer:expr, $($pattern:tt)+) => {
+        match $answer {
+            Err($($pattern)+) => {}
+            answer => panic!("{:?} instead of {}", answer, stringify!($($pattern)+)),
+        }
+    };
+}
+pub(super) use assert_error;
+
+pub(super) fn in_an_hour() -> DateTime<Utc> {
+    Utc::now() + TimeDelta::hours(1)
+}
+
+pub(super) fn an_hour_ago() -> DateTime<Utc> {
+    Utc::now() - TimeDelta::hours(1)
+}
+
+pub(super) async fn new_user(adapter: &dyn DatabaseAdapter) -> User {
+    adapter.create_user(CreateUser::new()).await.unwrap()
+}
+
+pub(super) async fn new_session(adapter: &dyn DatabaseAdapter, user: &User) -> Session {
+    let session = CreateSession::new(&user.id, in_an_hour());
+    adapter.create_session(session).await.unwrap()
+}
+
+pub(super) fn account_of(user: &User, account_id: &str) -> CreateAccount {
+    CreateAccount::new(&user.id, "github", account_id)
+}
+
+pub(super) fn code(identifier: &str, value: &str) -> CreateVerification {
+    CreateVerification::new(identifier, value, in_an_hour())
+}
+
+pub(super) fn expired_code(identifier: &str, value: &str) -> CreateVerification {
+    CreateVerification::new(identifier, value, an_hour_ago())
+}
+
+/// Fails unless a list of sessions is the expected one, with the tokens or with digests in their place.
+pub(super) fn assert_listed(listed: &[Session], expected: &[Session]) {
+    assert_eq!(listed.len(), expected.len(), "{listed:?}");
+    for (listed, expected) in listed.iter().zip(expected) {
+        assert!(listed.token == expected.token || is_digest(&listed.token));
+        let with_token = Session {
+            token: expected.token.clone(),
+            ..listed.clone()
+        };
+        assert_eq!(&with_token, expected);
+    }
+}
+
+fn is_digest(token: &str) -> bool {
+    token.strip_prefix("sha256:").is_some_and(|hex| {
+        hex.len() == 64
+            && hex
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// What looks as a stored digest may, that of the empty text among them.
+pub(super) fn digests() -> impl Iterator<Item = String> {
+    let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let shapes = [
+        String::new(),
+        "0".repeat(64),
+        "f".repeat(63),
+        "a".repeat(65),
+        of_nothing.to_owned(),
+        of_nothing.to_uppercase(),
+    ];
+    shapes.into_iter().map(|hex| format!("sha256:{hex}"))
+}
+
+/// Fails where something waits for what does not end by itself.
+pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work)
+        .await
+        .expect("it waits, and nothing ends the wait")
+}
+
+/// Polls a future so often, or until it answers, and lets others work in between.
+pub(super) async fn poll<T>(
+    mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    times: usize,
+) -> Option<T> {
+    for _ in 0..times {
+        let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context)));
+        if let Poll::Ready(answer) = polled.await {
+            return Some(answer);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+/// Runs so many calls at once and returns their answers.
+pub(super) async fn at_once<T, F>(count: usize, call: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..count).map(|index| tokio::spawn(call(index))).collect();
+    let mut answers = Vec::with_capacity(count);
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
+}
