@@ -48,6 +48,7 @@ lint:
 
 # Build the documentation, with warnings denied
 doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --features conformance
     RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --features conformance,sqlx-postgres
 
 # Write .sqlx anew, from the statements in src and a freshly migrated database
@@ -65,3 +66,24 @@ sqlx-check-test:
 # Run the quickstart through a stock PgBouncer
 pgbouncer-check:
     @url=$(just _database-url) && tests/support/pgbouncer.sh "$url"
+
+# Build examples/app without a database and run its tests: an application with checked SQL of its own
+app-check:
+    env --unset=DATABASE_URL cargo build --locked --manifest-path examples/app/Cargo.toml --target-dir target
+    url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
+
+# Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
+versions-check:
+    tests/support/versions.sh
+
+# Check the licenses and sources of all dependencies, and that none is banned
+deny-check:
+    cargo deny check bans licenses sources
+
+# Write docs/public-api.txt anew
+public-api:
+    tests/support/public-api.sh >docs/public-api.txt
+
+# Fail where the public API is not that of docs/public-api.txt
+public-api-check:
+    diff docs/public-api.txt <(tests/support/public-api.sh)

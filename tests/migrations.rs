@@ -8,7 +8,8 @@ use better_auth::MIGRATOR;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, CreateSession, CreateUser};
 use chrono::{TimeDelta, Utc};
-use sqlx::{PgPool, Row as _};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{PgPool, Row as _, SqlSafeStr as _};
 use support::{adapter, execute, require_database};
 
 const PAGE: &str = include_str!("support/page.sql");
@@ -126,7 +127,7 @@ async fn many_processes_may_migrate_at_once_beside_traffic(pool: PgPool) {
         }
     });
     let mut migrations = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..16 {
         let database = adapter(&pool).await;
         migrations.push(tokio::spawn(async move { database.migrate().await }));
     }
@@ -196,6 +197,165 @@ async fn an_interrupted_migration_is_completed(pool: PgPool) {
         .expect("an interrupted call left its lock behind")
         .unwrap();
     assert_eq!(indexes(&pool).await.len(), 22);
+}
+
+/// The server kills whoever migrates, again and again; in the end it is done, with no lock left.
+#[sqlx::test(migrations = false)]
+async fn a_killed_migration_is_completed(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    execute(
+        &pool,
+        "INSERT INTO users (id) SELECT i FROM generate_series(1, 20000) AS i",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    let mut killed = 0;
+    for round in 0..30 {
+        let migration = tokio::spawn({
+            let database = database.clone();
+            async move { database.migrate().await }
+        });
+        tokio::time::sleep(Duration::from_millis(5 + round % 6 * 10)).await;
+        execute(
+            &pool,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        killed += usize::from(migration.await.unwrap().is_err());
+    }
+    assert!(killed > 0);
+    tokio::time::timeout(Duration::from_secs(30), database.migrate())
+        .await
+        .expect("a killed call left its lock behind")
+        .unwrap();
+    assert_eq!(indexes(&pool).await.len(), 22);
+    assert!(
+        indexes(&pool)
+            .await
+            .iter()
+            .all(|index| !index.ends_with("INVALID"))
+    );
+    database.check_schema().await.unwrap();
+}
+
+/// Migrations of an application, which keep their books where sqlx does by default.
+fn of_the_application() -> Migrator {
+    let migration = |version: i64, sql: &'static str| {
+        Migration::new(
+            version,
+            format!("application {version}").into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        migration(
+            1,
+            "CREATE TABLE orders (id BIGINT PRIMARY KEY, customer TEXT)",
+        ),
+        migration(2, "CREATE INDEX orders_customer_idx ON orders (customer)"),
+    ])
+}
+
+/// Ours and the application's, in both orders and again, in one schema and in two, on a fresh database and on one with
+/// users in it.
+#[sqlx::test(migrations = false)]
+async fn an_applications_own_migrations_go_beside(pool: PgPool) {
+    let theirs = of_the_application();
+    let mut databases = 0;
+    for (schema, by_hand, ours_first) in [
+        ("public", false, true),
+        ("public", false, false),
+        ("public", true, true),
+        ("public", true, false),
+        ("auth", false, true),
+        ("auth", true, false),
+    ] {
+        databases += 1;
+        execute(
+            &pool,
+            &format!("CREATE DATABASE \"{}_{databases}\"", name(&pool)),
+        )
+        .await;
+        let options = pool
+            .connect_options()
+            .as_ref()
+            .clone()
+            .database(&format!("{}_{databases}", name(&pool)));
+        let app = PgPool::connect_with(options.clone()).await.unwrap();
+        execute(&app, "CREATE SCHEMA IF NOT EXISTS auth").await;
+        let ours = PgPool::connect_with(options.options([("search_path", schema)]))
+            .await
+            .unwrap();
+        if by_hand {
+            execute(&ours, PAGE).await;
+            execute(
+                &ours,
+                "INSERT INTO users (id, email) VALUES ('1', 'ada@example.com')",
+            )
+            .await;
+        }
+        let database = SqlxAdapter::from_pool(ours.clone());
+        for round in 0..4 {
+            if (round % 2 == 0) == ours_first {
+                database.migrate().await.unwrap();
+            } else {
+                theirs.run(&app).await.unwrap();
+            }
+        }
+        database.check_schema().await.unwrap();
+        if by_hand {
+            let user = database.get_user_by_email("ada@example.com").await.unwrap();
+            assert_eq!(user.unwrap().id, "1");
+        }
+        let books: Vec<i64> =
+            sqlx::query_scalar("SELECT version FROM public._sqlx_migrations ORDER BY version")
+                .fetch_all(&app)
+                .await
+                .unwrap();
+        assert_eq!(books, [1, 2]);
+        ours.close().await;
+        app.close().await;
+        execute(
+            &pool,
+            &format!("DROP DATABASE \"{}_{databases}\"", name(&pool)),
+        )
+        .await;
+    }
+}
+
+fn name(pool: &PgPool) -> String {
+    pool.connect_options()
+        .get_database()
+        .unwrap()
+        .chars()
+        .take(50)
+        .collect()
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_applications_own_migrations_may_run_at_the_same_time(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    let mut all = Vec::new();
+    for instance in 0..16 {
+        let database = adapter(&pool).await;
+        all.push(tokio::spawn(async move {
+            if instance % 2 == 0 {
+                database.migrate().await.unwrap();
+            }
+            of_the_application().run(database.pool()).await.unwrap();
+            database.migrate().await.unwrap();
+        }));
+    }
+    for instance in all {
+        tokio::time::timeout(Duration::from_secs(60), instance)
+            .await
+            .expect("the migrations block each other")
+            .unwrap();
+    }
+    adapter(&pool).await.check_schema().await.unwrap();
 }
 
 #[sqlx::test(migrations = false)]
