@@ -40,6 +40,8 @@ test *arguments:
 # Format and lint, for every combination of features
 lint:
     cargo fmt --check
+    cargo fmt --check --manifest-path examples/app/Cargo.toml
+    cargo fmt --check --manifest-path tests/consumer/app/Cargo.toml
     cargo clippy --all-targets -- --deny warnings
     cargo clippy --all-targets --features conformance -- --deny warnings
     cargo clippy --all-targets --features sqlx-postgres -- --deny warnings
@@ -66,6 +68,10 @@ sqlx-check-test:
 # Run the quickstart through a stock PgBouncer
 pgbouncer-check:
     @url=$(just _database-url) && tests/support/pgbouncer.sh "$url"
+
+# Build an application against the packaged crate under everything that applications bring along; `ci` for a part
+consumer-check part="all":
+    @url=$(just _database-url) && tests/consumer/matrix.sh {{ part }} "$url"
 
 # Build examples/app without a database and run its tests: an application with checked SQL of its own
 app-check:

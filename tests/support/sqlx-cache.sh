@@ -16,7 +16,7 @@ if ! cargo sqlx --version 2>/dev/null | grep -q ' 0\.9\.'; then
 fi
 
 # sqlx.toml names the variable.
-export BETTER_AUTH_DATABASE_URL="${url%/*}/better_auth_sqlx_cache"
+export BETTER_AUTH_SQLX_PREPARE_URL="${url%/*}/better_auth_sqlx_cache"
 
 fresh_database() { cargo sqlx database reset -y >/dev/null; }
 
