@@ -68,12 +68,19 @@ pub fn spawn_cleanup(
 /// A clean-up that runs by itself; see [`spawn_cleanup`]. Dropping it ends the clean-up, between two pieces or in the
 /// middle of one, which then is not removed.
 #[derive(Debug)]
+#[must_use = "dropping it ends the clean-up"]
 pub struct CleanupTask {
     report: Arc<Mutex<CleanupReport>>,
     task: AbortHandle,
 }
 
 impl CleanupTask {
+    /// Whether it runs no more: its runtime was shut down, or the adapter has panicked.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// What it has done until now.
     #[must_use]
     pub fn report(&self) -> CleanupReport {

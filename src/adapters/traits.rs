@@ -363,6 +363,7 @@ pub trait DatabaseAdapter: Send + Sync {
 /// - An open one never blocks readers outside it. On PostgreSQL a *writer* of the same row waits for its end, so keep it
 ///   short; in memory nobody waits, and who commits later finds out then. On PostgreSQL it holds one connection.
 /// - Calls on one transaction run one after the other.
+/// - Where a new user has several conflicts at once, PostgreSQL chooses in a transaction which to name.
 /// - [`begin`](DatabaseAdapter::begin) in it is [`AuthError::Unsupported`].
 ///
 /// ```

@@ -44,6 +44,8 @@ use crate::{AuthError, AuthResult};
 /// # }
 /// ```
 ///
+/// It needs a tokio runtime with its timer, for the pauses.
+///
 /// A closure that is called again cannot give away what it captures: hand it references, as `user` is above.
 ///
 /// # Errors

@@ -331,6 +331,8 @@ macro_rules! __each_conformance_case {
                 nothing_outlives_its_user
                 changes_of_different_columns_are_both_kept
                 opposite_orders_come_to_an_end
+                a_commit_takes_only_what_was_seen
+                an_empty_update_holds_nothing
             }
             transaction_helper {
                 it_commits_on_ok

@@ -375,3 +375,37 @@ pub async fn opposite_orders_come_to_an_end(adapter: Adapter) {
         }
     }
 }
+
+/// A commit does what the operations did, not what they would do by then: what others add meanwhile stays.
+pub async fn a_commit_takes_only_what_was_seen(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let session = || CreateSession::new(&user.id, in_an_hour());
+    let before = adapter.create_session(session()).await.unwrap();
+    let transaction = adapter.begin().await.unwrap();
+    transaction.delete_user_sessions(&user.id).await.unwrap();
+    let since = adapter.create_session(session()).await.unwrap();
+    let ended = in_time(transaction.commit()).await;
+    let found = adapter.get_session(&since.token).await.unwrap();
+    assert_eq!(found, Some(since));
+    let found = adapter.get_session(&before.token).await.unwrap();
+    assert_eq!(found.is_none(), ended.is_ok());
+
+    let transaction = adapter.begin().await.unwrap();
+    transaction.delete_user("late").await.unwrap();
+    let create = CreateUser::new().with_id("late");
+    let late = adapter.create_user(create).await.unwrap();
+    let _ = in_time(transaction.commit()).await;
+    let found = adapter.get_user_by_id("late").await.unwrap();
+    assert_eq!(found, Some(late));
+}
+
+/// An empty update is a look: it holds nothing that its user has to be there for at commit.
+pub async fn an_empty_update_holds_nothing(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let transaction = adapter.begin().await.unwrap();
+    let seen = transaction.update_user(&user.id, UpdateUser::default());
+    assert_eq!(seen.await.unwrap(), user);
+    in_time(adapter.delete_user(&user.id)).await.unwrap();
+    in_time(transaction.commit()).await.unwrap();
+    assert_eq!(adapter.get_user_by_id(&user.id).await.unwrap(), None);
+}

@@ -68,13 +68,14 @@ impl<A: Access> Database<A> {
 
     pub(super) fn update_account(&self, id: &str, update: UpdateAccount) -> AuthResult<Account> {
         let update = rules::account_update(update)?;
+        if update == UpdateAccount::default() {
+            let found = self.0.read(|Tables { accounts, .. }| accounts.get(id));
+            return found.ok_or(AuthError::AccountNotFound);
+        }
         let id = id.to_owned();
         let now = rules::now();
         self.0.write(move |Tables { accounts, .. }| {
             let mut account = accounts.get(&id).ok_or(AuthError::AccountNotFound)?;
-            if update == UpdateAccount::default() {
-                return Ok(account);
-            }
             apply(&mut account, update.clone());
             account.updated_at = rules::next_update(account.updated_at, now);
             accounts.put(account.clone());

@@ -119,11 +119,11 @@ trait Access {
     /// Looks at the tables while nothing changes. May look twice.
     fn read<T>(&self, read: impl Fn(&Tables) -> T) -> T;
 
-    /// Changes the tables alone. What fails must have changed nothing.
+    /// Changes the tables alone. What fails must have changed nothing. A commit does the same again, so it must name
+    /// what it changes, not look for it.
     fn write<T>(&self, write: impl Fn(&Tables) -> AuthResult<T> + Send + 'static) -> AuthResult<T>;
 
-    /// As `write`, where a commit must not simply do the same again: `again` makes what it does, from what was
-    /// answered.
+    /// As `write`, for what looks for its rows: `again` makes what a commit does, from what was answered.
     fn write_once<T>(
         &self,
         write: impl FnOnce(&Tables) -> AuthResult<T>,

@@ -3,7 +3,7 @@ use std::iter;
 use chrono::{DateTime, Utc};
 
 use super::table::Row;
-use super::{Access, Database, Tables, set};
+use super::{Access, Change, Database, Tables, set};
 use crate::adapters::rules;
 use crate::adapters::user_list::Position;
 use crate::types::{CreateSession, Session, UpdateSession, User};
@@ -86,14 +86,14 @@ impl<A: Access> Database<A> {
 
     pub(super) fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
         let update = rules::session_update(update)?;
+        if update == UpdateSession::default() {
+            return self.get_session(token)?.ok_or(AuthError::SessionNotFound);
+        }
         let token = token.to_owned();
         let now = rules::now();
         self.0.write(move |tables| {
             let session = tables.live_session(&token, now);
             let mut session = session.ok_or(AuthError::SessionNotFound)?;
-            if update == UpdateSession::default() {
-                return Ok(session);
-            }
             apply(&mut session, update.clone());
             session.updated_at = rules::next_update(session.updated_at, now);
             tables.sessions.put(session.clone());
@@ -110,11 +110,18 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
-        let user_id = user_id.to_owned();
-        self.0.write(move |tables| {
-            tables.remove_user_sessions(&user_id);
-            Ok(())
-        })
+        let remove = |tables: &Tables| Ok(tables.remove_user_sessions(user_id));
+        // Not those that others open until the commit.
+        let again = |tokens: &Vec<String>| -> Change {
+            let tokens = tokens.clone();
+            Box::new(move |Tables { sessions, .. }| {
+                for token in &tokens {
+                    sessions.remove(token);
+                }
+                Ok(())
+            })
+        };
+        self.0.write_once(remove, again).map(drop)
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
@@ -129,11 +136,14 @@ impl<A: Access> Database<A> {
 }
 
 impl Tables {
-    pub(super) fn remove_user_sessions(&self, user_id: &str) {
+    /// Removes all sessions of a user and returns their tokens.
+    pub(super) fn remove_user_sessions(&self, user_id: &str) -> Vec<String> {
         let token = |session: &Session| Some(session.token.clone());
-        for token in self.sessions.list(BY_USER, user_id, token) {
-            self.sessions.remove(&token);
+        let tokens = self.sessions.list(BY_USER, user_id, token);
+        for token in &tokens {
+            self.sessions.remove(token);
         }
+        tokens
     }
 
     fn live_session(&self, token: &str, now: DateTime<Utc>) -> Option<Session> {

@@ -2,7 +2,7 @@ use std::iter;
 use std::ops::ControlFlow;
 
 use super::table::{Row, Table};
-use super::{Access, Database, Tables, set};
+use super::{Access, Change, Database, Tables, set};
 use crate::adapters::rules;
 use crate::adapters::user_list::{Position, UserMatch, UserQuery};
 use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
@@ -100,13 +100,13 @@ impl<A: Access> Database<A> {
 
     pub(super) fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
         let update = rules::user_update(update)?;
+        if update == UpdateUser::default() {
+            return self.get_user_by_id(id)?.ok_or(AuthError::UserNotFound);
+        }
         let id = id.to_owned();
         let now = rules::now();
         self.0.write(move |Tables { users, .. }| {
             let mut user = users.get(&id).ok_or(AuthError::UserNotFound)?;
-            if update == UpdateUser::default() {
-                return Ok(user);
-            }
             apply(&mut user, update.clone());
             user.updated_at = rules::next_update(user.updated_at, now);
             check_names_are_free(users, &user)?;
@@ -116,20 +116,35 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
-        let id = id.to_owned();
-        self.0.write(move |tables| {
-            if tables.users.remove(&id).is_some() {
-                tables.remove_user_sessions(&id);
-                tables.remove_user_accounts(&id);
-            }
-            Ok(())
-        })
+        let remove = |tables: &Tables| Ok(tables.remove_user(id));
+        // Whom others create until the commit, under the same id, is someone else.
+        let again = |removed: &Option<User>| -> Change {
+            let removed = removed.as_ref().map(Row::position);
+            Box::new(move |tables| {
+                if let Some((created_at, id)) = &removed
+                    && tables.users.look(id, |user| user.created_at) == Some(*created_at)
+                {
+                    tables.remove_user(id);
+                }
+                Ok(())
+            })
+        };
+        self.0.write_once(remove, again).map(drop)
     }
 
     fn user_by_name(&self, index: usize, name: &str) -> Option<User> {
         let name = rules::lookup_name(name)?;
         self.0
             .read(|Tables { users, .. }| users.get(&users.holder(index, &name)?))
+    }
+}
+
+impl Tables {
+    fn remove_user(&self, id: &str) -> Option<User> {
+        let removed = self.users.remove(id)?;
+        self.remove_user_sessions(id);
+        self.remove_user_accounts(id);
+        Some(removed)
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::table::{Row, joined};
-use super::{Access, Database, Tables};
+use super::{Access, Change, Database, Tables};
 use crate::adapters::rules;
 use crate::adapters::user_list::Position;
 use crate::types::{CreateVerification, Verification};
@@ -82,7 +82,7 @@ impl<A: Access> Database<A> {
             Ok(all)
         };
         // Others may have issued more of the pair until the commit, or used these up.
-        let again = |all: &Vec<Verification>| -> super::Change {
+        let again = |all: &Vec<Verification>| -> Change {
             let all = all.clone();
             Box::new(move |Tables { verifications, .. }| {
                 if let Some(newest) = newest_live(&all, now)

@@ -4,7 +4,7 @@ use super::error::Operation;
 use crate::adapters::rules;
 use crate::{AuthError, AuthResult};
 
-const OPERATION: Operation = Operation::write("normalize_names");
+const NAME: &str = "normalize_names";
 
 /// What [`SqlxAdapter::normalize_names`] has done.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl SqlxAdapter {
         let mut done = NormalizedNames::default();
         let mut from = String::new();
         loop {
-            let users = self.database.run(OPERATION, |connection| {
+            let users = self.database.run(Operation::read(NAME), |connection| {
                 Box::pin(
                     sqlx::query!(
                         "SELECT id, email, username FROM users WHERE id >= $1 ORDER BY id LIMIT 1000",
@@ -97,7 +97,7 @@ impl Database {
         if email == stored {
             return Ok(false);
         }
-        let changed = self.run(OPERATION, |connection| {
+        let changed = self.run(Operation::write(NAME), |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET email = $3, \
@@ -118,7 +118,7 @@ impl Database {
         if username == stored {
             return Ok(false);
         }
-        let changed = self.run(OPERATION, |connection| {
+        let changed = self.run(Operation::write(NAME), |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET username = $3, display_username = COALESCE(display_username, username), \

@@ -15,8 +15,11 @@ use crate::{AuthError, AuthResult};
 /// The `LIMIT` of the statements that work in pieces.
 const PIECE: u64 = 1000;
 
-/// The advisory lock of the instance that cleans up. Arbitrary, the same in every process; one per database.
-pub(super) const CLEAN_UP_LOCK: i64 = 0x6265_7474_6572_2d62;
+/// The advisory locks of the instances that clean up, one for each kind of rows: whoever takes it from another goes on with
+/// the same. Arbitrary, the same in every process, and the database's own.
+pub(super) const EXPIRED_SESSIONS_LOCK: i64 = 0x6265_7474_6572_2d62;
+pub(super) const ENDED_SESSIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 1;
+pub(super) const EXPIRED_VERIFICATIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 2;
 
 pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
 

@@ -223,6 +223,10 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
             true,
             "someone else held a lock for longer than acquire_timeout",
         ),
+        "25P03" | "25P04" => (
+            true,
+            "the server ended a transaction that stayed open for too long, and nothing of it was done",
+        ),
         "25006" => (true, "the server is read-only, as a standby is"),
         "53300" => (
             true,

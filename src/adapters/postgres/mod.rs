@@ -151,7 +151,8 @@ impl SqlxAdapter {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable),
+    /// [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown) or
     /// [`AuthError::Database`](crate::AuthError::Database). Some may be hashed by then; call again.
     pub async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
         self.database.hash_stored_session_tokens().await

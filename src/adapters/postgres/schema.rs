@@ -141,14 +141,15 @@ const INDEXES: [(&str, &str); 14] = [
 ];
 
 impl SqlxAdapter {
-    /// Tells whether the database is what the statements need, in one cheap round trip. Columns, tables and indexes
+    /// Tells whether the database has what the statements need, in one cheap round trip: the migrations, the columns with
+    /// their types, the constraints with their definitions, and the indexes by their names. Columns, tables and indexes
     /// beyond that are nobody's business here.
     ///
     /// # Errors
     ///
     /// [`AuthError::Database`] that names everything that is wrong, with table and column, and what to do: that it is
     /// not migrated, or was by a newer version of this crate, or that someone has dropped or altered a column, a
-    /// constraint or an index. [`AuthError::Unavailable`] where the database cannot be asked.
+    /// constraint, or dropped an index. [`AuthError::Unavailable`] where the database cannot be asked.
     pub async fn check_schema(&self) -> AuthResult<()> {
         let database = &self.database;
         let tables = TABLES.map(|(table, _)| table.to_owned());

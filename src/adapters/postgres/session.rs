@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::{CLEAN_UP_LOCK, Database};
+use super::database::{Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK};
 use super::error::Operation;
 use super::token::{Presented, digest};
 use crate::adapters::rules;
@@ -312,7 +312,7 @@ impl Database {
                      AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
                      ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
                     alone,
-                    CLEAN_UP_LOCK,
+                    EXPIRED_SESSIONS_LOCK,
                 )
                 .execute(connection),
             )
@@ -326,7 +326,7 @@ impl Database {
                      AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
                      ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
                     alone,
-                    CLEAN_UP_LOCK,
+                    ENDED_SESSIONS_LOCK,
                 )
                 .execute(connection),
             )

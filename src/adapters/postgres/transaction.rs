@@ -10,7 +10,7 @@ use crate::adapters::Transaction;
 use crate::adapters::forward::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
-/// A transaction of sqlx's, which rolls back when it is dropped, wherever that is.
+/// A transaction of sqlx's, which rolls back when it is dropped, also outside the runtime while no call is under way.
 pub(super) struct Begun {
     transaction: Option<PgTransaction<'static>>,
     runtime: Handle,
@@ -35,38 +35,40 @@ impl Drop for Begun {
     }
 }
 
-/// Begins a transaction on a connection of the pool.
+/// Begins a transaction on a connection of the pool, on another one where that turns out to be dead.
 pub(super) async fn begin(pool: &PgPool, server: &Server) -> AuthResult<Begun> {
     const BEGIN: Operation = Operation::read("begin");
-    let pool = pool.clone();
-    // sqlx does not roll back a BEGIN whose future is dropped on the way, and would give the connection back inside the
-    // transaction. In a task of its own the BEGIN is always seen through.
-    let begun = tokio::spawn(async move {
-        let mut dead_connections = 0;
-        loop {
-            match pool.begin().await {
-                Err(error)
-                    if failure(&error, BEGIN) == Failure::DeadConnection
-                        && dead_connections < pool.options().get_max_connections() =>
-                {
-                    dead_connections += 1;
-                }
-                begun => {
-                    return begun.map(|transaction| Begun {
-                        transaction: Some(transaction),
-                        runtime: Handle::current(),
-                    });
-                }
+    let mut dead_connections = 0;
+    loop {
+        let acquired = pool.acquire().await;
+        let connection = acquired.map_err(|error| connection_error(error, BEGIN.name, server))?;
+        // sqlx does not roll back a BEGIN whose future is dropped on the way, and would give the connection back inside
+        // the transaction. In a task of its own the BEGIN is always seen through.
+        let begun = tokio::spawn(async move {
+            PgTransaction::begin(connection, None)
+                .await
+                .map(|transaction| Begun {
+                    transaction: Some(transaction),
+                    runtime: Handle::current(),
+                })
+        });
+        match begun.await {
+            Ok(Ok(begun)) => return Ok(begun),
+            Ok(Err(error))
+                if failure(&error, BEGIN) == Failure::DeadConnection
+                    && dead_connections < pool.options().get_max_connections() =>
+            {
+                dead_connections += 1;
+            }
+            Ok(Err(error)) => return Err(statement_error(error, BEGIN, server)),
+            Err(error) => {
+                return Err(AuthError::Unavailable {
+                    message: format!("begin on {server}: the runtime is shutting down"),
+                    collision: false,
+                    source: Some(Box::new(error)),
+                });
             }
         }
-    });
-    match begun.await {
-        Ok(begun) => begun.map_err(|error| connection_error(error, BEGIN.name, server)),
-        Err(error) => Err(AuthError::Unavailable {
-            message: format!("begin on {server}: the runtime is shutting down"),
-            collision: false,
-            source: Some(Box::new(error)),
-        }),
     }
 }
 

@@ -165,7 +165,7 @@ impl Database {
     }
 
     /// Which conflict to name where there may be several. The server names that of the oldest index, and a restored
-    /// dump or a `REINDEX` changes their age.
+    /// dump or a `REINDEX` changes their age. A transaction that has failed cannot be asked, so there its word stands.
     async fn first_conflict(
         &self,
         named: ConflictField,
@@ -178,7 +178,7 @@ impl Database {
             ConflictField::Username => new_id.is_none() && email.is_none(),
             _ => true,
         };
-        if nothing_before {
+        if nothing_before || self.transaction.is_some() {
             return Ok(named);
         }
         let taken = self.run(Operation::read("conflict"), |connection| {

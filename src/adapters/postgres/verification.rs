@@ -1,5 +1,5 @@
 use super::columns::Time;
-use super::database::{CLEAN_UP_LOCK, Database};
+use super::database::{Database, EXPIRED_VERIFICATIONS_LOCK};
 use super::error::Operation;
 use crate::AuthResult;
 use crate::adapters::rules;
@@ -171,7 +171,7 @@ impl Database {
                      AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
                      ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
                     alone,
-                    CLEAN_UP_LOCK,
+                    EXPIRED_VERIFICATIONS_LOCK,
                 )
                 .execute(connection),
             )
