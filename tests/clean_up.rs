@@ -60,7 +60,8 @@ async fn an_interval_of_nothing_is_refused() {
         matches!(answer, Err(AuthError::Validation { field: "every", .. })),
         "{answer:?}"
     );
-    spawn_cleanup(MemoryDatabaseAdapter::new(), Duration::MAX).unwrap();
+    let cleanup = spawn_cleanup(MemoryDatabaseAdapter::new(), Duration::MAX).unwrap();
+    assert!(!cleanup.is_finished());
 }
 
 #[test]
