@@ -12,7 +12,7 @@ use better_auth::adapters::{MemoryDatabaseAdapter, SqlxAdapter};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sqlx::PgPool;
-use steps::{Step, step};
+use steps::{Step, steps};
 use subject::Subject;
 use support::execute;
 
@@ -95,7 +95,7 @@ async fn the_adapters_cannot_be_told_apart(pool: PgPool) {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
         let mut runner = TestRunner::new_with_rng(config, rng);
         let counted = std::cell::Cell::new(0);
-        let outcome = runner.run(&prop::collection::vec(step(), STEPS), |steps| {
+        let outcome = runner.run(&steps(STEPS), |steps| {
             counted.set(counted.get() + steps.len());
             runtime.block_on(compare(&database, &pool, &steps))
         });
