@@ -337,7 +337,17 @@ fn name(pool: &PgPool) -> String {
 
 #[sqlx::test(migrations = false)]
 async fn an_applications_own_migrations_may_run_at_the_same_time(pool: PgPool) {
+    all_migrate_at_once(pool).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn so_they_may_on_a_database_made_from_the_page(pool: PgPool) {
     execute(&pool, PAGE).await;
+    execute(&pool, "INSERT INTO users (id) VALUES ('1')").await;
+    all_migrate_at_once(pool).await;
+}
+
+async fn all_migrate_at_once(pool: PgPool) {
     let mut all = Vec::new();
     for instance in 0..16 {
         let database = adapter(&pool).await;
