@@ -156,6 +156,18 @@ async fn a_pool_that_cannot_work_is_refused() {
         ..default()
     };
     assert_eq!(refused(zero).await, "max_lifetime");
+    let builder = SqlxAdapter::builder("postgresql://localhost").answer_timeout(Duration::ZERO);
+    let refused = builder.connect().await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            AuthError::Validation {
+                field: "answer_timeout",
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
@@ -212,6 +224,54 @@ async fn a_lock_of_someone_else_ends_the_wait(pool: PgPool) {
     );
     other.rollback().await.unwrap();
     assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_server_that_does_not_answer_ends_the_wait(pool: PgPool) {
+    let config = PoolConfig {
+        max_connections: 1,
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::builder(&url(&pool))
+        .pool_config(config)
+        .answer_timeout(Duration::from_millis(200))
+        .connect()
+        .await
+        .unwrap();
+    let transaction = database.begin().await.unwrap();
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE users")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+
+    let error = transaction
+        .create_user(CreateUser::new())
+        .await
+        .unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(
+        error.to_string().contains("nothing of it was done"),
+        "{error}"
+    );
+    drop(transaction);
+    let error = database.get_user_by_id("1").await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("answer_timeout"), "{error}");
+    let error = database.create_user(CreateUser::new()).await.unwrap_err();
+    assert!(
+        matches!(error, AuthError::OutcomeUnknown { .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("answer_timeout"), "{error}");
+    let mut dropped = database.create_user(CreateUser::new());
+    let _ = tokio::time::timeout(Duration::from_millis(100), dropped.as_mut()).await;
+    drop(dropped);
+    database.ping().await.unwrap();
+
+    other.rollback().await.unwrap();
+    assert_eq!(database.get_user_by_id("1").await.unwrap(), None);
+    assert_eq!(database.pool_stats().size, 1);
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]

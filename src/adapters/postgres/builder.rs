@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use sqlx::PgPool;
 
@@ -77,6 +78,17 @@ impl SqlxAdapterBuilder {
         self
     }
 
+    /// Longest wait for the answer to a statement, more than zero. Default: twice the pool's `acquire_timeout`, 30 s at
+    /// least; 24 days at most.
+    ///
+    /// A server that falls silent, or the network before it, would keep callers waiting for ever otherwise. Longer than
+    /// `acquire_timeout`, within which the server itself ends the wait for a lock. After it the connection is closed, and
+    /// a write is [`AuthError::OutcomeUnknown`], as the server may be at work on it still.
+    pub fn answer_timeout(mut self, answer_timeout: Duration) -> Self {
+        self.settings.answer_timeout = Some(answer_timeout);
+        self
+    }
+
     /// How many more times a statement is sent that the server has ended for a deadlock or a serialization failure, 0 to
     /// 1,000. Default: 10.
     pub fn max_retries(mut self, max_retries: u32) -> Self {
@@ -110,6 +122,14 @@ impl SqlxAdapterBuilder {
         if self.settings.max_retries > MOST_RETRIES {
             let message = format!("must be from 0 to {MOST_RETRIES}");
             return Err(AuthError::validation("max_retries", message));
+        }
+        if self
+            .settings
+            .answer_timeout
+            .is_some_and(|time| time.is_zero())
+        {
+            let message = "must be longer than zero";
+            return Err(AuthError::validation("answer_timeout", message));
         }
         let database = match (self.source, self.pool_config) {
             (Source::Url(url), config) => {

@@ -1,16 +1,21 @@
 use std::pin::Pin;
+use std::time::Duration;
 
 use sqlx::postgres::PgQueryResult;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
 use super::error::{Failure, Operation, connection_error, failure, statement_error};
-use super::pool::Server;
-use super::transaction::{Begun, SqlxTransaction, begin};
+use super::lease::Lease;
+use super::pool::{LONGEST_TIMEOUT, Server};
+use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
 use crate::adapters::back_off::{MAX_RETRIES, back_off};
 use crate::types::CleanUp;
 use crate::{AuthError, AuthResult};
+
+/// How long an answer may take where `acquire_timeout` is short, so that a statement with much to do gets through.
+const SHORTEST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The `LIMIT` of the statements that work in pieces.
 const PIECE: u64 = 1000;
@@ -28,6 +33,7 @@ pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Resul
 pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) hash_session_tokens: bool,
+    pub(super) answer_timeout: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -35,6 +41,7 @@ impl Default for Settings {
         Self {
             max_retries: MAX_RETRIES,
             hash_session_tokens: false,
+            answer_timeout: None,
         }
     }
 }
@@ -44,13 +51,19 @@ pub(super) struct Database {
     pub(super) pool: PgPool,
     pub(super) server: Server,
     pub(super) settings: Settings,
-    pub(super) transaction: Option<Mutex<Begun>>,
+    answer_timeout: Duration,
+    pub(super) transaction: Option<Mutex<Lease>>,
 }
 
 impl Database {
     pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
+        let default = || (pool.options().get_acquire_timeout() * 2).max(SHORTEST_ANSWER_TIMEOUT);
         Self {
             server: Server::new(&pool.connect_options()),
+            answer_timeout: settings
+                .answer_timeout
+                .unwrap_or_else(default)
+                .min(LONGEST_TIMEOUT),
             pool,
             settings,
             transaction: None,
@@ -58,15 +71,20 @@ impl Database {
     }
 
     pub(super) async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        const BEGIN: Operation = Operation::write("begin").in_transaction();
         if self.transaction.is_some() {
-            return Err(AuthError::Unsupported { operation: "begin" });
+            let operation = BEGIN.name;
+            return Err(AuthError::Unsupported { operation });
         }
-        let transaction = begin(&self.pool, &self.server).await?;
+        let (_, lease) = self
+            .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
+            .await?;
         Ok(Box::new(SqlxTransaction::new(Self {
             pool: self.pool.clone(),
             server: self.server.clone(),
             settings: self.settings,
-            transaction: Some(Mutex::new(transaction)),
+            answer_timeout: self.answer_timeout,
+            transaction: Some(Mutex::new(lease)),
         })))
     }
 
@@ -87,31 +105,31 @@ impl Database {
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
         let Some(transaction) = &self.transaction else {
-            return self.run_alone(operation, statement).await;
+            let (answer, _) = self.run_on_lease(operation, statement).await?;
+            return Ok(answer);
         };
-        let mut transaction = transaction.lock().await;
-        let connection = transaction.connection()?;
-        let answer = statement(connection).await;
+        let answer = transaction.lock().await.run(statement).await;
         answer.map_err(|error| statement_error(error, operation.in_transaction(), &self.server))
     }
 
-    async fn run_alone<T>(
+    async fn run_on_lease<T>(
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> AuthResult<T> {
+    ) -> AuthResult<(T, Lease)> {
         let mut collisions = 0;
         // Each dead connection leaves the pool when it is found.
         let mut dead_connections = 0;
         loop {
-            let acquired = self.pool.acquire().await;
-            let mut connection =
-                acquired.map_err(|error| connection_error(error, operation.name, &self.server))?;
-            let error = match statement(&mut connection).await {
-                Ok(answer) => return Ok(answer),
+            let mut lease =
+                Lease::acquire(&self.pool, self.answer_timeout, operation.in_transaction)
+                    .await
+                    .map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let error = match lease.run(&statement).await {
+                Ok(answer) => return Ok((answer, lease)),
                 Err(error) => error,
             };
-            drop(connection);
+            drop(lease);
             match failure(&error, operation) {
                 Failure::Collision if collisions < self.settings.max_retries => {
                     tokio::time::sleep(back_off(collisions)).await;

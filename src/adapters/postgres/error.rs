@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
@@ -14,7 +15,7 @@ use crate::{AuthError, ConflictField};
 pub(super) struct Operation {
     pub(super) name: &'static str,
     writes: bool,
-    in_transaction: bool,
+    pub(super) in_transaction: bool,
 }
 
 impl Operation {
@@ -62,7 +63,9 @@ pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
     match sqlstate(error) {
         Some(state) if collided(state) => Failure::Collision,
         Some("57P01" | "57P05") => Failure::DeadConnection,
-        _ if lost_connection(error) && !operation.may_last() => Failure::DeadConnection,
+        _ if lost_connection(error) && !timed_out(error) && !operation.may_last() => {
+            Failure::DeadConnection
+        }
         _ => Failure::Final,
     }
 }
@@ -92,7 +95,8 @@ pub(super) fn statement_error(
     if operation.in_transaction && lost_connection(&error) {
         return AuthError::Unavailable {
             message: format!(
-                "{name} on {server}: the connection died, and with it the transaction: nothing of it was done{}",
+                "{name} on {server}: {}, and the transaction ended: nothing of it was done{}",
+                silence(&error),
                 Said(&error)
             ),
             collision: false,
@@ -115,8 +119,8 @@ pub(super) fn commit_error(error: sqlx::Error, server: &Server) -> AuthError {
 fn outcome_unknown(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
     AuthError::OutcomeUnknown {
         message: format!(
-            "{doing} on {server}: the connection died before the answer came; the change may or may not have \
-             happened, so look before trying again"
+            "{doing} on {server}: {}; the change may or may not have happened, so look before trying again",
+            silence(&error)
         ),
         source: Some(scrubbed(error)),
     }
@@ -243,7 +247,7 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
             true,
             "the server is out of a resource such as disk or memory",
         ),
-        _ if lost_connection(&error) => (true, "the connection died"),
+        _ if lost_connection(&error) => (true, silence(&error)),
         _ => match error {
             sqlx::Error::ColumnDecode { .. } => (false, "a stored value cannot be read"),
             _ => (false, "the database refused"),
@@ -279,6 +283,20 @@ fn lost_connection(error: &sqlx::Error) -> bool {
                 | sqlx::Error::Protocol(_)
                 | sqlx::Error::WorkerCrashed
         ),
+    }
+}
+
+/// Whether the answer did not come in time.
+fn timed_out(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
+/// Why there is no answer to a statement that was sent.
+fn silence(error: &sqlx::Error) -> &'static str {
+    if timed_out(error) {
+        "no answer came within answer_timeout: the server is silent, overloaded, or needs longer"
+    } else {
+        "the connection died before the answer came"
     }
 }
 

@@ -19,6 +19,7 @@ mod builder;
 pub mod columns;
 mod database;
 mod error;
+mod lease;
 mod migrate;
 mod pool;
 mod schema;
@@ -55,9 +56,12 @@ mod verification;
 ///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
 ///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
 /// - A connection is pinged before use only where it was idle for more than a second.
-/// - Every wait ends (with [`from_pool`](Self::from_pool), as its pool says): for a connection, or for a row that someone
-///   else has locked, after [`acquire_timeout`](PoolConfig::acquire_timeout), as
-///   [`AuthError::Unavailable`](crate::AuthError::Unavailable). A transaction holds a connection until its end.
+/// - Every wait ends: for a connection, or for a row that someone else has locked, after
+///   [`acquire_timeout`](PoolConfig::acquire_timeout) (with [`from_pool`](Self::from_pool), as its pool says), and for a
+///   server that has fallen silent, after [`answer_timeout`](SqlxAdapterBuilder::answer_timeout), as
+///   [`AuthError::Unavailable`](crate::AuthError::Unavailable) or, where a write was sent,
+///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown). A transaction holds a connection until its end.
+///   [`migrate`](Self::migrate) alone waits for as long as an index takes to build.
 /// - Isolation is the server's default. What it promises holds under READ COMMITTED, PostgreSQL's own default, as under
 ///   SERIALIZABLE, that of some compatible engines.
 ///

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use crate::{AuthError, AuthResult};
 
 /// A connection idle for longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// A ping that takes longer, or longer than a quarter of `acquire_timeout`, has found a dead connection; the rest of that
+/// time is for a new one.
+const LONGEST_PING: Duration = Duration::from_secs(5);
 /// The most that PostgreSQL can be configured for; sqlx reserves room for all of a pool's.
 const MAX_CONNECTIONS: u32 = 262_143;
 /// What PostgreSQL's `lock_timeout` can hold, about 24 days; longer settings mean this.
-const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+pub(super) const LONGEST_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How [`SqlxAdapter`](super::SqlxAdapter) pools its connections.
 ///
@@ -86,6 +90,7 @@ impl PoolConfig {
     fn pool_options(&self) -> PgPoolOptions {
         // Zero would mean "wait for ever".
         let lock_timeout = self.longest_wait().as_millis().max(1).to_string();
+        let longest_ping = (self.longest_wait() / 4).min(LONGEST_PING);
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
@@ -93,12 +98,15 @@ impl PoolConfig {
             .idle_timeout(self.idle_timeout.map(|time| time.min(LONGEST_TIMEOUT)))
             .max_lifetime(self.max_lifetime.map(|time| time.min(LONGEST_TIMEOUT)))
             .test_before_acquire(false)
-            .before_acquire(|connection, state| {
+            .before_acquire(move |connection, state| {
                 Box::pin(async move {
-                    if state.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
+                    if state.idle_for <= TRUSTED_IDLE {
+                        return Ok(true);
                     }
-                    Ok(true)
+                    match tokio::time::timeout(longest_ping, connection.ping()).await {
+                        Ok(ponged) => ponged.map(|()| true),
+                        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                    }
                 })
             })
             .after_connect(move |connection, _| {

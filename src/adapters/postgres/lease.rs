@@ -1,0 +1,95 @@
+use std::io;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::database::StatementFuture;
+
+/// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
+/// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
+pub(super) struct Lease {
+    connection: Option<PoolConnection<Postgres>>,
+    answer_timeout: Duration,
+    in_transaction: bool,
+    runtime: Handle,
+}
+
+impl Lease {
+    pub(super) async fn acquire(
+        pool: &PgPool,
+        answer_timeout: Duration,
+        in_transaction: bool,
+    ) -> sqlx::Result<Self> {
+        Ok(Self {
+            connection: Some(pool.acquire().await?),
+            answer_timeout,
+            in_transaction,
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Runs a statement. Where its answer does not come in time, closes the connection: the next one read from it would
+    /// be this one's.
+    pub(super) async fn run<T>(
+        &mut self,
+        statement: impl for<'c> FnOnce(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> sqlx::Result<T> {
+        let Some(connection) = &mut self.connection else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        };
+        if let Ok(answer) = timeout(self.answer_timeout, statement(connection)).await {
+            return answer;
+        }
+        if let Some(mut connection) = self.connection.take() {
+            connection.close_on_drop();
+        }
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+
+    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
+        self.run(|connection| connection.execute("COMMIT")).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    pub(super) async fn rollback(mut self) -> sqlx::Result<()> {
+        self.run(|connection| Box::pin(rollback(connection)))
+            .await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let (answer_timeout, in_transaction) = (self.answer_timeout, self.in_transaction);
+        // Outside a runtime, sqlx panics where it spawns a task.
+        let _runtime = self.runtime.enter();
+        tokio::spawn(async move {
+            if in_transaction {
+                let rolled_back = timeout(answer_timeout, rollback(&mut connection)).await;
+                if !matches!(rolled_back, Ok(Ok(()))) {
+                    connection.close_on_drop();
+                    return;
+                }
+            }
+            // What dropping the connection does as well, but then it waits for the server for ever.
+            let _ = timeout(answer_timeout, connection.return_to_pool()).await;
+        });
+    }
+}
+
+async fn rollback(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let mut answer = connection.execute("ROLLBACK").await;
+    if let Err(sqlx::Error::Database(_)) = answer {
+        // The answer to a call that was dropped half-way, which came first.
+        answer = connection.execute("ROLLBACK").await;
+    }
+    answer.map(drop)
+}
