@@ -10,6 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
 
 pub mod proxy;
+pub mod server;
 
 /// The URL of a test's own database.
 pub fn url(pool: &PgPool) -> String {

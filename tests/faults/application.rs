@@ -1,0 +1,141 @@
+//! An adapter, built once, on a server that fails, and what must hold of both afterwards.
+
+use std::time::{Duration, Instant};
+
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, PoolStats, SqlxAdapter};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use super::load::{Load, Written};
+use super::support::proxy::Proxy;
+use super::support::server::Server;
+
+pub(super) const MAX_CONNECTIONS: u32 = 6;
+/// Of the adapter's waits, each.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Sessions of the application's that are at work or hold anything.
+pub(super) const BUSY: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle') + \
+                    (SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE usename = 'app') + \
+                    (SELECT count(*) FROM pg_prepared_xacts)";
+const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+
+pub(super) struct Application {
+    pub(super) server: Server,
+    /// Someone else's sessions, who look at the server and disturb it.
+    pub(super) observer: PgPool,
+    pub(super) database: SqlxAdapter,
+}
+
+impl Application {
+    pub(super) async fn start(settings: &[&'static str]) -> Self {
+        let server = Server::start(settings);
+        let url = server.url();
+        Self::on(server, &url).await
+    }
+
+    pub(super) async fn behind_proxy() -> (Self, Proxy) {
+        let server = Server::start(&[]);
+        let proxy = Proxy::start(("127.0.0.1", server.port())).await;
+        (Self::on(server, &address(&proxy)).await, proxy)
+    }
+
+    async fn on(server: Server, url: &str) -> Self {
+        let database = adapter(url, MAX_CONNECTIONS).await;
+        database.migrate().await.unwrap();
+        Self {
+            observer: observer(&server),
+            server,
+            database,
+        }
+    }
+
+    pub(super) async fn execute(&self, sql: &str) {
+        super::support::execute(&self.observer, sql).await;
+    }
+
+    /// Sets or, with `DEFAULT`, resets a parameter of the running server.
+    pub(super) async fn set(&self, parameter: &str, value: &str) {
+        self.execute(&format!("ALTER SYSTEM SET {parameter} = {value}"))
+            .await;
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
+    /// The end of every test: what was acknowledged is there, and adapter and server are as before.
+    pub(super) async fn check(&self, load: Load) -> Written {
+        load.writes(100).await;
+        let written = load.stop().await;
+        self.check_connections().await;
+        written.check(&self.observer).await;
+        println!("{:?}", written.counts());
+        written
+    }
+
+    /// The adapter recovers as it is, with as many connections as it may have, and leaves nothing open on the server.
+    pub(super) async fn check_connections(&self) {
+        until("the server answers", async || {
+            self.database.ping().await.is_ok()
+        })
+        .await;
+        let mut begun = tokio::task::JoinSet::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let database = self.database.clone();
+            begun.spawn(async move { database.begin().await });
+        }
+        let begun = begun.join_all().await;
+        let stats = PoolStats {
+            size: MAX_CONNECTIONS,
+            idle: 0,
+        };
+        assert_eq!(self.database.pool_stats(), stats);
+        for transaction in begun {
+            transaction.unwrap().rollback().await.unwrap();
+        }
+        until("all connections are given back", async || {
+            self.database.pool_stats().idle == MAX_CONNECTIONS as usize
+        })
+        .await;
+        until("nothing stays open on the server", async || {
+            self.count(BUSY).await == 0 && self.count(SESSIONS).await == i64::from(MAX_CONNECTIONS)
+        })
+        .await;
+        assert_eq!(self.database.pool_stats().size, MAX_CONNECTIONS);
+    }
+
+    pub(super) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(&self.observer)
+            .await
+            .unwrap()
+    }
+}
+
+/// The URL of the server behind a proxy.
+pub(super) fn address(proxy: &Proxy) -> String {
+    format!("postgresql://app@127.0.0.1:{}/app", proxy.port())
+}
+
+pub(super) async fn adapter(url: &str, max_connections: u32) -> SqlxAdapter {
+    let config = PoolConfig {
+        max_connections,
+        acquire_timeout: LONGEST_WAIT,
+        ..PoolConfig::default()
+    };
+    SqlxAdapter::with_config(url, config).await.unwrap()
+}
+
+pub(super) fn observer(server: &Server) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(3)
+        .connect_lazy(&server.superuser_url())
+        .unwrap()
+}
+
+/// Fails where something has not come about after a long time.
+pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,13 @@
+//! What an application goes through when its server, or the network before it, fails: on a PostgreSQL server of each
+//! test's own, under load, with a record of what was acknowledged.
+
+mod application;
+mod endings;
+mod failover;
+mod load;
+mod network;
+mod refusals;
+mod retries;
+mod stopped;
+#[path = "../support/mod.rs"]
+mod support;
