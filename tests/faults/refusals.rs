@@ -5,34 +5,61 @@ use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use sqlx::{Connection as _, PgConnection};
 
 use super::application::{Application, adapter, until};
-use super::load::{Load, create_verification};
+use super::load::{Fate, Load, count_rows, create_verification, new_key, sign_up};
 
-/// A table that is larger than a segment of the log, so that a limit on the size of files meets its growth first.
+/// A table that is larger than any other file, so that a limit on the size of files meets its growth alone.
 const FILL: &str = "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
                     SELECT n, 'filler', repeat('x', 1000), now(), now(), now() FROM generate_series(1, 1200) AS n";
 
-/// The disk is full for files of a certain size: `write` falls short, as the server's own limit (RLIMIT_FSIZE) has it.
+/// The disk is full for one table: by the server's own limit on the size of files (RLIMIT_FSIZE), its `write` falls short
+/// in the middle of a page.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
 async fn a_full_disk_refuses_writes_until_there_is_room() {
-    let application = Application::start(&["autovacuum=off"]).await;
+    let application = Application::start(&[]).await;
+    let database = &application.database;
     application.execute(FILL).await;
-    application.execute("DELETE FROM verifications").await;
     let size = application
         .count("SELECT pg_relation_size('verifications')")
         .await;
-    let load = Load::start(&application.database);
-    load.writes(50).await;
-    let ten_pages_and_a_half = 10 * 8192 + 4096;
-    let limit = u64::try_from(size).unwrap() + ten_pages_and_a_half;
-    application.server.limit_file_size(Some(limit));
-    load.message("SQLSTATE 53100").await;
+    let half_a_page = 4096;
+    application
+        .server
+        .limit_file_size(Some(u64::try_from(size).unwrap() + half_a_page));
+
+    let (mut stored, mut refused) = (Vec::new(), Vec::new());
+    while refused.len() < 20 {
+        let key = new_key("full");
+        match create_verification(database, &key).await {
+            Ok(()) => {
+                assert!(refused.is_empty(), "stored on a full disk");
+                stored.push(key);
+            }
+            Err(error) => {
+                assert!(
+                    error.is_retryable() && error.to_string().contains("53100"),
+                    "{error:?}"
+                );
+                refused.push(key);
+            }
+        }
+    }
+    let found = database.get_verification_by_identifier(&stored[0]).await;
+    assert!(found.unwrap().is_some());
+    let transaction = database.begin().await.unwrap();
+    let answer = sign_up(&*transaction, &refused[0]).await;
+    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
+    assert!(matches!(
+        transaction.commit().await,
+        Err(AuthError::TransactionAborted)
+    ));
+    let rows = count_rows(&application.observer).await;
+    assert!(stored.iter().all(|key| rows.get(key) == Some(&1)));
+    assert!(!refused.iter().any(|key| rows.contains_key(key)));
+
     application.server.limit_file_size(None);
-    let written = application.check(load).await;
-    assert_eq!(
-        (written.counts().failed_reads, written.counts().unknown),
-        (0, 0)
-    );
+    application.execute("DELETE FROM verifications").await;
+    application.check(Load::start(database)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,7 +130,9 @@ fn outcome_unknown(error: sqlx::Error, doing: &str, server: &Server) -> AuthErro
 pub(super) fn connection_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
     let advice = match &error {
         sqlx::Error::PoolTimedOut => {
-            "no connection within acquire_timeout: the server does not answer, or all of the pool's connections are busy"
+            // While a server starts or has no connection left, sqlx goes on trying, and keeps to itself what it said.
+            "no connection within acquire_timeout: the server does not answer or has reached its max_connections, or \
+             all of the pool's connections are busy"
         }
         sqlx::Error::PoolClosed => "the adapter was closed",
         _ if lost_connection(&error) => {
