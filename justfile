@@ -37,6 +37,10 @@ psql *arguments:
 test *arguments:
     url=$(just _database-url) && DATABASE_URL=$url cargo test --features conformance,sqlx-postgres {{ arguments }}
 
+# Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
+faults *arguments:
+    cargo test --features sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
+
 # Format and lint, for every combination of features
 lint:
     cargo fmt --check

@@ -11,8 +11,11 @@ use super::support::proxy::Proxy;
 use super::support::server::Server;
 
 pub(super) const MAX_CONNECTIONS: u32 = 6;
-/// Of the adapter's waits, each.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
 
 /// Sessions of the application's that are at work or hold anything.
 pub(super) const BUSY: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle') + \
@@ -118,10 +121,15 @@ pub(super) fn address(proxy: &Proxy) -> String {
 pub(super) async fn adapter(url: &str, max_connections: u32) -> SqlxAdapter {
     let config = PoolConfig {
         max_connections,
-        acquire_timeout: LONGEST_WAIT,
+        acquire_timeout: ACQUIRE_TIMEOUT,
         ..PoolConfig::default()
     };
-    SqlxAdapter::with_config(url, config).await.unwrap()
+    SqlxAdapter::builder(url)
+        .pool_config(config)
+        .answer_timeout(ANSWER_TIMEOUT)
+        .connect()
+        .await
+        .unwrap()
 }
 
 pub(super) fn observer(server: &Server) -> PgPool {

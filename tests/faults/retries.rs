@@ -5,15 +5,13 @@ use better_auth::{AuthError, AuthResult};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-use super::application::{Application, BUSY, adapter, address, until};
+use super::application::{Application, BUSY, WAITING, adapter, address, until};
 use super::load::{Fate, SIGN_UP, count_rows, create_verification, new_key, sign_up};
 use super::support::proxy::{Direction, Proxy};
 use super::support::server::Stop;
 
 const TERMINATE: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'";
-const WAITING: &str =
-    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
 const WAITING_FOR_STANDBY: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
 

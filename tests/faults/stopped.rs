@@ -1,1 +1,103 @@
+//! Backends, servers and networks that fall silent and close nothing.
 
+use better_auth::adapters::DatabaseAdapter;
+use better_auth::{AuthError, CreateUser};
+
+use super::application::{ANSWER_TIMEOUT, Application, WAITING, until};
+use super::load::{Fate, Load, count_rows, create_verification};
+
+const WAITING_PIDS: &str =
+    "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
+const ANY_PID: &str =
+    "SELECT pid FROM pg_stat_activity WHERE usename = 'app' ORDER BY state = 'active' DESC, random() LIMIT 1";
+
+async fn pids(application: &Application, sql: &'static str) -> Vec<u32> {
+    let pids = sqlx::query_scalar::<_, i32>(sql).fetch_all(&application.observer).await;
+    pids.unwrap().into_iter().map(i32::unsigned_abs).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
+async fn a_stopped_backend_is_unavailable_to_a_read_and_unknown_to_a_write() {
+    let application = Application::start(&[]).await;
+    let database = application.database.clone();
+    let transaction = database.begin().await.unwrap();
+    let mut lock = application.observer.begin().await.unwrap();
+    sqlx::query("LOCK TABLE verifications").execute(&mut *lock).await.unwrap();
+    let write = tokio::spawn({
+        let database = database.clone();
+        async move { create_verification(&database, "write").await }
+    });
+    let read = tokio::spawn({
+        let database = database.clone();
+        async move { database.get_verification_by_identifier("read").await }
+    });
+    let in_transaction = tokio::spawn(async move {
+        let answer = create_verification(&*transaction, "lost").await;
+        (transaction, answer)
+    });
+    until("all three wait", async || application.count(WAITING).await == 3).await;
+    let stopped = pids(&application, WAITING_PIDS).await;
+    for pid in &stopped {
+        application.server.signal("STOP", *pid);
+    }
+    lock.commit().await.unwrap();
+    // The other connections go on.
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
+
+    let (transaction, answer) = in_transaction.await.unwrap();
+    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
+    assert!(matches!(transaction.commit().await, Err(AuthError::TransactionAborted)));
+    let answer = read.await.unwrap();
+    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
+    let answer = write.await.unwrap();
+    assert_eq!(Fate::of(&answer), Fate::Unknown, "{answer:?}");
+
+    for pid in stopped {
+        application.server.signal("CONT", pid);
+    }
+    application.check_connections().await;
+    assert!(!count_rows(&application.observer).await.contains_key("lost"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
+async fn stopped_backends_lose_nothing() {
+    let application = Application::start(&[]).await;
+    let load = Load::start(&application.database);
+    for _ in 0..3 {
+        load.writes(50).await;
+        let pid = pids(&application, ANY_PID).await[0];
+        application.server.signal("STOP", pid);
+        tokio::time::sleep(ANSWER_TIMEOUT * 2).await;
+        application.server.signal("CONT", pid);
+    }
+    application.check(load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
+async fn a_stopped_server_keeps_nobody_waiting_for_ever() {
+    let application = Application::start(&[]).await;
+    let load = Load::start(&application.database);
+    load.writes(50).await;
+    application.server.signal_all("STOP");
+    load.message("answer_timeout").await;
+    load.message("acquire_timeout").await;
+    application.server.signal_all("CONT");
+    application.check(load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
+async fn a_network_that_swallows_everything_keeps_nobody_waiting_for_ever() {
+    let (application, proxy) = Application::behind_proxy().await;
+    let load = Load::start(&application.database);
+    load.writes(50).await;
+    proxy.change(|network| network.black_hole = true);
+    load.message("answer_timeout").await;
+    load.message("acquire_timeout").await;
+    proxy.change(|network| network.black_hole = false);
+    application.check(load).await;
+}
