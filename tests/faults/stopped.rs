@@ -8,11 +8,13 @@ use super::load::{Fate, Load, count_rows, create_verification};
 
 const WAITING_PIDS: &str =
     "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
-const ANY_PID: &str =
-    "SELECT pid FROM pg_stat_activity WHERE usename = 'app' ORDER BY state = 'active' DESC, random() LIMIT 1";
+const ANY_PID: &str = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' \
+                       ORDER BY state = 'active' DESC, random() LIMIT 1";
 
 async fn pids(application: &Application, sql: &'static str) -> Vec<u32> {
-    let pids = sqlx::query_scalar::<_, i32>(sql).fetch_all(&application.observer).await;
+    let pids = sqlx::query_scalar::<_, i32>(sql)
+        .fetch_all(&application.observer)
+        .await;
     pids.unwrap().into_iter().map(i32::unsigned_abs).collect()
 }
 
@@ -23,7 +25,10 @@ async fn a_stopped_backend_is_unavailable_to_a_read_and_unknown_to_a_write() {
     let database = application.database.clone();
     let transaction = database.begin().await.unwrap();
     let mut lock = application.observer.begin().await.unwrap();
-    sqlx::query("LOCK TABLE verifications").execute(&mut *lock).await.unwrap();
+    sqlx::query("LOCK TABLE verifications")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
     let write = tokio::spawn({
         let database = database.clone();
         async move { create_verification(&database, "write").await }
@@ -36,19 +41,26 @@ async fn a_stopped_backend_is_unavailable_to_a_read_and_unknown_to_a_write() {
         let answer = create_verification(&*transaction, "lost").await;
         (transaction, answer)
     });
-    until("all three wait", async || application.count(WAITING).await == 3).await;
+    until("all three wait", async || {
+        application.count(WAITING).await == 3
+    })
+    .await;
     let stopped = pids(&application, WAITING_PIDS).await;
     for pid in &stopped {
         application.server.signal("STOP", *pid);
     }
     lock.commit().await.unwrap();
     // The other connections go on.
-    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let other = CreateUser::new().with_email("other");
+    let user = database.create_user(other).await.unwrap();
     assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
 
     let (transaction, answer) = in_transaction.await.unwrap();
     assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
-    assert!(matches!(transaction.commit().await, Err(AuthError::TransactionAborted)));
+    assert!(matches!(
+        transaction.commit().await,
+        Err(AuthError::TransactionAborted)
+    ));
     let answer = read.await.unwrap();
     assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
     let answer = write.await.unwrap();
@@ -70,7 +82,7 @@ async fn stopped_backends_lose_nothing() {
         load.writes(50).await;
         let pid = pids(&application, ANY_PID).await[0];
         application.server.signal("STOP", pid);
-        tokio::time::sleep(ANSWER_TIMEOUT * 2).await;
+        tokio::time::sleep(ANSWER_TIMEOUT.mul_f32(1.5)).await;
         application.server.signal("CONT", pid);
     }
     application.check(load).await;
