@@ -39,7 +39,7 @@ test *arguments:
 
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:
-    cargo test --features sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
+    cargo test --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
 
 # Format and lint, for every combination of features
 lint:

@@ -13,7 +13,8 @@ const TERMINATE_ONE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activ
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
 async fn terminated_backends_cost_no_read_and_no_acknowledged_write() {
-    let application = Application::start(&[]).await;
+    // A commit takes long, so that many a backend is ended in the middle of it.
+    let application = Application::start(&["commit_delay=5000", "commit_siblings=0"]).await;
     let load = Load::start(&application.database);
     for _ in 0..150 {
         load.writes(5).await;

@@ -2,6 +2,7 @@
 
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::{AuthError, CreateUser};
+use tokio::task::JoinHandle;
 
 use super::application::{ANSWER_TIMEOUT, Application, WAITING, until};
 use super::load::{Fate, Load, count_rows, create_verification};
@@ -16,6 +17,11 @@ async fn pids(application: &Application, sql: &'static str) -> Vec<u32> {
         .fetch_all(&application.observer)
         .await;
     pids.unwrap().into_iter().map(i32::unsigned_abs).collect()
+}
+
+async fn in_time<T>(call: JoinHandle<T>) -> T {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT * 10, call).await;
+    answer.expect("the call hangs").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,15 +61,15 @@ async fn a_stopped_backend_is_unavailable_to_a_read_and_unknown_to_a_write() {
     let user = database.create_user(other).await.unwrap();
     assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
 
-    let (transaction, answer) = in_transaction.await.unwrap();
+    let (transaction, answer) = in_time(in_transaction).await;
     assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
     assert!(matches!(
         transaction.commit().await,
         Err(AuthError::TransactionAborted)
     ));
-    let answer = read.await.unwrap();
+    let answer = in_time(read).await;
     assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
-    let answer = write.await.unwrap();
+    let answer = in_time(write).await;
     assert_eq!(Fate::of(&answer), Fate::Unknown, "{answer:?}");
 
     for pid in stopped {

@@ -185,6 +185,18 @@ impl Server {
             .collect()
     }
 
+    /// What a killed server that was not started again has left behind.
+    fn remove_shared_memory(&self) {
+        let pid_file = fs::read_to_string(self.directory.join("data/postmaster.pid"));
+        let memory = pid_file.ok().and_then(|lines| {
+            let key_and_id = lines.lines().nth(6)?;
+            key_and_id.split_whitespace().nth(1).map(str::to_owned)
+        });
+        if let Some(id) = memory {
+            let _ = as_owner(Path::new("ipcrm")).args(["-m", &id]).output();
+        }
+    }
+
     fn log(&self) -> String {
         let log = fs::read(self.directory.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned()
@@ -196,10 +208,14 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("the end of the server's log:\n{}", self.log());
         }
-        let children = self.children();
-        let _ = self.postmaster.kill();
-        let _ = self.postmaster.wait();
-        send_signal("KILL", &children);
+        if matches!(self.postmaster.try_wait(), Ok(None)) {
+            self.signal_all("CONT");
+            let children = self.children();
+            send_signal("QUIT", &[self.postmaster.id()]);
+            let _ = self.postmaster.wait();
+            send_signal("KILL", &children);
+        }
+        self.remove_shared_memory();
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -218,6 +234,8 @@ fn postmaster(binaries: &Path, directory: &Path, port: u16, settings: &[&str]) -
             "--listen_addresses=127.0.0.1",
             "--unix_socket_directories=",
             "--fsync=on",
+            // In the data folder, which goes with the server.
+            "--dynamic_shared_memory_type=mmap",
         ])
         .args(settings.iter().map(|setting| format!("--{setting}")))
         .stdin(Stdio::null())

@@ -62,6 +62,8 @@ pub(super) enum Failure {
 pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
     match sqlstate(error) {
         Some(state) if collided(state) => Failure::Collision,
+        // Said only before the commit: a backend that is ended later, while it waits for a standby, closes the
+        // connection without an error.
         Some("57P01" | "57P05") => Failure::DeadConnection,
         _ if lost_connection(error) && !timed_out(error) && !operation.may_last() => {
             Failure::DeadConnection
