@@ -4,7 +4,7 @@
 )]
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{self, Arc};
 
 use crate::AuthResult;
 use crate::adapters::Transaction;
@@ -17,6 +17,8 @@ use self::transaction::{Layer, MemoryTransaction};
 
 mod account;
 mod sequence;
+#[cfg(test)]
+mod sequence_tests;
 mod session;
 mod table;
 mod transaction;
