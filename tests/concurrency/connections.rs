@@ -1,0 +1,178 @@
+//! What dropped futures leave on the server and in the pool: nothing.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
+use better_auth::types::{
+    CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, UpdateAccount,
+    UpdateSession, UpdateUser, UserFilter,
+};
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use crate::random::Random;
+use crate::{in_an_hour, support};
+
+const CONNECTIONS: u32 = 6;
+
+/// An adapter whose connections can be told from those of the test itself.
+pub(crate) async fn connect(url: &str) -> SqlxAdapter {
+    let config = PoolConfig {
+        max_connections: CONNECTIONS,
+        acquire_timeout: Duration::from_secs(120),
+        ..PoolConfig::default()
+    };
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}application_name=under_test");
+    SqlxAdapter::with_config(&url, config).await.unwrap()
+}
+
+/// How many connections of the adapter there are, how many of them are at work or inside a transaction, and how many
+/// advisory locks are held.
+async fn on_the_server(connection: &mut PgConnection) -> (i64, i64, i64) {
+    let count = "SELECT \
+        count(*), \
+        count(*) FILTER (WHERE state <> 'idle' OR xact_start IS NOT NULL), \
+        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
+            (SELECT oid FROM pg_database WHERE datname = current_database())) \
+        FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'under_test'";
+    sqlx::query_as(count).fetch_one(connection).await.unwrap()
+}
+
+/// Waits until the server does nothing for the adapter, and fails where something is left: a transaction, a lock, a
+/// connection that the pool has lost or does not know of.
+pub(crate) async fn settle(database: &SqlxAdapter) {
+    let options = database.pool().connect_options();
+    let observer = options.as_ref().clone().application_name("observer");
+    let mut observer = PgConnection::connect_with(&observer).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let (connections, busy, locks) = on_the_server(&mut observer).await;
+        let stats = database.pool_stats();
+        let all_idle = usize::try_from(stats.size) == Ok(stats.idle);
+        if busy == 0 && locks == 0 && all_idle && connections == i64::from(stats.size) {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "{connections} connections, {busy} of them busy, {locks} locks, in the pool {stats:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut all = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let taken = tokio::time::timeout(Duration::from_secs(15), database.pool().acquire());
+        let mut connection = taken
+            .await
+            .expect("the pool has lost a connection")
+            .unwrap();
+        connection.ping().await.unwrap();
+        all.push(connection);
+    }
+    assert_eq!(database.pool_stats().size, CONNECTIONS);
+    assert!(database.pool().try_acquire().is_none());
+    observer.close().await.unwrap();
+}
+
+/// Any call, mostly of what takes locks.
+fn call<'a>(
+    database: &'a SqlxAdapter,
+    random: &mut Random,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    let name = random.pick(&["a", "b", "c"]);
+    let (user, session, account) = (
+        CreateUser::new()
+            .with_id(name)
+            .with_email(name)
+            .with_username(name),
+        CreateSession::new(name, in_an_hour()),
+        CreateAccount::new(name, "github", name),
+    );
+    let update = UpdateUser {
+        role: Some(Some(name.to_owned())),
+        ..UpdateUser::default()
+    };
+    let kind = random.below(20);
+    Box::pin(async move {
+        // The answer is tested elsewhere.
+        match kind {
+            0 => drop(database.create_user(user).await),
+            1 => drop(database.get_user_by_email(name).await),
+            2 => drop(database.update_user(name, update).await),
+            3 => drop(database.delete_user(name).await),
+            4 => drop(database.list_users(ListUsers::new()).await),
+            5 => drop(database.count_users(UserFilter::default()).await),
+            6 => drop(database.create_session(session).await),
+            7 => drop(database.get_session_with_user(name).await),
+            8 => drop(
+                database
+                    .update_session(name, UpdateSession::default())
+                    .await,
+            ),
+            9 => drop(database.delete_user_sessions(name).await),
+            10 => drop(database.create_account(account).await),
+            11 => drop(
+                database
+                    .update_account(name, UpdateAccount::default())
+                    .await,
+            ),
+            12 => drop(database.get_user_accounts(name).await),
+            13 => drop(
+                database
+                    .create_verification(CreateVerification::new(name, name, in_an_hour()))
+                    .await,
+            ),
+            14 => drop(database.consume_verification(name, name).await),
+            15 => drop(database.delete_expired_sessions().await),
+            16 => drop(database.clean_up().await),
+            17 => drop(database.migrate().await),
+            18 => {
+                let Ok(transaction) = database.begin().await else {
+                    return;
+                };
+                let updated = transaction.update_user(name, update).await;
+                if updated.is_ok() {
+                    drop(transaction.commit().await);
+                }
+            }
+            _ => {
+                let Ok(transaction) = database.begin().await else {
+                    return;
+                };
+                drop(transaction.create_user(user).await);
+                drop(transaction.rollback().await);
+            }
+        }
+    })
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn thousands_of_dropped_futures_leave_nothing_behind(pool: PgPool) {
+    const CALLERS: usize = 12;
+    const CALLS: usize = 250;
+    let database = connect(&support::url(&pool)).await;
+    let mut random = Random::seeded();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (database, mut random) = (database.clone(), random.fork());
+            tokio::spawn(async move {
+                let mut dropped = 0;
+                for _ in 0..CALLS {
+                    let call = call(&database, &mut random);
+                    dropped += usize::from(random.begin_and_drop(call).await.is_none());
+                }
+                dropped
+            })
+        })
+        .collect();
+    let mut dropped = 0;
+    for caller in callers {
+        dropped += caller.await.unwrap();
+    }
+    println!(
+        "{dropped} of {} futures dropped on their way",
+        CALLERS * CALLS
+    );
+    assert!(dropped > CALLERS * CALLS / 4);
+    settle(&database).await;
+}

@@ -1,0 +1,129 @@
+//! Many callers at once, whose futures are dropped at any point, on both adapters.
+//!
+//! `CONCURRENCY_SECONDS` sets how long each test goes on, and `CONCURRENCY_SEED` what it tries, though never in which
+//! order threads run; each test prints its seed.
+
+#[cfg(feature = "sqlx-postgres")]
+mod connections;
+mod histories;
+mod ledger;
+mod linearizability;
+mod one_winner;
+mod random;
+mod storm;
+#[cfg(feature = "sqlx-postgres")]
+#[path = "../support/mod.rs"]
+mod support;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use random::Random;
+use watch::Watch;
+
+/// No task waits for so long, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a case runs on.
+struct Run {
+    database: Arc<dyn DatabaseAdapter>,
+    #[cfg(feature = "sqlx-postgres")]
+    postgres: Option<better_auth::adapters::SqlxAdapter>,
+    watch: Arc<Watch>,
+    random: Random,
+    end: Instant,
+}
+
+impl Run {
+    fn new(database: Arc<dyn DatabaseAdapter>, watch: Arc<Watch>) -> Self {
+        let seconds = std::env::var("CONCURRENCY_SECONDS").map_or(5, |text| text.parse().unwrap());
+        Self {
+            database,
+            #[cfg(feature = "sqlx-postgres")]
+            postgres: None,
+            watch,
+            random: Random::seeded(),
+            end: Instant::now() + Duration::from_secs(seconds),
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        Instant::now() < self.end
+    }
+
+    /// Waits until what was dropped has come to an end everywhere, and checks that nothing is left of it.
+    #[cfg_attr(
+        not(feature = "sqlx-postgres"),
+        allow(
+            clippy::unused_async,
+            clippy::unused_self,
+            reason = "nothing to wait for"
+        )
+    )]
+    async fn settle(&self) {
+        #[cfg(feature = "sqlx-postgres")]
+        if let Some(postgres) = &self.postgres {
+            connections::settle(postgres).await;
+        }
+    }
+}
+
+fn in_an_hour() -> DateTime<Utc> {
+    Utc::now() + TimeDelta::hours(1)
+}
+
+fn in_memory<F: Future<Output = ()> + 'static>(case: fn(Run) -> F) {
+    let run = move |watch| case(Run::new(Arc::new(MemoryDatabaseAdapter::new()), watch));
+    watch::run(PATIENCE, run).unwrap();
+}
+
+#[cfg(feature = "sqlx-postgres")]
+async fn on_postgresql<F: Future<Output = ()> + 'static>(pool: sqlx::PgPool, case: fn(Run) -> F) {
+    // Looked for after a second, deadlocks would be all that happens.
+    let name = pool.connect_options().get_database().unwrap().to_owned();
+    let eager = format!("ALTER DATABASE \"{name}\" SET deadlock_timeout = '20ms'");
+    support::execute(&pool, &eager).await;
+    let url = support::url(&pool);
+    let run = async move |watch| {
+        let database = connections::connect(&url).await;
+        let run = Run::new(Arc::new(database.clone()), watch);
+        case(Run {
+            postgres: Some(database),
+            ..run
+        })
+        .await;
+    };
+    let watched = tokio::task::spawn_blocking(move || watch::run(PATIENCE, run));
+    watched.await.unwrap().unwrap();
+}
+
+/// A test in memory and one on PostgreSQL for each case.
+macro_rules! on_both_adapters {
+    ($($case:path: $in_memory:ident, $on_postgresql:ident;)*) => {
+        $(
+            #[test]
+            fn $in_memory() {
+                in_memory($case);
+            }
+
+            #[cfg(feature = "sqlx-postgres")]
+            #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+            async fn $on_postgresql(pool: sqlx::PgPool) {
+                on_postgresql(pool, $case).await;
+            }
+        )*
+    };
+}
+
+on_both_adapters! {
+    storm::nobody_sees_what_may_not_be: nobody_sees_what_may_not_be_in_memory, nobody_sees_what_may_not_be_on_postgresql;
+    one_winner::each_race_has_one_winner: each_race_has_one_winner_in_memory, each_race_has_one_winner_on_postgresql;
+    one_winner::each_token_is_consumed_once: each_token_is_consumed_once_in_memory, each_token_is_consumed_once_on_postgresql;
+    histories::users_and_emails_are_linearizable: users_and_emails_are_linearizable_in_memory, users_and_emails_are_linearizable_on_postgresql;
+    histories::sessions_are_linearizable: sessions_are_linearizable_in_memory, sessions_are_linearizable_on_postgresql;
+    histories::one_time_tokens_are_linearizable: one_time_tokens_are_linearizable_in_memory, one_time_tokens_are_linearizable_on_postgresql;
+}
