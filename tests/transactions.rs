@@ -107,6 +107,24 @@ async fn a_dropped_transaction_gives_its_connection_back_clean(pool: PgPool) {
     until_none_is_open(&pool).await;
 }
 
+/// The server answers a dropped call all the same, and the connection reads that answer before the next one.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_rollback_is_not_told_what_became_of_a_dropped_call(pool: PgPool) {
+    let database = narrow_adapter(&url(&pool)).await;
+    let create = CreateUser::new().with_email("taken@example.com");
+    database.create_user(create.clone()).await.unwrap();
+    for round in 0..40 {
+        let transaction = database.begin().await.unwrap();
+        let mut refused = transaction.create_user(create.clone());
+        poll(refused.as_mut(), round % 8).await;
+        drop(refused);
+        transaction.rollback().await.unwrap();
+        database.create_user(CreateUser::new()).await.unwrap();
+    }
+    until_none_is_open(&pool).await;
+    assert_eq!(database.pool_stats().size, 1);
+}
+
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn a_transaction_may_be_dropped_outside_the_runtime(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;

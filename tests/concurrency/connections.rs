@@ -92,7 +92,7 @@ fn call<'a>(
         role: Some(Some(name.to_owned())),
         ..UpdateUser::default()
     };
-    let kind = random.below(20);
+    let (kind, now_and_then) = (random.below(20), random.one_in(10));
     Box::pin(async move {
         // The answer is tested elsewhere.
         match kind {
@@ -125,8 +125,8 @@ fn call<'a>(
             14 => drop(database.consume_verification(name, name).await),
             15 => drop(database.delete_expired_sessions().await),
             16 => drop(database.clean_up().await),
-            17 => drop(database.migrate().await),
-            18 => {
+            17 if now_and_then => drop(database.migrate().await),
+            17..=18 => {
                 let Ok(transaction) = database.begin().await else {
                     return;
                 };
@@ -149,7 +149,7 @@ fn call<'a>(
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn thousands_of_dropped_futures_leave_nothing_behind(pool: PgPool) {
     const CALLERS: usize = 12;
-    const CALLS: usize = 250;
+    const CALLS: usize = 400;
     let database = connect(&support::url(&pool)).await;
     let mut random = Random::seeded();
     let callers: Vec<_> = (0..CALLERS)
@@ -159,7 +159,12 @@ async fn thousands_of_dropped_futures_leave_nothing_behind(pool: PgPool) {
                 let mut dropped = 0;
                 for _ in 0..CALLS {
                     let call = call(&database, &mut random);
-                    dropped += usize::from(random.begin_and_drop(call).await.is_none());
+                    // Some are let through, or all would end in a connection that is still being made.
+                    if random.one_in(4) {
+                        call.await;
+                    } else {
+                        dropped += usize::from(random.begin_and_drop(call).await.is_none());
+                    }
                 }
                 dropped
             })
@@ -173,6 +178,6 @@ async fn thousands_of_dropped_futures_leave_nothing_behind(pool: PgPool) {
         "{dropped} of {} futures dropped on their way",
         CALLERS * CALLS
     );
-    assert!(dropped > CALLERS * CALLS / 4);
+    assert!(dropped > CALLERS * CALLS / 10);
     settle(&database).await;
 }

@@ -156,10 +156,6 @@ impl<'a> Notes<'a> {
         self.ledger.now()
     }
 
-    pub(crate) fn some(&self, random: &mut Random, kind: fn(&Thing) -> bool) -> Option<Thing> {
-        self.ledger.some(random, kind)
-    }
-
     /// Before a removal begins.
     pub(crate) fn removes(&mut self, scope: Scope) {
         let mut book = self.ledger.book();

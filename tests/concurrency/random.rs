@@ -52,10 +52,11 @@ impl Random {
         }
     }
 
-    /// Polls a future a few times, each time when it is woken, and then drops it, perhaps a little later.
+    /// Polls a future up to ten times, each time when it is woken, and then drops it, perhaps a little later.
     pub(crate) async fn begin_and_drop<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
-        let mut polls = 1 + self.below(8);
+        let most = if self.one_in(2) { 2 } else { 10 };
+        let mut polls = 1 + self.below(most);
         let answer = poll_fn(|context| {
             polls -= 1;
             match future.as_mut().poll(context) {

@@ -7,6 +7,7 @@ mod writers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::CreateUser;
@@ -17,8 +18,8 @@ use crate::random::Random;
 
 const WRITERS: usize = 6;
 const READERS: usize = 3;
-/// Of a writer, until all is looked at.
-const OPERATIONS: usize = 150;
+/// Of a writer at most, until all is looked at.
+const OPERATIONS: usize = 500;
 
 /// Each in several spellings.
 const EMAILS: [&str; 6] = [
@@ -46,6 +47,7 @@ const SIGNED_UP: &str = "signed up";
 struct Shared {
     database: Arc<dyn DatabaseAdapter>,
     ledger: Ledger,
+    end: Instant,
     over: AtomicBool,
     /// Things that were looked at and had to be there, or had to be gone.
     looks: [AtomicUsize; 2],
@@ -105,6 +107,7 @@ pub(crate) async fn nobody_sees_what_may_not_be(mut run: Run) {
         let shared = Arc::new(Shared {
             database,
             ledger: Ledger::default(),
+            end: run.end,
             over: AtomicBool::new(false),
             looks: Default::default(),
         });

@@ -1,6 +1,7 @@
 //! Who changes things, at random.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{
@@ -22,7 +23,9 @@ use crate::watch::Watched;
 /// Returns how many operations and transactions were done, refused and dropped.
 pub(super) async fn write(shared: Arc<Shared>, mut random: Random, task: Watched) -> [usize; 3] {
     let mut counts = [0; 3];
-    for _ in 0..OPERATIONS {
+    let mut left = OPERATIONS;
+    while left > 0 && Instant::now() < shared.end {
+        left -= 1;
         let mut notes = Notes::new(&shared.ledger);
         let outcome = if random.one_in(4) {
             transact(&shared, &mut random, &mut notes, &task).await
