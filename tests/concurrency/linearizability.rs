@@ -78,7 +78,10 @@ mod tests {
         }
     }
 
-    fn check(events: &[(Option<u8>, u64, Option<(u64, u8)>)]) -> bool {
+    /// The operation, when it was invoked, and when it returned what.
+    type Call = (Option<u8>, u64, Option<(u64, u8)>);
+
+    fn check(events: &[Call]) -> bool {
         let history: Vec<_> = events
             .iter()
             .map(|&(operation, invoked, returned)| Event {

@@ -15,6 +15,7 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod watch;
+mod whole_commits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -121,6 +122,7 @@ macro_rules! on_both_adapters {
 
 on_both_adapters! {
     storm::nobody_sees_what_may_not_be: nobody_sees_what_may_not_be_in_memory, nobody_sees_what_may_not_be_on_postgresql;
+    whole_commits::commits_are_seen_whole: commits_are_seen_whole_in_memory, commits_are_seen_whole_on_postgresql;
     one_winner::each_race_has_one_winner: each_race_has_one_winner_in_memory, each_race_has_one_winner_on_postgresql;
     one_winner::each_token_is_consumed_once: each_token_is_consumed_once_in_memory, each_token_is_consumed_once_on_postgresql;
     histories::users_and_emails_are_linearizable: users_and_emails_are_linearizable_in_memory, users_and_emails_are_linearizable_on_postgresql;
