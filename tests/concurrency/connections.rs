@@ -147,7 +147,7 @@ fn call<'a>(
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-async fn thousands_of_dropped_futures_leave_nothing_behind(pool: PgPool) {
+async fn dropped_futures_leave_nothing_behind(pool: PgPool) {
     const CALLERS: usize = 12;
     const CALLS: usize = 400;
     let database = connect(&support::url(&pool)).await;
