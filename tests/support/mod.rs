@@ -5,11 +5,16 @@
     reason = "each test file takes what it needs"
 )]
 
+use std::error::Error as _;
+
+use better_auth::AuthError;
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
 
+pub mod hostile;
 pub mod proxy;
+pub mod seed;
 pub mod server;
 
 /// The URL of a test's own database.
@@ -39,6 +44,13 @@ pub async fn serializable(pool: &PgPool, max_connections: u32) -> PgPool {
 
 pub async fn execute(pool: &PgPool, sql: &str) {
     pool.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+}
+
+/// All that an error shows, with whatever lies below it.
+pub fn shown(error: &AuthError) -> String {
+    let below = std::iter::successors(error.source(), |&error| error.source());
+    let below: Vec<String> = below.map(|error| format!("{error} {error:?}")).collect();
+    format!("{error} {error:?} {}", below.join(" "))
 }
 
 /// `#[sqlx::test]` fails without a database; this says what to do about it.

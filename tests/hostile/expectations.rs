@@ -1,0 +1,312 @@
+//! What the contract says of a text in a place.
+
+use better_auth::types::{
+    CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, SearchField,
+    SearchOperator, UpdateAccount, UpdateSession, UpdateUser, UserFilter, UserSearch,
+};
+use serde_json::Value;
+
+use crate::calls::{Call, Places as _, Row};
+use crate::world::{TARGET, World, far_future};
+
+/// A call of every method, or several, in which every place for text is reached.
+pub(crate) fn templates(world: &World) -> Vec<Call> {
+    let text = || "unknown".to_owned();
+    let token = || world.session.token.clone();
+    let mut templates = vec![
+        Call::create_user {
+            user: CreateUser::new(),
+        },
+        Call::get_user_by_id { id: text() },
+        Call::get_user_by_email { email: text() },
+        Call::get_user_by_username { username: text() },
+        Call::update_user {
+            id: TARGET.to_owned(),
+            update: changed_user(),
+        },
+        Call::delete_user { id: text() },
+        Call::create_session {
+            session: CreateSession::new(TARGET, far_future()),
+        },
+        Call::get_session { token: text() },
+        Call::get_user_sessions { user_id: text() },
+        Call::update_session_expiry {
+            token: text(),
+            expires_at: far_future(),
+        },
+        Call::delete_session { token: text() },
+        Call::delete_user_sessions { user_id: text() },
+        Call::delete_expired_sessions {},
+        Call::create_account {
+            account: new_account(TARGET),
+        },
+        Call::get_account {
+            provider: "provider".to_owned(),
+            id: "account".to_owned(),
+        },
+        Call::get_user_accounts { user_id: text() },
+        Call::delete_account { id: text() },
+        Call::create_verification {
+            v: new_verification(),
+        },
+        Call::get_verification {
+            identifier: "identifier".to_owned(),
+            value: "value".to_owned(),
+        },
+        Call::get_verification_by_value {
+            value: "value".to_owned(),
+        },
+        Call::delete_verification { id: text() },
+        Call::delete_expired_verifications {},
+        Call::get_session_with_user { token: text() },
+        Call::consume_verification {
+            identifier: "identifier".to_owned(),
+            value: "value".to_owned(),
+        },
+        Call::get_verification_by_identifier {
+            identifier: "identifier".to_owned(),
+        },
+        Call::update_session {
+            token: token(),
+            update: changed_session(),
+        },
+        Call::update_account {
+            id: world.account.id.clone(),
+            update: changed_account(),
+        },
+        Call::clean_up {},
+        Call::begin {},
+    ];
+    let mut filters = vec![UserFilter::default()];
+    for field in [SearchField::Email, SearchField::Username, SearchField::Name] {
+        for operator in [
+            SearchOperator::Equals,
+            SearchOperator::StartsWith,
+            SearchOperator::Contains,
+        ] {
+            filters.push(UserFilter {
+                search: Some(UserSearch::new(field, operator, "")),
+                ..UserFilter::default()
+            });
+        }
+    }
+    for filter in filters {
+        let query = ListUsers::new()
+            .with_limit(1000)
+            .with_filter(filter.clone());
+        templates.extend([Call::list_users { query }, Call::count_users { filter }]);
+    }
+    templates
+}
+
+/// The places of a template that are to be filled; those beside a search, only where there is none.
+pub(crate) fn places(template: &Call) -> Vec<String> {
+    let mut places = template.places();
+    if places.iter().any(|place| place == "value") && filter(template).is_some() {
+        places.retain(|place| place == "value");
+    }
+    places
+}
+
+fn filter(call: &Call) -> Option<&UserFilter> {
+    match call {
+        Call::list_users {
+            query: ListUsers { filter, .. },
+        }
+        | Call::count_users { filter } => Some(filter),
+        _ => None,
+    }
+}
+
+fn changed_user() -> UpdateUser {
+    UpdateUser {
+        two_factor_enabled: Some(true),
+        ..UpdateUser::default()
+    }
+}
+
+fn changed_session() -> UpdateSession {
+    UpdateSession {
+        expires_at: Some(far_future()),
+        ..UpdateSession::default()
+    }
+}
+
+fn changed_account() -> UpdateAccount {
+    UpdateAccount {
+        scope: Some(None),
+        ..UpdateAccount::default()
+    }
+}
+
+fn new_account(user: &str) -> CreateAccount {
+    CreateAccount::new(user, "provider", "account")
+}
+
+fn new_verification() -> CreateVerification {
+    CreateVerification::new("identifier", "value", far_future())
+}
+
+/// Whether a place names the row that a call is about, rather than being stored.
+fn is_key(method: &str, place: &str) -> bool {
+    let of_update = method.starts_with("update_") && ["id", "token"].contains(&place);
+    let of_create = method.starts_with("create_") && place == "user_id";
+    of_update || of_create || !(method.starts_with("update_") || method.starts_with("create_"))
+}
+
+/// The column that a place is stored in, and what it then holds.
+pub(crate) fn stored<'p>(method: &str, place: &'p str, text: &str) -> Option<(&'p str, Value)> {
+    if is_key(method, place) && !(method.starts_with("create_") && place == "user_id") {
+        return None;
+    }
+    let value = match place {
+        "email" | "username" => text.to_lowercase().into(),
+        _ if place.starts_with("metadata") => {
+            let mut metadata = serde_json::Map::new();
+            metadata.fill("metadata", &mut |name| {
+                (name == place).then(|| text.to_owned())
+            });
+            metadata.into()
+        }
+        _ => text.into(),
+    };
+    Some((column(place), value))
+}
+
+fn column(place: &str) -> &str {
+    place.split(':').next().unwrap_or(place)
+}
+
+/// Whether the column can hold the text.
+fn fits(column: &str, text: &str) -> bool {
+    let bytes = match column {
+        "email" | "username" => text.to_lowercase().len(),
+        _ => text.len(),
+    };
+    let limit = match column {
+        "id" | "user_id" | "email" | "username" | "provider_id" => 255,
+        "account_id" | "identifier" => 1024,
+        _ => usize::MAX,
+    };
+    bytes <= limit && !text.contains('\0')
+}
+
+/// What the call must answer; `held` where the text names a row that is there. `None` where any text may be right, as
+/// that of a cursor.
+pub(crate) fn expected(call: &Call, place: &str, text: &str, held: bool) -> Option<String> {
+    let method = call.method();
+    if is_key(method, place) {
+        let missing = match method {
+            "create_session" | "create_account" | "update_user" => "UserNotFound",
+            "update_session" | "update_session_expiry" => "SessionNotFound",
+            "update_account" => "AccountNotFound",
+            "list_users" if place == "cursor" => return None,
+            _ => "ok",
+        };
+        return Some(if held { "ok" } else { missing }.to_owned());
+    }
+    let column = column(place);
+    Some(if fits(column, text) {
+        "ok".to_owned()
+    } else {
+        format!("Validation {column}")
+    })
+}
+
+/// The calls that make the row which the text then names; `None` where there is no such row, or the text cannot name
+/// one.
+pub(crate) fn held(call: &Call, place: &str, text: &str) -> Option<Vec<Call>> {
+    let user = || Call::create_user {
+        user: CreateUser::new(),
+    };
+    let session = || Call::create_session {
+        session: CreateSession::new(TARGET, far_future()),
+    };
+    let account = || Call::create_account {
+        account: new_account(TARGET),
+    };
+    let verification = || Call::create_verification {
+        v: new_verification(),
+    };
+    // The calls, each with the place in it for the text.
+    let calls = match (call.method(), place) {
+        ("get_user_by_id" | "update_user", "id")
+        | ("create_session" | "create_account", "user_id") => {
+            vec![(user(), "id")]
+        }
+        ("get_user_by_email", _) => vec![(user(), "email")],
+        ("get_user_by_username", _) => vec![(user(), "username")],
+        ("delete_user", _) => vec![
+            (user(), "id"),
+            (session(), "user_id"),
+            (account(), "user_id"),
+        ],
+        ("get_user_sessions" | "delete_user_sessions", _) => {
+            vec![(user(), "id"), (session(), "user_id")]
+        }
+        ("get_user_accounts", _) => vec![(user(), "id"), (account(), "user_id")],
+        ("get_account", "provider") => vec![(account(), "provider_id")],
+        ("get_account", _) => vec![(account(), "account_id")],
+        (
+            "get_verification"
+            | "consume_verification"
+            | "get_verification_by_value"
+            | "get_verification_by_identifier",
+            place,
+        ) => vec![(verification(), place)],
+        ("list_users" | "count_users", _) => vec![(user(), searched(call, place)?)],
+        _ => return None,
+    };
+    let possible = calls.iter().all(|(_, place)| fits(place, text));
+    possible.then(|| {
+        calls
+            .into_iter()
+            .map(|(call, place)| call.with(place, text))
+            .collect()
+    })
+}
+
+/// The place of a user that a place of a list's filter looks into.
+fn searched<'p>(call: &Call, place: &'p str) -> Option<&'p str> {
+    match (place, &filter(call)?.search) {
+        ("role", None) => Some("role"),
+        ("value", Some(search)) => Some(match search.field {
+            SearchField::Email => "email",
+            SearchField::Username => "username",
+            SearchField::Name => "name",
+        }),
+        _ => None,
+    }
+}
+
+/// The calls that have to find a row.
+pub(crate) fn lookups(row: &Row) -> Vec<Call> {
+    let text = |column| row.text(column).map(str::to_owned);
+    let mut calls = Vec::new();
+    match row.table {
+        "users" => {
+            calls.extend(text("id").map(|id| Call::get_user_by_id { id }));
+            calls.extend(text("email").map(|email| Call::get_user_by_email { email }));
+            calls.extend(text("username").map(|username| Call::get_user_by_username { username }));
+        }
+        "sessions" => {
+            calls.extend(text("token").map(|token| Call::get_session { token }));
+            calls.extend(text("token").map(|token| Call::get_session_with_user { token }));
+        }
+        "accounts" => {
+            let key = text("provider_id").zip(text("account_id"));
+            calls.extend(key.map(|(provider, id)| Call::get_account { provider, id }));
+            calls.extend(text("user_id").map(|user_id| Call::get_user_accounts { user_id }));
+        }
+        _ => {
+            let key = text("identifier").zip(text("value"));
+            calls.extend(
+                key.map(|(identifier, value)| Call::get_verification { identifier, value }),
+            );
+            calls.extend(text("value").map(|value| Call::get_verification_by_value { value }));
+            let by_identifier = |identifier| Call::get_verification_by_identifier { identifier };
+            calls.extend(text("identifier").map(by_identifier));
+        }
+    }
+    calls
+}

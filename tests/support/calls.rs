@@ -1,0 +1,408 @@
+//! Every method with its arguments as data, and every place in the arguments that takes text.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use better_auth::AuthResult;
+use better_auth::adapters::{DatabaseAdapter, Transaction};
+use better_auth::types::{
+    Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+    Metadata, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession, UpdateUser, User,
+    UserFilter, UserOrder, UserPage, UserSearch, Verification,
+};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+/// Says of the place with this name what is put there, if anything.
+pub(crate) type Chooser<'a> = dyn FnMut(&str) -> Option<String> + 'a;
+
+/// What may have places for text.
+pub(crate) trait Places {
+    /// Asks for each of the places.
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser);
+}
+
+impl Places for String {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(text) = choose(name) {
+            *self = text;
+        }
+    }
+}
+
+impl Places for Option<String> {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(text) = choose(name) {
+            *self = Some(text);
+        }
+    }
+}
+
+impl Places for Option<Option<String>> {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(text) = choose(name) {
+            *self = Some(Some(text));
+        }
+    }
+}
+
+impl Places for Metadata {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(text) = choose(&format!("{name}: value")) {
+            *self = Map::from_iter([
+                ("plain".to_owned(), text.clone().into()),
+                ("deep".to_owned(), json!([[{ "a": text }]])),
+            ]);
+        }
+        if let Some(text) = choose(&format!("{name}: key")) {
+            let inner = Value::Object(Map::from_iter([(text.clone(), 2.into())]));
+            *self = Map::from_iter([(text, 1.into()), (" deep ".to_owned(), json!([inner]))]);
+        }
+    }
+}
+
+impl Places for Option<Metadata> {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        let mut metadata = self.take().unwrap_or_default();
+        metadata.fill(name, choose);
+        *self = (!metadata.is_empty()).then_some(metadata);
+    }
+}
+
+impl Places for Option<UserSearch> {
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(search) = self {
+            search.fill(name, choose);
+        }
+    }
+}
+
+macro_rules! no_places {
+    ($($type:ty),* $(,)?) => {
+        $(impl Places for $type { fn fill(&mut self, _: &'static str, _: &mut Chooser) {} })*
+    };
+}
+no_places!(
+    bool,
+    u32,
+    Option<bool>,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+    Option<Option<DateTime<Utc>>>,
+    SearchField,
+    SearchOperator,
+    UserOrder,
+);
+
+/// Names every field of an input, so that a new one does not compile before it is listed.
+macro_rules! places_in_fields {
+    ($($type:ident { $($field:ident),* $(,)? })*) => {
+        $(impl Places for $type {
+            fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
+                let Self { $($field),* } = self;
+                $($field.fill(stringify!($field), choose);)*
+            }
+        })*
+    };
+}
+places_in_fields! {
+    CreateUser { id, name, email, image, username, display_username, role, email_verified, metadata }
+    UpdateUser {
+        name, email, email_verified, image, username, display_username, two_factor_enabled, role, banned, ban_reason,
+        ban_expires, metadata,
+    }
+    CreateSession { user_id, expires_at, ip_address, user_agent, impersonated_by, active_organization_id }
+    UpdateSession { expires_at, ip_address, user_agent, impersonated_by, active_organization_id, active }
+    CreateAccount {
+        user_id, provider_id, account_id, access_token, refresh_token, id_token, access_token_expires_at,
+        refresh_token_expires_at, scope, password,
+    }
+    UpdateAccount {
+        access_token, refresh_token, id_token, access_token_expires_at, refresh_token_expires_at, scope, password,
+    }
+    CreateVerification { identifier, value, expires_at }
+    ListUsers { filter, order, limit, cursor }
+    UserFilter { search, role, banned, email_verified, created_from, created_before }
+    UserSearch { field, operator, value }
+}
+
+/// A row of an answer, by column.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) table: &'static str,
+    pub(crate) columns: Map<String, Value>,
+}
+
+impl Row {
+    pub(crate) fn text(&self, column: &str) -> Option<&str> {
+        self.columns.get(column)?.as_str()
+    }
+
+    /// Without what every adapter makes for itself.
+    fn comparable(&self) -> Self {
+        let mut row = self.clone();
+        for column in ["created_at", "updated_at", "token"] {
+            row.columns.remove(column);
+        }
+        if self.table != "users" || self.text("id").is_some_and(is_uuid) {
+            row.columns.remove("id");
+        }
+        row
+    }
+}
+
+fn is_uuid(id: &str) -> bool {
+    id.len() == 36 && id.bytes().filter(|byte| *byte == b'-').count() == 4
+}
+
+/// What a method answers, as rows and a number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) count: Option<u64>,
+}
+
+impl Answer {
+    /// What all adapters have to answer alike. In an order of its own, as users that are made at once may have the same
+    /// `created_at` in one adapter and not in the other.
+    pub(crate) fn comparable(&self) -> Self {
+        let mut rows: Vec<Row> = self.rows.iter().map(Row::comparable).collect();
+        rows.sort_by_key(|row| row.text("id").map(str::to_owned));
+        Self {
+            rows,
+            count: self.count,
+        }
+    }
+}
+
+macro_rules! rows {
+    ($($type:ident in $table:literal { $($field:ident),* $(,)? })*) => {
+        $(impl From<$type> for Answer {
+            fn from(row: $type) -> Self {
+                let $type { $($field),* } = row;
+                let columns = [$((stringify!($field).to_owned(), json!($field))),*];
+                Self { rows: vec![Row { table: $table, columns: Map::from_iter(columns) }], count: None }
+            }
+        })*
+    };
+}
+rows! {
+    User in "users" {
+        id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, banned,
+        ban_reason, ban_expires, metadata, created_at, updated_at,
+    }
+    Session in "sessions" {
+        id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, active_organization_id, active,
+        created_at, updated_at,
+    }
+    Account in "accounts" {
+        id, account_id, provider_id, user_id, access_token, refresh_token, id_token, access_token_expires_at,
+        refresh_token_expires_at, scope, password, created_at, updated_at,
+    }
+    Verification in "verifications" { id, identifier, value, expires_at, created_at, updated_at }
+}
+
+impl<T> From<Vec<T>> for Answer
+where
+    Self: From<T>,
+{
+    fn from(rows: Vec<T>) -> Self {
+        let answers = rows.into_iter().map(Self::from);
+        Self {
+            rows: answers.flat_map(|answer| answer.rows).collect(),
+            count: None,
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Answer
+where
+    Self: From<T>,
+{
+    fn from(row: Option<T>) -> Self {
+        row.map(Self::from).unwrap_or_default()
+    }
+}
+
+impl From<(Session, User)> for Answer {
+    fn from((session, user): (Session, User)) -> Self {
+        let rows = [Self::from(session).rows, Self::from(user).rows].concat();
+        Self { rows, count: None }
+    }
+}
+
+impl From<UserPage> for Answer {
+    fn from(UserPage { users, next_cursor }: UserPage) -> Self {
+        Self {
+            count: Some(next_cursor.is_some().into()),
+            ..users.into()
+        }
+    }
+}
+
+impl From<CleanUp> for Answer {
+    fn from(
+        CleanUp {
+            sessions,
+            verifications,
+        }: CleanUp,
+    ) -> Self {
+        (sessions + verifications).into()
+    }
+}
+
+impl From<usize> for Answer {
+    fn from(count: usize) -> Self {
+        u64::try_from(count).unwrap().into()
+    }
+}
+
+impl From<u64> for Answer {
+    fn from(count: u64) -> Self {
+        Self {
+            rows: Vec::new(),
+            count: Some(count),
+        }
+    }
+}
+
+impl From<()> for Answer {
+    fn from((): ()) -> Self {
+        Self::default()
+    }
+}
+
+impl From<Box<dyn Transaction>> for Answer {
+    fn from(_: Box<dyn Transaction>) -> Self {
+        Self::default()
+    }
+}
+
+/// How an argument that is kept as data is handed over.
+trait Argument {
+    type Handed<'a>
+    where
+        Self: 'a;
+
+    fn hand(&self) -> Self::Handed<'_>;
+}
+
+impl Argument for String {
+    type Handed<'a> = &'a str;
+
+    fn hand(&self) -> &str {
+        self
+    }
+}
+
+macro_rules! arguments_by_value {
+    ($($type:ty),* $(,)?) => {
+        $(impl Argument for $type {
+            type Handed<'a> = Self;
+
+            fn hand(&self) -> Self {
+                self.clone()
+            }
+        })*
+    };
+}
+arguments_by_value!(
+    CreateUser,
+    UpdateUser,
+    CreateSession,
+    UpdateSession,
+    CreateAccount,
+    UpdateAccount,
+    CreateVerification,
+    ListUsers,
+    UserFilter,
+    DateTime<Utc>,
+);
+
+macro_rules! calls {
+    ($($method:ident($($argument:ident: $type:ty),*);)*) => {
+        /// A method with its arguments. `&str` is kept as `String`.
+        #[allow(non_camel_case_types, reason = "the names of the methods")]
+        #[derive(Clone, Debug)]
+        pub(crate) enum Call {
+            $($method { $($argument: $type),* },)*
+        }
+
+        impl Call {
+            pub(crate) const METHODS: &[&str] = &[$(stringify!($method)),*];
+
+            pub(crate) fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$method { .. } => stringify!($method),)*
+                }
+            }
+
+            pub(crate) async fn make(&self, database: &dyn DatabaseAdapter) -> AuthResult<Answer> {
+                match self {
+                    $(Self::$method { $($argument),* } => {
+                        database.$method($($argument.hand()),*).await.map(Answer::from)
+                    })*
+                }
+            }
+        }
+
+        impl Places for Call {
+            fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
+                let _ = &choose;
+                match self {
+                    $(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*
+                }
+            }
+        }
+    };
+}
+calls! {
+    create_user(user: CreateUser);
+    get_user_by_id(id: String);
+    get_user_by_email(email: String);
+    get_user_by_username(username: String);
+    update_user(id: String, update: UpdateUser);
+    delete_user(id: String);
+    create_session(session: CreateSession);
+    get_session(token: String);
+    get_user_sessions(user_id: String);
+    update_session_expiry(token: String, expires_at: DateTime<Utc>);
+    delete_session(token: String);
+    delete_user_sessions(user_id: String);
+    delete_expired_sessions();
+    create_account(account: CreateAccount);
+    get_account(provider: String, id: String);
+    get_user_accounts(user_id: String);
+    delete_account(id: String);
+    create_verification(v: CreateVerification);
+    get_verification(identifier: String, value: String);
+    get_verification_by_value(value: String);
+    delete_verification(id: String);
+    delete_expired_verifications();
+    get_session_with_user(token: String);
+    consume_verification(identifier: String, value: String);
+    get_verification_by_identifier(identifier: String);
+    update_session(token: String, update: UpdateSession);
+    update_account(id: String, update: UpdateAccount);
+    list_users(query: ListUsers);
+    count_users(filter: UserFilter);
+    clean_up();
+    begin();
+}
+
+impl Call {
+    /// The names of the places for text.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let mut places = Vec::new();
+        self.clone().fill("", &mut |place| {
+            places.push(place.to_owned());
+            None
+        });
+        places
+    }
+
+    /// The same with a text in a place.
+    pub(crate) fn with(&self, place: &str, text: &str) -> Self {
+        let mut call = self.clone();
+        call.fill("", &mut |name| (name == place).then(|| text.to_owned()));
+        call
+    }
+}
