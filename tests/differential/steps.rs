@@ -3,12 +3,14 @@
 use std::fmt::Debug;
 
 use better_auth::types::{
-    CreateAccount, CreateUser, ListUsers, Metadata, SearchField, SearchOperator, UpdateAccount,
-    UpdateUser, UserFilter, UserOrder, UserSearch,
+    CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Metadata, SearchField,
+    SearchOperator, UpdateAccount, UpdateSession, UpdateUser, UserFilter, UserOrder, UserSearch,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use crate::support::hostile;
 
 /// What is done next. Numbers name what earlier operations have made, whatever ids and tokens the adapters gave it.
 #[derive(Clone, Debug)]
@@ -23,26 +25,26 @@ pub(crate) enum Step {
     /// Follows the cursors to the end.
     AllPages(ListUsers),
     CountUsers(UserFilter),
-    CreateSession(String, End, Option<String>),
-    GetSession(usize),
-    GetSessionWithUser(usize),
+    CreateSession(CreateSession),
+    GetSession(Made),
+    GetSessionWithUser(Made),
     GetUserSessions(String),
-    UpdateSessionExpiry(usize, End),
-    UpdateSession(usize, Option<End>, Option<Option<String>>, Option<bool>),
-    DeleteSession(usize),
+    UpdateSessionExpiry(Made, DateTime<Utc>),
+    UpdateSession(Made, UpdateSession),
+    DeleteSession(Made),
     DeleteUserSessions(String),
     DeleteExpiredSessions,
     CreateAccount(CreateAccount),
     GetAccount(String, String),
     GetUserAccounts(String),
-    UpdateAccount(usize, UpdateAccount),
-    DeleteAccount(usize),
-    CreateVerification(String, String, End),
+    UpdateAccount(Made, UpdateAccount),
+    DeleteAccount(Made),
+    CreateVerification(CreateVerification),
     GetVerification(String, String),
     GetVerificationByIdentifier(String),
     GetVerificationByValue(String),
     ConsumeVerification(String, String),
-    DeleteVerification(usize),
+    DeleteVerification(Made),
     DeleteExpiredVerifications,
     CleanUp,
     Begin,
@@ -53,40 +55,72 @@ pub(crate) enum Step {
     LookOutside(String),
 }
 
-/// When something ends: so far away that both adapters' clocks agree about it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum End {
-    Past,
-    Future,
-    Furthest,
-    TooEarly,
+/// An id or a token: that of what an earlier operation has made, or any text.
+#[derive(Clone, Debug)]
+pub(crate) enum Made {
+    Number(usize),
+    Text(String),
 }
 
-impl End {
-    pub(crate) fn time(self) -> DateTime<Utc> {
-        match self {
-            Self::Past => DateTime::UNIX_EPOCH + TimeDelta::nanoseconds(1_500),
-            Self::Future => "2999-01-01T00:00:00.123456789Z".parse().unwrap(),
-            Self::Furthest => DateTime::<Utc>::MAX_UTC,
-            Self::TooEarly => DateTime::<Utc>::MIN_UTC,
-        }
-    }
+fn made() -> impl Strategy<Value = Made> {
+    prop_oneof![12 => (0_usize..6).prop_map(Made::Number), 1 => key().prop_map(Made::Text)]
 }
 
-fn end() -> impl Strategy<Value = End> {
-    prop_oneof![6 => Just(End::Future), 3 => Just(End::Past), 1 => Just(End::Furthest), 1 => Just(End::TooEarly)]
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// When something ends: so far from now that both adapters' clocks agree about it.
+fn end() -> impl Strategy<Value = DateTime<Utc>> {
+    let first_of_postgresql = DateTime::from_timestamp(-210_866_803_200, 0).unwrap();
+    let edges = vec![
+        DateTime::<Utc>::MAX_UTC,
+        DateTime::<Utc>::MAX_UTC - TimeDelta::nanoseconds(1),
+        DateTime::<Utc>::MAX_UTC - TimeDelta::microseconds(1),
+        DateTime::<Utc>::MIN_UTC,
+        DateTime::<Utc>::MIN_UTC + TimeDelta::nanoseconds(1),
+        first_of_postgresql,
+        first_of_postgresql + TimeDelta::nanoseconds(1),
+        first_of_postgresql - TimeDelta::nanoseconds(1),
+        first_of_postgresql - TimeDelta::microseconds(1),
+        time("0000-01-01T00:00:00Z"),
+        time("-0001-12-31T23:59:59.999999999Z"),
+        time("0001-01-01T00:00:00Z"),
+        time("1970-01-01T00:00:00.000001500Z"),
+        time("1969-12-31T23:59:59.999999500Z"),
+        time("1999-12-31T23:59:59.999999999Z"),
+        time("2016-12-31T23:59:60.999999999Z"),
+        time("2999-06-30T23:59:60Z"),
+        time("2999-06-30T23:59:60.500Z"),
+        time("9999-12-31T23:59:59.999999999Z"),
+        time("+10000-01-01T00:00:00Z"),
+    ];
+    let any = (
+        -8_300_000_000_000_i64..8_200_000_000_000,
+        0_u32..1_000_000_000,
+    )
+        .prop_map(|(seconds, nanos)| DateTime::from_timestamp(seconds, nanos).unwrap())
+        .prop_filter("the clocks may disagree", |time| {
+            (*time - Utc::now()).abs() > TimeDelta::days(1)
+        });
+    prop_oneof![
+        8 => Just(time("2999-01-01T00:00:00.123456789Z")),
+        3 => Just(time("1970-01-01T00:00:00.000001500Z")),
+        3 => prop::sample::select(edges),
+        1 => any,
+    ]
 }
 
 /// Few, so that they collide, in several spellings, and some that nobody can have.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
-        12 => prop::sample::select(vec!["a", "A", "b", "ß", "SS", "É", "é", "İ", "ΑΣ", "ας", "", "%", "_", "\\", "'; --", "\u{202e}x", "ab", "ba", "aßa"])
+        12 => prop::sample::select(vec!["a", "A", "b", "ß", "SS", "É", "é", "İ", "i\u{307}", "ı", "ΑΣ", "ας", "", "%", "_", "\\", "'; --", "\u{202e}x", "ab", "ba", "aßa"])
             .prop_map(str::to_owned),
         1 => Just("x".repeat(255)),
         1 => Just("x".repeat(256)),
         1 => Just("ü".repeat(600)),
         1 => Just("a\0b".to_owned()),
-        1 => "\\PC{0,12}",
+        2 => hostile::text(),
     ]
 }
 
@@ -104,7 +138,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         9 => key(),
         1 => Just("long ".repeat(30_000)),
-        2 => "\\PC{0,40}",
+        2 => hostile::text(),
         1 => any::<String>(),
     ]
 }
@@ -117,22 +151,56 @@ fn number() -> impl Strategy<Value = Value> {
             .prop_filter("JSON has none", |float| float.is_finite())
             .prop_map(Value::from),
         prop::sample::select(vec![
-            0.0,
-            -0.0,
-            1e15,
-            1e16,
-            1e17,
-            1e22,
-            1e300,
-            5e-324,
-            1.5e-7,
-            f64::MAX,
-            1e19,
-            123_456_789_012_345_680.0
+            i64::MIN,
+            i64::MIN + 1,
+            i64::MAX,
+            -1,
+            1 << 53,
+            (1 << 53) + 1
         ])
         .prop_map(Value::from),
+        prop::sample::select(vec![u64::MAX, u64::MAX - 1, 1 << 63]).prop_map(Value::from),
+        prop::sample::select(FLOATS).prop_map(Value::from),
+        prop::sample::select(FLOATS).prop_map(|float| Value::from(-float)),
+        // As JSON may spell them.
+        prop::sample::select(vec![
+            "1e5",
+            "1.0e16",
+            "1E-7",
+            "100e-2",
+            "-0",
+            "-0.0",
+            "0e0",
+            "18446744073709551616"
+        ])
+        .prop_map(|written| serde_json::from_str(written).unwrap()),
     ]
 }
+
+/// The edges of what is exact, of what is written with an exponent, and of what there is.
+const FLOATS: &[f64] = &[
+    0.0,
+    0.1,
+    1.0,
+    1.5e-7,
+    1e-5,
+    1e15,
+    1e16,
+    1e17,
+    1e19,
+    1e22,
+    1e300,
+    1e308,
+    9_007_199_254_740_992.0,
+    9_007_199_254_740_994.0,
+    9_223_372_036_854_775_808.0,
+    18_446_744_073_709_551_616.0,
+    123_456_789_012_345_680.0,
+    f64::EPSILON,
+    f64::MIN_POSITIVE,
+    f64::MAX,
+    5e-324,
+];
 
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -151,14 +219,42 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
-    let nested = |depth: usize| {
-        let deep = (1..depth).fold(json!({}), |inner, _| json!({ "a": inner }));
+    let nested = |(depth, arrays): (usize, bool)| {
+        let wrap = |inner: Value| {
+            if arrays {
+                json!([inner])
+            } else {
+                json!({ "a": inner })
+            }
+        };
+        let deep = (1..depth).fold(json!({}), |inner, _| wrap(inner));
         Metadata::from_iter([("deep".to_owned(), deep)])
     };
+    // The object itself is counted.
+    let depths = prop::sample::select(vec![1, 98, 99, 100, 101, 126, 127, 128, 1000]);
+    // Keys that only look alike.
+    let twins = [
+        "é",
+        "e\u{301}",
+        "E\u{301}",
+        "a",
+        "A",
+        "a ",
+        "a\u{200b}",
+        "а",
+        "",
+        " ",
+    ];
+    let twins =
+        prop::sample::subsequence(twins.map(str::to_owned).to_vec(), 0..6).prop_flat_map(|keys| {
+            let values = prop::collection::vec(json_value(), keys.len());
+            values.prop_map(move |values| keys.clone().into_iter().zip(values).collect())
+        });
     prop_oneof![
         6 => Just(Metadata::new()),
         4 => prop::collection::vec((key(), json_value()), 0..4).prop_map(|pairs| pairs.into_iter().collect()),
-        1 => (98_usize..102).prop_map(nested),
+        2 => twins,
+        1 => (depths, any::<bool>()).prop_map(nested),
     ]
 }
 
@@ -176,7 +272,11 @@ fn change<T: Clone + Debug + 'static>(
 }
 
 fn create_user() -> impl Strategy<Value = CreateUser> {
-    let id = prop_oneof![4 => user_id(), 8 => "[1-9]"].prop_map(Some);
+    let id = prop_oneof![
+        4 => user_id().prop_map(Some),
+        8 => "[1-9]".prop_map(Some),
+        1 => Just(None),
+    ];
     let names = (maybe(key()), maybe(key()), maybe(text()), maybe(text()));
     (
         id,
@@ -222,7 +322,7 @@ fn update_user() -> impl Strategy<Value = UpdateUser> {
         maybe(any::<bool>()),
         maybe(any::<bool>()),
     );
-    let ban = (change(text()), change(end().prop_map(End::time)));
+    let ban = (change(text()), change(end()));
     (texts, flags, ban, prop::option::weighted(0.3, metadata())).prop_map(
         |(
             (name, email, image, username, display_username, role),
@@ -270,8 +370,8 @@ fn create_account() -> impl Strategy<Value = CreateAccount> {
                 access_token: access,
                 refresh_token: refresh,
                 id_token,
-                access_token_expires_at: access_end.map(End::time),
-                refresh_token_expires_at: refresh_end.map(End::time),
+                access_token_expires_at: access_end,
+                refresh_token_expires_at: refresh_end,
                 scope,
                 password,
             }
@@ -287,10 +387,7 @@ fn update_account() -> impl Strategy<Value = UpdateAccount> {
         change(text()),
         change(text()),
     );
-    let ends = (
-        change(end().prop_map(End::time)),
-        change(end().prop_map(End::time)),
-    );
+    let ends = (change(end()), change(end()));
     (texts, ends).prop_map(
         |((access_token, refresh_token, id_token, scope, password), (access_end, refresh_end))| {
             UpdateAccount {
@@ -328,8 +425,8 @@ fn user_filter() -> impl Strategy<Value = UserFilter> {
         prop::option::weighted(0.2, key()),
         prop::option::weighted(0.2, any::<bool>()),
         prop::option::weighted(0.2, any::<bool>()),
-        prop::option::weighted(0.2, end().prop_map(End::time)),
-        prop::option::weighted(0.2, end().prop_map(End::time)),
+        prop::option::weighted(0.2, end()),
+        prop::option::weighted(0.2, end()),
     )
         .prop_map(
             |(search, role, banned, email_verified, created_from, created_before)| UserFilter {
@@ -375,17 +472,61 @@ fn user_step() -> BoxedStrategy<Step> {
     .boxed()
 }
 
+fn create_session() -> impl Strategy<Value = CreateSession> {
+    let texts = (maybe(text()), maybe(text()), maybe(text()), maybe(text()));
+    (user_id(), end(), texts).prop_map(
+        |(
+            user_id,
+            expires_at,
+            (ip_address, user_agent, impersonated_by, active_organization_id),
+        )| CreateSession {
+            user_id,
+            expires_at,
+            ip_address,
+            user_agent,
+            impersonated_by,
+            active_organization_id,
+        },
+    )
+}
+
+fn update_session() -> impl Strategy<Value = UpdateSession> {
+    let texts = (
+        change(text()),
+        change(text()),
+        change(text()),
+        change(text()),
+    );
+    (
+        prop::option::weighted(0.3, end()),
+        texts,
+        prop::option::weighted(0.3, any::<bool>()),
+    )
+        .prop_map(
+            |(
+                expires_at,
+                (ip_address, user_agent, impersonated_by, active_organization_id),
+                active,
+            )| UpdateSession {
+                expires_at,
+                ip_address,
+                user_agent,
+                impersonated_by,
+                active_organization_id,
+                active,
+            },
+        )
+}
+
 fn session_step() -> BoxedStrategy<Step> {
-    let made = 0_usize..6;
     prop_oneof![
-        6 => (user_id(), end(), maybe(text())).prop_map(|(id, end, agent)| Step::CreateSession(id, end, agent)),
-        2 => made.clone().prop_map(Step::GetSession),
-        2 => made.clone().prop_map(Step::GetSessionWithUser),
+        6 => create_session().prop_map(Step::CreateSession),
+        2 => made().prop_map(Step::GetSession),
+        2 => made().prop_map(Step::GetSessionWithUser),
         2 => user_id().prop_map(Step::GetUserSessions),
-        2 => (made.clone(), end()).prop_map(|(session, end)| Step::UpdateSessionExpiry(session, end)),
-        3 => (made.clone(), maybe(end()), change(text()), maybe(any::<bool>()))
-            .prop_map(|(session, end, agent, active)| Step::UpdateSession(session, end, agent, active)),
-        1 => made.prop_map(Step::DeleteSession),
+        2 => (made(), end()).prop_map(|(session, end)| Step::UpdateSessionExpiry(session, end)),
+        3 => (made(), update_session()).prop_map(|(session, update)| Step::UpdateSession(session, update)),
+        1 => made().prop_map(Step::DeleteSession),
         1 => user_id().prop_map(Step::DeleteUserSessions),
         1 => Just(Step::DeleteExpiredSessions),
     ]
@@ -393,14 +534,13 @@ fn session_step() -> BoxedStrategy<Step> {
 }
 
 fn account_step() -> BoxedStrategy<Step> {
-    let made = 0_usize..6;
     let pair = (part_of_a_pair(), part_of_a_pair());
     prop_oneof![
         5 => create_account().prop_map(Step::CreateAccount),
         2 => pair.prop_map(|(provider, id)| Step::GetAccount(provider, id)),
         2 => user_id().prop_map(Step::GetUserAccounts),
-        3 => (made.clone(), update_account()).prop_map(|(account, update)| Step::UpdateAccount(account, update)),
-        1 => made.prop_map(Step::DeleteAccount),
+        3 => (made(), update_account()).prop_map(|(account, update)| Step::UpdateAccount(account, update)),
+        1 => made().prop_map(Step::DeleteAccount),
     ]
     .boxed()
 }
@@ -409,12 +549,13 @@ fn verification_step() -> BoxedStrategy<Step> {
     let pair = || (part_of_a_pair(), part_of_a_pair());
     prop_oneof![
         6 => (pair(), end())
-            .prop_map(|((identifier, value), end)| Step::CreateVerification(identifier, value, end)),
+            .prop_map(|((identifier, value), end)| CreateVerification::new(identifier, value, end))
+            .prop_map(Step::CreateVerification),
         2 => pair().prop_map(|(identifier, value)| Step::GetVerification(identifier, value)),
         2 => part_of_a_pair().prop_map(Step::GetVerificationByIdentifier),
         2 => part_of_a_pair().prop_map(Step::GetVerificationByValue),
         4 => pair().prop_map(|(identifier, value)| Step::ConsumeVerification(identifier, value)),
-        1 => (0_usize..6).prop_map(Step::DeleteVerification),
+        1 => made().prop_map(Step::DeleteVerification),
         1 => Just(Step::DeleteExpiredVerifications),
     ]
     .boxed()

@@ -5,17 +5,14 @@
     reason = "what shows a value has the signature that `answer` takes"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use better_auth::adapters::{DatabaseAdapter, Transaction};
-use better_auth::types::{
-    Account, CreateSession, CreateVerification, ListUsers, Session, UpdateSession, User,
-    Verification,
-};
+use better_auth::types::{Account, ListUsers, Session, User, Verification};
 use better_auth::{AuthError, AuthResult};
 use serde_json::{Value, json};
 
-use crate::steps::{End, Step};
+use crate::steps::{Made, Step};
 
 /// An adapter, with the ids and tokens that it has given in the order in which it gave them.
 pub(crate) struct Subject<A> {
@@ -24,6 +21,8 @@ pub(crate) struct Subject<A> {
     sessions: Vec<String>,
     accounts: Vec<String>,
     verifications: Vec<String>,
+    /// Identifier and value of all verifications.
+    pairs: BTreeSet<(String, String)>,
     /// Id or token to its place above.
     names: HashMap<String, String>,
 }
@@ -36,6 +35,7 @@ impl<A: DatabaseAdapter> Subject<A> {
             sessions: Vec::new(),
             accounts: Vec::new(),
             verifications: Vec::new(),
+            pairs: BTreeSet::new(),
             names: HashMap::new(),
         }
     }
@@ -50,15 +50,22 @@ impl<A: DatabaseAdapter> Subject<A> {
     /// The answer, with what the adapters may choose replaced.
     #[allow(clippy::too_many_lines, reason = "one arm per operation")]
     pub(crate) async fn take(&mut self, step: &Step) -> Value {
-        let made = |list: &[String], index: usize| {
-            list.get(index)
+        let made = |list: &[String], made: Made| match made {
+            Made::Number(index) => list
+                .get(index)
                 .cloned()
-                .unwrap_or_else(|| "nobody".to_owned())
+                .unwrap_or_else(|| "nobody".to_owned()),
+            Made::Text(text) => text,
         };
         let (sessions, accounts) = (&self.sessions, &self.accounts);
         match step.clone() {
             Step::CreateUser(create) => {
-                self.answer(self.inner().create_user(create).await, Self::user)
+                let makes_id = create.id.is_none();
+                let created = self.inner().create_user(create).await;
+                if let (true, Ok(user)) = (makes_id, &created) {
+                    self.name("user", user.id.clone(), self.names.len());
+                }
+                self.answer(created, Self::user)
             }
             Step::GetUser(id) => {
                 self.answer(self.inner().get_user_by_id(&id).await, Self::maybe_user)
@@ -86,11 +93,7 @@ impl<A: DatabaseAdapter> Subject<A> {
                 .answer(self.inner().count_users(filter).await, |_, count| {
                     count.into()
                 }),
-            Step::CreateSession(user_id, end, user_agent) => {
-                let create = CreateSession {
-                    user_agent,
-                    ..CreateSession::new(user_id, end.time())
-                };
+            Step::CreateSession(create) => {
                 let created = self.inner().create_session(create).await;
                 if let Ok(session) = &created {
                     self.name("session", session.id.clone(), self.sessions.len());
@@ -125,17 +128,11 @@ impl<A: DatabaseAdapter> Subject<A> {
             Step::UpdateSessionExpiry(index, end) => {
                 let done = self
                     .inner()
-                    .update_session_expiry(&made(sessions, index), end.time())
+                    .update_session_expiry(&made(sessions, index), end)
                     .await;
                 self.answer(done, |_, ()| Value::Null)
             }
-            Step::UpdateSession(index, end, user_agent, active) => {
-                let update = UpdateSession {
-                    expires_at: end.map(End::time),
-                    user_agent,
-                    active,
-                    ..UpdateSession::default()
-                };
+            Step::UpdateSession(index, update) => {
                 let updated = self
                     .inner()
                     .update_session(&made(sessions, index), update)
@@ -187,12 +184,13 @@ impl<A: DatabaseAdapter> Subject<A> {
                 let done = self.inner().delete_account(&made(accounts, index)).await;
                 self.answer(done, |_, ()| Value::Null)
             }
-            Step::CreateVerification(identifier, value, end) => {
-                let create = CreateVerification::new(identifier, value, end.time());
+            Step::CreateVerification(create) => {
+                let pair = (create.identifier.clone(), create.value.clone());
                 let created = self.inner().create_verification(create).await;
                 if let Ok(row) = &created {
                     self.name("verification", row.id.clone(), self.verifications.len());
                     self.verifications.push(row.id.clone());
+                    self.pairs.insert(pair);
                 }
                 self.answer(created, Self::verification)
             }
@@ -278,7 +276,7 @@ impl<A: DatabaseAdapter> Subject<A> {
         }
     }
 
-    /// All that is stored, by the lists.
+    /// All that is stored, by the lists and, where there are none, by the keys that were given.
     pub(crate) async fn everything(&self) -> Value {
         let all = ListUsers::new().with_limit(1000);
         let users = self.adapter.list_users(all).await.unwrap().users;
@@ -296,11 +294,16 @@ impl<A: DatabaseAdapter> Subject<A> {
                 .collect();
             found.push(json!([self.user(user), sessions, accounts]));
         }
+        let mut verifications = Vec::new();
+        for (identifier, value) in &self.pairs {
+            let row = self.adapter.get_verification(identifier, value).await;
+            verifications.push(self.maybe_verification(row.unwrap()));
+        }
         let dead = [
             self.adapter.delete_expired_sessions().await.unwrap(),
             self.adapter.delete_expired_verifications().await.unwrap(),
         ];
-        json!([found, dead])
+        json!([found, verifications, dead])
     }
 
     fn answer<T>(&self, answer: AuthResult<T>, show: impl FnOnce(&Self, T) -> Value) -> Value {
@@ -323,6 +326,9 @@ impl<A: DatabaseAdapter> Subject<A> {
         let changed = user.updated_at > user.created_at;
         let mut shown = serde_json::to_value(user).unwrap();
         let fields = shown.as_object_mut().unwrap();
+        if let Some(name) = fields["id"].as_str().and_then(|id| self.names.get(id)) {
+            fields.insert("id".to_owned(), name.clone().into());
+        }
         fields.remove("createdAt");
         fields.insert("updatedAt".to_owned(), changed.into());
         shown
@@ -346,6 +352,8 @@ impl<A: DatabaseAdapter> Subject<A> {
             session.ip_address,
             session.user_agent,
             session.user_id,
+            session.impersonated_by,
+            session.active_organization_id,
             session.active,
             session.updated_at > session.created_at,
         ])
