@@ -41,6 +41,15 @@ test *arguments:
 faults *arguments:
     cargo test --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
 
+# Compare the adapters, each time with a fresh seed, for so many minutes or until they differ
+soak minutes="10":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export DATABASE_URL=$(just _database-url) DIFFERENTIAL_CASES=1000 HOSTILE_CASES=250
+    until (( SECONDS >= 60 * {{ minutes }} )); do
+        cargo test --quiet --features conformance,sqlx-postgres --test differential --test hostile
+    done
+
 # Format and lint, for every combination of features
 lint:
     cargo fmt --check
