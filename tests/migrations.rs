@@ -35,11 +35,13 @@ async fn columns(pool: &PgPool) -> Vec<String> {
     .await
 }
 
+/// Those that PostgreSQL 18 makes of NOT NULL apart, which the columns tell.
 async fn constraints(pool: &PgPool) -> Vec<String> {
     lines(
         pool,
         "SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint \
-         WHERE connamespace = 'public'::regnamespace AND conrelid <> COALESCE(to_regclass('_better_auth_migrations'), 0) \
+         WHERE contype <> 'n' AND connamespace = 'public'::regnamespace \
+         AND conrelid <> COALESCE(to_regclass('_better_auth_migrations'), 0) \
          ORDER BY 1",
     )
     .await
