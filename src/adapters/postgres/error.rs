@@ -137,6 +137,14 @@ pub(super) fn connection_error(error: sqlx::Error, doing: &str, server: &Server)
              all of the pool's connections are busy"
         }
         sqlx::Error::PoolClosed => "the adapter was closed",
+        _ if refused_certificate(&error) => {
+            let advice = "the server's certificate is refused: its authority has to be in sslrootcert or among the \
+                          trusted ones, and with sslmode=verify-full its name the URL's host";
+            return AuthError::Database {
+                message: format!("{doing} on {server}: {advice}{}", Said(&error)),
+                source: Some(scrubbed(error)),
+            };
+        }
         _ if lost_connection(&error) => {
             "no connection: is the server running, and are host and port right?"
         }
@@ -304,7 +312,13 @@ fn silence(error: &sqlx::Error) -> &'static str {
     }
 }
 
-fn sqlstate(error: &sqlx::Error) -> Option<&str> {
+/// native-tls says so in an error of TLS, rustls in one of I/O; both may also mean a connection that died.
+fn refused_certificate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Tls(_) | sqlx::Error::Io(_))
+        && error.to_string().contains("certificate")
+}
+
+pub(super) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
     postgres_error(error).map(PgDatabaseError::code)
 }
 
@@ -313,7 +327,7 @@ fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 }
 
 /// The part of the error that may be shown, in brackets.
-struct Said<'a>(&'a sqlx::Error);
+pub(super) struct Said<'a>(pub(super) &'a sqlx::Error);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
