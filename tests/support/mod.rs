@@ -13,6 +13,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
 
 pub mod hostile;
+#[cfg(target_os = "linux")]
+pub mod pgbouncer;
 pub mod proxy;
 pub mod seed;
 pub mod server;

@@ -1,36 +1,63 @@
 #!/usr/bin/env bash
-# Runs the quickstart and a migration through a stock PgBouncer in session mode: pgbouncer.sh URL
+# Runs the conformance suite and the tests of `check_pooler` through PgBouncer: pgbouncer.sh URL [newer]
+#
+# With the machine's own in session mode; `newer` is one that knows prepared statements, in transaction mode, which is built
+# from Debian's sources.
 set -euo pipefail
 
-url=$1
+export DATABASE_URL=$1
 cd "$(dirname "$0")/../.."
-command -v pgbouncer >/dev/null || { echo "Install PgBouncer first:  sudo apt-get install --yes pgbouncer" >&2; exit 1; }
+source tests/support/servers.bash
 
-server_port=$(sed 's|.*:\([0-9]*\)/.*|\1|' <<<"$url")
-port=$((server_port + 10000))
-directory=$(mktemp -d)
-chmod 755 "$directory"
-cat >"$directory/pgbouncer.ini" <<INI
-[databases]
-* = host=localhost port=$server_port user=better_auth password=password
-[pgbouncer]
-listen_addr = localhost
-listen_port = $port
-auth_type = any
-unix_socket_dir =
-logfile = $directory/log
-INI
-run=()
-if [ "$(id -u)" = 0 ]; then
-    chown -R nobody "$directory"
-    run=(setpriv --reuid=nobody --clear-groups)
-fi
-"${run[@]}" pgbouncer "$directory/pgbouncer.ini" 2>"$directory/errors" &
-pgbouncer=$!
-trap 'kill $pgbouncer; rm -rf "$directory"' EXIT
-for _ in $(seq 50); do
-    (exec 3<>"/dev/tcp/localhost/$port") 2>/dev/null && break
-    sleep 0.1
-done
-DATABASE_URL=postgresql://better_auth@localhost:$port/better_auth cargo run --quiet --example quickstart --features sqlx-postgres
-echo "PgBouncer $(pgbouncer --version | head -n 1 | cut -d' ' -f2) in session mode: passed"
+suite=trixie
+cache=${TMPDIR:-/tmp}/better-auth-pgbouncer-$suite
+
+poolers() { cargo test --quiet --features conformance,sqlx-postgres --test poolers -- "$@"; }
+
+version() { "${PGBOUNCER:-pgbouncer}" --version | head -n 1; }
+
+# The sources of another release of Debian, from where the machine's own packages come from, without a trace in its lists.
+fetch_sources() {
+    local origin
+    origin=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -n 1)
+    mkdir -p lists/partial cache/archives/partial
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $origin $suite main" >sources.list
+    local apt=(apt-get -qq -o Dir::Etc::sourcelist="$PWD/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$PWD/lists"
+        -o Dir::Cache="$PWD/cache" -o APT::Sandbox::User="$(id -un)")
+    "${apt[@]}" update
+    "${apt[@]}" source --download-only pgbouncer
+}
+
+build_newer() {
+    local folder
+    folder=$(mktemp -d)
+    (
+        cd "$folder"
+        fetch_sources
+        tar -xzf pgbouncer_*.orig.tar.gz --strip-components=1
+        ./configure --without-cares
+        make -j "$(nproc)" pgbouncer
+        mkdir -p "$cache"
+        install pgbouncer "$cache"
+    ) >"$folder.log" 2>&1 || { tail -n 20 "$folder.log" >&2; return 1; }
+    rm -rf "$folder" "$folder.log"
+}
+
+case ${2:-} in
+"")
+    command -v pgbouncer >/dev/null || { say "Install PgBouncer first:  sudo apt-get install --yes pgbouncer"; exit 1; }
+    poolers
+    echo "$(version), session mode: passed"
+    ;;
+newer)
+    [ -x "$cache/pgbouncer" ] || build_newer
+    export PGBOUNCER=$cache/pgbouncer POOL_MODE=transaction
+    poolers conformance:: --include-ignored
+    poolers prepared_statements --include-ignored
+    echo "$(version), transaction mode: passed"
+    ;;
+*)
+    say "usage: $0 URL [newer]"
+    exit 2
+    ;;
+esac

@@ -29,6 +29,7 @@ const MOST_RETRIES: u32 = 1000;
 pub struct SqlxAdapterBuilder {
     source: Source,
     pool_config: Option<PoolConfig>,
+    check_pooler: bool,
     migrate: bool,
     check_schema: bool,
     settings: Settings,
@@ -53,6 +54,7 @@ impl SqlxAdapterBuilder {
         Self {
             source,
             pool_config: None,
+            check_pooler: false,
             migrate: false,
             check_schema: false,
             settings: Settings::default(),
@@ -62,6 +64,13 @@ impl SqlxAdapterBuilder {
     /// How connections are pooled. Default: [`PoolConfig::default`]. A pool of the application's has its own.
     pub fn pool_config(mut self, config: PoolConfig) -> Self {
         self.pool_config = Some(config);
+        self
+    }
+
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_pooler`], before anything else. Default: no;
+    /// recommended where a pooler stands before the server.
+    pub fn check_pooler(mut self, check_pooler: bool) -> Self {
+        self.check_pooler = check_pooler;
         self
     }
 
@@ -116,7 +125,8 @@ impl SqlxAdapterBuilder {
     ///
     /// # Errors
     ///
-    /// As [`SqlxAdapter::with_config`], [`SqlxAdapter::migrate`] and [`SqlxAdapter::check_schema`].
+    /// As [`SqlxAdapter::with_config`], [`SqlxAdapter::check_pooler`], [`SqlxAdapter::migrate`] and
+    /// [`SqlxAdapter::check_schema`].
     /// [`AuthError::Validation`] where a number makes no sense.
     pub async fn connect(self) -> AuthResult<SqlxAdapter> {
         if self.settings.max_retries > MOST_RETRIES {
@@ -146,6 +156,9 @@ impl SqlxAdapterBuilder {
                 return Err(AuthError::validation("pool_config", message));
             }
         };
+        if self.check_pooler {
+            database.check_pooler().await?;
+        }
         if self.migrate {
             database.migrate().await?;
         }
@@ -160,6 +173,7 @@ impl fmt::Debug for SqlxAdapterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlxAdapterBuilder")
             .field("pool_config", &self.pool_config)
+            .field("check_pooler", &self.check_pooler)
             .field("migrate", &self.migrate)
             .field("check_schema", &self.check_schema)
             .field("settings", &self.settings)

@@ -22,6 +22,7 @@ mod error;
 mod lease;
 mod migrate;
 mod pool;
+mod pooler;
 mod schema;
 mod session;
 mod token;
@@ -68,13 +69,19 @@ mod verification;
 /// # Connecting
 ///
 /// The URL takes the parameters of sqlx's `PgConnectOptions`, such as `sslmode`, `sslrootcert`, `application_name` and
-/// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. Encryption needs one of
-/// the `tls-…` features.
+/// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. A Unix socket is named by
+/// its directory: `postgresql://user@localhost/mydb?host=/run/postgresql`.
 ///
-/// Through PgBouncer, session mode works with a stock configuration. Transaction mode is safe from 1.21 on, with
-/// `max_prepared_statements` above 0: older ones mix up the statements of different clients, whatever the program.
-/// There, `lock_timeout` belongs on the role (`ALTER ROLE … SET lock_timeout`), and [`migrate`](Self::migrate) needs a
-/// direct URL, as its lock is the session's.
+/// Encryption needs one of the `tls-…` features. Only `sslmode=verify-full` makes sure that the server is the one of the
+/// URL; `sslrootcert` names a file with the certificate of an authority that is not among the trusted ones.
+///
+/// Through PgBouncer, session mode works with a stock configuration. Transaction mode is right from 1.21 on, with
+/// `max_prepared_statements` above 0. Before, or without it, **lookups answer with the rows of other clients'
+/// statements**, whatever the program: [`check_pooler`](Self::check_pooler) finds that out, and
+/// [the builder](SqlxAdapterBuilder::check_pooler) refuses to start there. In transaction mode the server's connections,
+/// and with them their settings, pass from one client to the next, so `lock_timeout`, which the adapter sets on its
+/// connections, may not hold for its own statements and may for those of others: set it on the role
+/// (`ALTER ROLE … SET lock_timeout`). [`migrate`](Self::migrate) needs a direct URL there, as its lock is the session's.
 #[derive(Clone)]
 pub struct SqlxAdapter {
     database: Arc<Database>,
