@@ -59,6 +59,7 @@ lint:
     cargo clippy --all-targets --features conformance -- --deny warnings
     cargo clippy --all-targets --features sqlx-postgres -- --deny warnings
     cargo clippy --all-targets --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --test poolers --test tls --features conformance,sqlx-postgres -- --deny warnings
     cargo clippy --all-features -- --deny warnings
 
 # Build the documentation, with warnings denied
@@ -78,9 +79,17 @@ sqlx-check:
 sqlx-check-test:
     @url=$(just _database-url) && tests/support/sqlx-cache.sh test "$url"
 
-# Run the quickstart through a stock PgBouncer
-pgbouncer-check:
-    @url=$(just _database-url) && tests/support/pgbouncer.sh "$url"
+# Run the conformance suite through a stock PgBouncer, and see that a dangerous one is found; `newer` for one built anew
+pgbouncer-check release="":
+    @url=$(just _database-url) && tests/support/pgbouncer.sh "$url" {{ release }}
+
+# Run the tests that may notice it on releases of PostgreSQL, all or those named; `ci` for a part on the oldest and the newest
+servers-check *releases:
+    tests/support/releases.sh {{ releases }}
+
+# Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
+tls-check:
+    tests/support/tls.sh
 
 # Build an application against the packaged crate under everything that applications bring along; `ci` for a part
 consumer-check part="all":
