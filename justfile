@@ -41,13 +41,13 @@ test *arguments:
 faults *arguments:
     cargo test --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
 
-# Compare the adapters, each time with a fresh seed, for so many minutes or until they differ
+# Compare the adapters and press on them, each time with fresh seeds, for so many minutes or until something fails
 soak minutes="10":
     #!/usr/bin/env bash
     set -euo pipefail
-    export DATABASE_URL=$(just _database-url) DIFFERENTIAL_CASES=1000 HOSTILE_CASES=250
+    export DATABASE_URL=$(just _database-url) DIFFERENTIAL_CASES=1000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
     until (( SECONDS >= 60 * {{ minutes }} )); do
-        cargo test --quiet --features conformance,sqlx-postgres --test differential --test hostile
+        cargo test --quiet --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
 # Format and lint, for every combination of features

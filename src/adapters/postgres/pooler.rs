@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
@@ -98,7 +99,8 @@ impl Check {
             });
         }
         while let Some(ended) = tasks.join_next().await {
-            let asked = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+            // Otherwise the runtime is shutting down.
+            let asked = ended.unwrap_or_else(|error| Err(io::Error::other(error).into()));
             self.judge(asked)?;
         }
         Ok(())
@@ -134,9 +136,9 @@ enum Wrong {
     Error(sqlx::Error),
 }
 
-impl From<sqlx::Error> for Wrong {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Error(error)
+impl<E: Into<sqlx::Error>> From<E> for Wrong {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
     }
 }
 
