@@ -57,12 +57,12 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
-        let default = || (pool.options().get_acquire_timeout() * 2).max(SHORTEST_ANSWER_TIMEOUT);
+        let twice = pool.options().get_acquire_timeout().saturating_mul(2);
         Self {
             server: Server::new(&pool.connect_options()),
             answer_timeout: settings
                 .answer_timeout
-                .unwrap_or_else(default)
+                .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
                 .min(LONGEST_TIMEOUT),
             pool,
             settings,
