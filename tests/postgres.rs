@@ -32,7 +32,7 @@ async fn failure(url: &str) -> AuthError {
     };
     let begun = Instant::now();
     let error = SqlxAdapter::with_config(url, config).await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(6), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
     assert_no_secret(&error);
     error
 }
@@ -217,7 +217,7 @@ async fn a_lock_of_someone_else_ends_the_wait(pool: PgPool) {
     };
     let begun = Instant::now();
     let error = database.update_user(&user.id, update).await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(30));
     assert!(
         error.is_retryable() && error.to_string().contains("held a lock"),
         "{error:?}"

@@ -25,7 +25,7 @@ fn in_an_hour() -> chrono::DateTime<Utc> {
 async fn narrow_adapter(url: &str) -> SqlxAdapter {
     let config = PoolConfig {
         max_connections: 1,
-        acquire_timeout: Duration::from_secs(1),
+        acquire_timeout: Duration::from_secs(4),
         ..PoolConfig::default()
     };
     SqlxAdapter::with_config(url, config).await.unwrap()

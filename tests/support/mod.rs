@@ -28,7 +28,7 @@ pub fn url(pool: &PgPool) -> String {
 pub async fn adapter(pool: &PgPool) -> SqlxAdapter {
     let config = PoolConfig {
         max_connections: 4,
-        acquire_timeout: std::time::Duration::from_secs(1),
+        acquire_timeout: std::time::Duration::from_secs(4),
         ..PoolConfig::default()
     };
     SqlxAdapter::with_config(&url(pool), config).await.unwrap()
