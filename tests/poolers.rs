@@ -1,4 +1,5 @@
-//! What the adapter does through PgBouncer. `just pgbouncer-check` runs this; `just test` does not, as it would need one.
+//! What the adapter does through PgBouncer. `just pgbouncer-check` runs this; `just test` does not, as it would need
+//! one.
 
 mod support;
 

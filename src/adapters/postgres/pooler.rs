@@ -21,18 +21,18 @@ const CLIENTS: usize = 4;
 
 impl SqlxAdapter {
     /// Tells whether a pooler between here and the server keeps the prepared statements of its clients apart. One that
-    /// does not answers a lookup with the rows of another, so it must not be used: PgBouncer in transaction mode, before
-    /// 1.21 or with `max_prepared_statements` at 0.
+    /// does not answers a lookup with the rows of another, so it must not be used: PgBouncer in transaction mode,
+    /// before 1.21 or with `max_prepared_statements` at 0.
     ///
-    /// Takes some milliseconds, and four connections beside those of the pool, each of which asks its own question under
-    /// the name that the others use, too: in turn, then all at once. Passes without a pooler, and through one that gives
-    /// a client a connection for as long as it stays.
+    /// Takes some milliseconds, and four connections beside those of the pool, each of which asks its own question
+    /// under the name that the others use, too: in turn, then all at once. Passes without a pooler, and through one
+    /// that gives a client a connection for as long as it stays.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Database`] where an answer was another client's, or the server knew a statement that it should not, or
-    /// the other way round: it says what to do. [`AuthError::Unavailable`] where the four do not get their answers within
-    /// the pool's `acquire_timeout`.
+    /// [`AuthError::Database`] where an answer was another client's, or the server knew a statement that it should not,
+    /// or the other way round: it says what to do. [`AuthError::Unavailable`] where the four do not get their answers
+    /// within the pool's `acquire_timeout`.
     pub async fn check_pooler(&self) -> AuthResult<()> {
         let pool = self.pool();
         let check = Check {
@@ -142,8 +142,8 @@ impl<E: Into<sqlx::Error>> From<E> for Wrong {
     }
 }
 
-/// The statements of the clients by their place. All take the same five parameters, which hardly anybody else's statement
-/// does: the server does not run one with another number of them, so what is mixed up stays without effect.
+/// The statements of the clients by their place. All take the same five parameters, which hardly anybody else's
+/// statement does: the server does not run one with another number of them, so what is mixed up stays without effect.
 macro_rules! ask {
     ($client:ident, $number:ident, $($place:literal => $statement:literal,)+) => {
         match $client.statement {
