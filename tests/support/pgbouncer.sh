@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the conformance suite and the tests of `check_pooler` through PgBouncer: pgbouncer.sh URL [newer]
 #
-# With the machine's own in session mode; `newer` is one that knows prepared statements, in transaction mode, which is built
-# from Debian's sources.
+# With the machine's own in session mode; `newer` is one that knows prepared statements, in transaction mode, which is
+# built from Debian's sources.
 set -euo pipefail
 
 export DATABASE_URL=$1
@@ -16,7 +16,7 @@ poolers() { cargo test --quiet --features conformance,sqlx-postgres --test poole
 
 version() { "${PGBOUNCER:-pgbouncer}" --version | head -n 1; }
 
-# The sources of another release of Debian, from where the machine's own packages come from, without a trace in its lists.
+# The sources of another release of Debian, from where the machine's own packages come, without a trace in its lists.
 fetch_sources() {
     local origin
     origin=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -n 1)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests that may notice it on several releases of PostgreSQL: releases.sh [RELEASE…|ci], by default all of them
+# Runs the tests that may notice it on several releases of PostgreSQL, by default all: releases.sh [RELEASE…|ci]
 #
-# `ci` stands for the oldest and the newest, without the conformance suite under other settings of the adapter. A release
-# that the machine has no server of comes from a package of npm's.
+# `ci` stands for the oldest and the newest, without the conformance suite under other settings of the adapter. A
+# release that the machine has no server of comes from a package of npm's.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."

@@ -39,7 +39,7 @@ free_port() {
     return 1
 }
 
-# init_server BINARIES DIRECTORY USER: an empty cluster in DIRECTORY/data, with the password `password` for its superuser.
+# init_server BINARIES DIRECTORY USER: an empty cluster in DIRECTORY/data, whose superuser has the password `password`.
 init_server() {
     local bin=$1 directory=$2 user=$3
     owned_directory "$directory"
@@ -48,7 +48,9 @@ init_server() {
         --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >/dev/null
 }
 
-# start_server BINARIES DIRECTORY PORT [OPTION…]: a lost crash costs test data only; fsync would make every test database slow.
+# start_server BINARIES DIRECTORY PORT [OPTION…]
+#
+# A lost crash costs test data only; fsync would make every test database slow.
 start_server() {
     local bin=$1 directory=$2 port=$3
     shift 3
