@@ -18,3 +18,18 @@ pub(super) fn random_fraction() -> f64 {
     let random = getrandom::u32().unwrap_or(u32::MAX);
     f64::from(random) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FIRST, LONGEST, back_off};
+
+    #[test]
+    fn pauses_grow_up_to_the_longest() {
+        let longest = |collisions| (0..200).map(|_| back_off(collisions)).max();
+        assert!(longest(0) <= Some(FIRST));
+        assert!(longest(3) > Some(FIRST));
+        assert!(longest(3) <= Some(8 * FIRST));
+        assert!(longest(99) > Some(8 * FIRST));
+        assert!(longest(99) <= Some(LONGEST));
+    }
+}
