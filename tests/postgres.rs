@@ -77,6 +77,7 @@ async fn a_missing_server_is_named() {
     let message = error.to_string();
     assert!(error.is_retryable(), "{error:?}");
     assert!(message.contains("\"mydb\" at localhost:1"), "{message}");
+    assert!(message.contains("is the server running"), "{message}");
     let error = failure(&format!("postgresql://user:{PASSWORD}@host.invalid/mydb")).await;
     assert!(error.to_string().contains("host.invalid"), "{error}");
 }

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use better_auth::adapters::{DatabaseAdapter, PoolConfig, PoolStats, SqlxAdapter};
-use sqlx::PgPool;
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, PoolStats, SqlxAdapter, Transaction};
+use better_auth::{AuthError, AuthResult, Verification};
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, PgTransaction};
+use tokio::task::JoinHandle;
 
-use super::load::{Load, Written};
+use super::load::{Fate, Load, Written, create_verification};
 use super::support::proxy::Proxy;
 use super::support::server::Server;
 
@@ -111,6 +113,52 @@ impl Application {
             .await
             .unwrap()
     }
+}
+
+/// A write, a read and a transaction's write, all of which wait for the lock of someone else's transaction.
+pub(super) struct Waiting {
+    pub(super) lock: PgTransaction<'static>,
+    pub(super) write: JoinHandle<AuthResult<()>>,
+    pub(super) read: JoinHandle<AuthResult<Option<Verification>>>,
+    pub(super) in_transaction: JoinHandle<(Box<dyn Transaction>, AuthResult<()>)>,
+}
+
+impl Waiting {
+    pub(super) async fn start(application: &Application) -> Self {
+        let database = &application.database;
+        let transaction = database.begin().await.unwrap();
+        let mut lock = application.observer.begin().await.unwrap();
+        sqlx::query("LOCK TABLE verifications")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        let (writer, reader) = (database.clone(), database.clone());
+        let waiting = Self {
+            lock,
+            write: tokio::spawn(async move { create_verification(&writer, "written").await }),
+            read: tokio::spawn(
+                async move { reader.get_verification_by_identifier("stored").await },
+            ),
+            in_transaction: tokio::spawn(async move {
+                let answer = create_verification(&*transaction, "lost").await;
+                (transaction, answer)
+            }),
+        };
+        until("all three wait", async || {
+            application.count(WAITING).await == 3
+        })
+        .await;
+        waiting
+    }
+}
+
+/// The transaction's write was not done, and no more can be done in it.
+pub(super) async fn assert_aborted((transaction, answer): (Box<dyn Transaction>, AuthResult<()>)) {
+    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
+    assert!(matches!(
+        transaction.commit().await,
+        Err(AuthError::TransactionAborted)
+    ));
 }
 
 /// The URL of the server behind a proxy.

@@ -1,11 +1,13 @@
 //! What is sent again, what is not, and what the caller is told.
 
+use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
-use better_auth::{AuthError, AuthResult};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-use super::application::{Application, BUSY, WAITING, adapter, address, until};
+use super::application::{
+    Application, BUSY, WAITING, Waiting, adapter, address, assert_aborted, until,
+};
 use super::load::{Fate, SIGN_UP, count_rows, create_verification, new_key, sign_up};
 use super::support::proxy::{Direction, Proxy};
 use super::support::server::Stop;
@@ -48,41 +50,17 @@ async fn a_statement_that_the_server_ends_is_sent_again_outside_transactions() {
     let application = Application::start(&[]).await;
     let database = &application.database;
     create_verification(database, "stored").await.unwrap();
-    let transaction = database.begin().await.unwrap();
-
-    let mut lock = application.observer.begin().await.unwrap();
-    sqlx::query("LOCK TABLE verifications")
-        .execute(&mut *lock)
-        .await
-        .unwrap();
-    let write = spawn_write(database, "written");
-    let read = tokio::spawn({
-        let database = database.clone();
-        async move { database.get_verification_by_identifier("stored").await }
-    });
-    let in_transaction = tokio::spawn(async move {
-        let answer = create_verification(&*transaction, "lost").await;
-        (transaction, answer)
-    });
-    until("all three wait", async || {
-        application.count(WAITING).await == 3
-    })
-    .await;
+    let waiting = Waiting::start(&application).await;
     application.execute(TERMINATE).await;
-    let (transaction, answer) = in_transaction.await.unwrap();
-    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
-    assert!(matches!(
-        transaction.commit().await,
-        Err(AuthError::TransactionAborted)
-    ));
+    assert_aborted(waiting.in_transaction.await.unwrap()).await;
     until("the other two wait again", async || {
         application.count(WAITING).await == 2
     })
     .await;
-    lock.commit().await.unwrap();
+    waiting.lock.commit().await.unwrap();
 
-    write.await.unwrap().unwrap();
-    assert!(read.await.unwrap().unwrap().is_some());
+    waiting.write.await.unwrap().unwrap();
+    assert!(waiting.read.await.unwrap().unwrap().is_some());
     assert_eq!(rows(&application, "written").await, 1);
     assert_eq!(rows(&application, "lost").await, 0);
     application.check_connections().await;

@@ -1,11 +1,11 @@
 //! Backends, servers and networks that fall silent and close nothing.
 
+use better_auth::CreateUser;
 use better_auth::adapters::DatabaseAdapter;
-use better_auth::{AuthError, CreateUser};
 use tokio::task::JoinHandle;
 
-use super::application::{ANSWER_TIMEOUT, Application, WAITING, until};
-use super::load::{Fate, Load, count_rows, create_verification};
+use super::application::{ANSWER_TIMEOUT, Application, Waiting, assert_aborted};
+use super::load::{Fate, Load, count_rows};
 
 const WAITING_PIDS: &str =
     "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
@@ -29,47 +29,21 @@ async fn in_time<T>(call: JoinHandle<T>) -> T {
 async fn a_stopped_backend_is_unavailable_to_a_read_and_unknown_to_a_write() {
     let application = Application::start(&[]).await;
     let database = application.database.clone();
-    let transaction = database.begin().await.unwrap();
-    let mut lock = application.observer.begin().await.unwrap();
-    sqlx::query("LOCK TABLE verifications")
-        .execute(&mut *lock)
-        .await
-        .unwrap();
-    let write = tokio::spawn({
-        let database = database.clone();
-        async move { create_verification(&database, "write").await }
-    });
-    let read = tokio::spawn({
-        let database = database.clone();
-        async move { database.get_verification_by_identifier("read").await }
-    });
-    let in_transaction = tokio::spawn(async move {
-        let answer = create_verification(&*transaction, "lost").await;
-        (transaction, answer)
-    });
-    until("all three wait", async || {
-        application.count(WAITING).await == 3
-    })
-    .await;
+    let waiting = Waiting::start(&application).await;
     let stopped = pids(&application, WAITING_PIDS).await;
     for pid in &stopped {
         application.server.signal("STOP", *pid);
     }
-    lock.commit().await.unwrap();
+    waiting.lock.commit().await.unwrap();
     // The other connections go on.
     let other = CreateUser::new().with_email("other");
     let user = database.create_user(other).await.unwrap();
     assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
 
-    let (transaction, answer) = in_time(in_transaction).await;
+    assert_aborted(in_time(waiting.in_transaction).await).await;
+    let answer = in_time(waiting.read).await;
     assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
-    assert!(matches!(
-        transaction.commit().await,
-        Err(AuthError::TransactionAborted)
-    ));
-    let answer = in_time(read).await;
-    assert_eq!(Fate::of(&answer), Fate::NotDone, "{answer:?}");
-    let answer = in_time(write).await;
+    let answer = in_time(waiting.write).await;
     assert_eq!(Fate::of(&answer), Fate::Unknown, "{answer:?}");
 
     for pid in stopped {

@@ -188,3 +188,16 @@ fn mixed_up(error: &sqlx::Error) -> bool {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::mixed_up;
+
+    #[test]
+    fn what_may_have_other_causes_is_no_mix_up() {
+        assert!(mixed_up(&sqlx::Error::RowNotFound));
+        assert!(!mixed_up(&sqlx::Error::PoolTimedOut));
+        let lost = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        assert!(!mixed_up(&lost.into()));
+    }
+}
