@@ -1,12 +1,14 @@
 //! A PgBouncer of a test's own before the test's server. Linux only.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
+
+use super::server::free_port;
 
 const LONGEST_START: Duration = Duration::from_secs(30);
 
@@ -79,9 +81,4 @@ impl Drop for PgBouncer {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -315,7 +315,7 @@ fn new_directory() -> PathBuf {
     directory
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let first = getrandom::u32().unwrap();
     let mut tried = (0..PORTS.len()).map(|number| {
         let offset = (first as usize + number) % PORTS.len();

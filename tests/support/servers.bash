@@ -30,12 +30,13 @@ server_binaries() {
 
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# PostgreSQL's own, or one below those that kernels give to clients: a client may have any of those at any time.
 free_port() {
     local port
-    for port in 5432 $(seq 54320 54399); do
+    for port in 5432 $(seq 14320 14399); do
         if ! port_answers "$port"; then echo "$port"; return; fi
     done
-    say "All ports tried are taken: 5432 and 54320 to 54399."
+    say "All ports tried are taken: 5432 and 14320 to 14399."
     return 1
 }
 
