@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// What every operation of the library answers.
 pub type AuthResult<T> = Result<T, AuthError>;
@@ -18,7 +19,7 @@ pub type AuthResult<T> = Result<T, AuthError>;
 /// assert_eq!(error.to_string(), "this email is taken");
 /// assert!(!error.is_retryable());
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// There is no such user.
@@ -54,7 +55,7 @@ pub enum AuthError {
         /// transaction, the whole of it has to run again, as [`transaction`](crate::transaction()) does.
         collision: bool,
         /// What the layer below said.
-        source: Option<Box<dyn Error + Send + Sync>>,
+        source: Option<Arc<dyn Error + Send + Sync>>,
     },
     /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
     /// again. Also where a write was done, but its row holds something unreadable that another program stored.
@@ -63,7 +64,7 @@ pub enum AuthError {
         /// What failed, on what, and what to do.
         message: String,
         /// What the layer below said.
-        source: Option<Box<dyn Error + Send + Sync>>,
+        source: Option<Arc<dyn Error + Send + Sync>>,
     },
     /// An earlier operation in this transaction failed or was dropped half-way, so nothing of the transaction was or
     /// will be done; only dropping it or rolling back is left.
@@ -81,7 +82,7 @@ pub enum AuthError {
         /// What failed, on what, and what to do.
         message: String,
         /// What the layer below said, without the values that PostgreSQL quotes.
-        source: Option<Box<dyn Error + Send + Sync>>,
+        source: Option<Arc<dyn Error + Send + Sync>>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! What all adapters agree on before anything is stored: limits, normal forms, ids and tokens.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -293,7 +295,7 @@ fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
     getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
         message: "the operating system gave no random bytes for an id or token".to_owned(),
         collision: false,
-        source: Some(Box::new(error)),
+        source: Some(Arc::new(error)),
     })
 }
 

@@ -1,17 +1,20 @@
+use std::future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgQueryResult;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
 
+use super::batch::{Batcher, Keyed, Source};
 use super::error::{Failure, Operation, connection_error, failure, statement_error};
 use super::lease::Lease;
 use super::pool::{LONGEST_TIMEOUT, Server};
 use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
 use crate::adapters::back_off::{MAX_RETRIES, back_off};
-use crate::types::CleanUp;
+use crate::types::{CleanUp, Session, User};
 use crate::{AuthError, AuthResult};
 
 /// How long an answer may take where `acquire_timeout` is short, so that a statement with much to do gets through.
@@ -46,26 +49,25 @@ impl Default for Settings {
     }
 }
 
-/// Runs statements: each on whatever connection of the pool is free, or all in one transaction.
-pub(super) struct Database {
+/// The connections to a server, each on loan for one statement or for a transaction.
+pub(super) struct Connections {
     pub(super) pool: PgPool,
     pub(super) server: Server,
     pub(super) settings: Settings,
     answer_timeout: Duration,
+    batchers: Batchers,
+}
+
+/// Runs statements: each on whatever connection is free, or all in one transaction.
+pub(super) struct Database {
+    pub(super) connections: Arc<Connections>,
     pub(super) transaction: Option<Mutex<Lease>>,
 }
 
 impl Database {
     pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
-        let twice = pool.options().get_acquire_timeout().saturating_mul(2);
         Self {
-            server: Server::new(&pool.connect_options()),
-            answer_timeout: settings
-                .answer_timeout
-                .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
-                .min(LONGEST_TIMEOUT),
-            pool,
-            settings,
+            connections: Arc::new(Connections::new(pool, settings)),
             transaction: None,
         }
     }
@@ -77,13 +79,11 @@ impl Database {
             return Err(AuthError::Unsupported { operation });
         }
         let (_, lease) = self
-            .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
+            .connections
+            .run(BEGIN, |connection| connection.execute("BEGIN"))
             .await?;
         Ok(Box::new(SqlxTransaction::new(Self {
-            pool: self.pool.clone(),
-            server: self.server.clone(),
-            settings: self.settings,
-            answer_timeout: self.answer_timeout,
+            connections: Arc::clone(&self.connections),
             transaction: Some(Mutex::new(lease)),
         })))
     }
@@ -97,22 +97,67 @@ impl Database {
         })
     }
 
-    /// Runs a statement. Outside a transaction, runs it again where that is safe: after a collision with others, and on
-    /// another connection where the pooled one turns out to be dead before anything was done.
+    /// Runs a statement, as [`Connections::run`] does, or in the transaction.
     pub(super) async fn run<T>(
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
         let Some(transaction) = &self.transaction else {
-            let (answer, _) = self.run_on_lease(operation, statement).await?;
+            let (answer, _) = self.connections.run(operation, statement).await?;
             return Ok(answer);
         };
         let answer = transaction.lock().await.run(statement).await;
-        answer.map_err(|error| statement_error(error, operation.in_transaction(), &self.server))
+        let server = &self.connections.server;
+        answer.map_err(|error| statement_error(error, operation.in_transaction(), server))
     }
 
-    async fn run_on_lease<T>(
+    /// The row of a key. Outside a transaction, lookups that wait at the same time share a statement.
+    pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
+        if self.transaction.is_none() {
+            let batcher = R::batcher(&self.connections.batchers);
+            return batcher.get(key, &self.connections).await;
+        }
+        let keys = [key.to_owned()];
+        let rows = self.run(R::OPERATION, |connection| R::find(connection, &keys));
+        Ok(rows.await?.into_iter().next())
+    }
+
+    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
+    pub(super) async fn in_pieces(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
+    ) -> AuthResult<usize> {
+        let mut removed = 0;
+        loop {
+            let piece = self.run(operation, &statement).await?.rows_affected();
+            removed += usize::try_from(piece).unwrap_or(usize::MAX);
+            if piece < PIECE {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+impl Connections {
+    fn new(pool: PgPool, settings: Settings) -> Self {
+        let twice = pool.options().get_acquire_timeout().saturating_mul(2);
+        Self {
+            server: Server::new(&pool.connect_options()),
+            answer_timeout: settings
+                .answer_timeout
+                .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
+                .min(LONGEST_TIMEOUT),
+            batchers: Batchers::new(pool.options().get_max_connections()),
+            pool,
+            settings,
+        }
+    }
+
+    /// Runs a statement, and runs it again where that is safe: after a collision with others, and on another connection
+    /// where the pooled one turns out to be dead before anything was done.
+    async fn run<T>(
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
@@ -144,20 +189,54 @@ impl Database {
             }
         }
     }
+}
 
-    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
-    pub(super) async fn in_pieces(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
-    ) -> AuthResult<usize> {
-        let mut removed = 0;
-        loop {
-            let piece = self.run(operation, &statement).await?.rows_affected();
-            removed += usize::try_from(piece).unwrap_or(usize::MAX);
-            if piece < PIECE {
-                return Ok(removed);
-            }
+/// Rows that one statement finds for many keys.
+pub(super) trait LookUp: Keyed {
+    const OPERATION: Operation;
+
+    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>>;
+
+    fn find<'c>(
+        connection: &'c mut PgConnection,
+        keys: &[String],
+    ) -> StatementFuture<'c, Vec<Self>>;
+}
+
+pub(super) struct Batchers {
+    pub(super) users: Arc<Batcher<User>>,
+    pub(super) sessions: Arc<Batcher<Session>>,
+    pub(super) sessions_with_users: Arc<Batcher<(Session, User)>>,
+}
+
+impl Batchers {
+    fn new(connections: u32) -> Self {
+        Self {
+            users: Arc::new(Batcher::new(connections)),
+            sessions: Arc::new(Batcher::new(connections)),
+            sessions_with_users: Arc::new(Batcher::new(connections)),
         }
+    }
+}
+
+impl<R: LookUp> Source<R> for Arc<Connections> {
+    fn longest_wait(&self) -> Duration {
+        self.pool.options().get_acquire_timeout()
+    }
+
+    fn timed_out(&self) -> AuthError {
+        connection_error(sqlx::Error::PoolTimedOut, R::OPERATION.name, &self.server)
+    }
+
+    async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {
+        let found = self.run(R::OPERATION, |connection| {
+            let keys = take();
+            if keys.is_empty() {
+                return Box::pin(future::ready(Ok(Vec::new())));
+            }
+            R::find(connection, &keys)
+        });
+        let (rows, _) = found.await?;
+        Ok(rows)
     }
 }

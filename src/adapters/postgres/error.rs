@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
@@ -339,10 +340,10 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-fn scrubbed(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+fn scrubbed(error: sqlx::Error) -> Arc<dyn Error + Send + Sync> {
     match postgres_error(&error) {
-        Some(error) => Box::new(ServerError::new(error)),
-        None => Box::new(error),
+        Some(error) => Arc::new(ServerError::new(error)),
+        None => Arc::new(error),
     }
 }
 

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 
 use super::SqlxAdapter;
-use super::database::Database;
+use super::database::Connections;
 use super::error::{connection_error, migration_error};
 use crate::AuthResult;
 
@@ -35,7 +35,7 @@ impl SqlxAdapter {
     /// [`AuthError::Database`](crate::AuthError::Database) with what to do: a missing privilege, say, or a database
     /// that a newer version of this crate has migrated.
     pub async fn migrate(&self) -> AuthResult<()> {
-        let Database { pool, server, .. } = &*self.database;
+        let Connections { pool, server, .. } = &*self.database.connections;
         // One of the pool's, for what the application's `after_connect` sets; never given back, as the advisory lock
         // goes with it, also where this future is dropped.
         let mut connection = pool

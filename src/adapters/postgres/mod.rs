@@ -15,6 +15,7 @@ pub use self::pool::{PoolConfig, PoolStats};
 
 mod account;
 mod adopt;
+mod batch;
 mod builder;
 pub mod columns;
 mod database;
@@ -137,7 +138,7 @@ impl SqlxAdapter {
     /// [`begin`]: crate::adapters::DatabaseAdapter::begin
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.database.pool
+        &self.database.connections.pool
     }
 
     /// Makes one round trip to the server.
@@ -188,7 +189,7 @@ impl SqlxAdapter {
 impl fmt::Debug for SqlxAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlxAdapter")
-            .field("server", &self.database.server.to_string())
+            .field("server", &self.database.connections.server.to_string())
             .field("pool", &self.pool_stats())
             .finish()
     }

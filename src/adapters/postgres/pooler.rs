@@ -37,7 +37,7 @@ impl SqlxAdapter {
         let pool = self.pool();
         let check = Check {
             options: pool.connect_options(),
-            server: self.database.server.clone(),
+            server: self.database.connections.server.clone(),
         };
         tokio::time::timeout(pool.options().get_acquire_timeout(), check.run())
             .await

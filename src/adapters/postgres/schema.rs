@@ -191,7 +191,11 @@ impl SqlxAdapter {
             return Ok(());
         }
         Err(AuthError::Database {
-            message: format!("check_schema on {}: {}", database.server, wrong.join("; ")),
+            message: format!(
+                "check_schema on {}: {}",
+                database.connections.server,
+                wrong.join("; ")
+            ),
             source: None,
         })
     }

@@ -1,9 +1,15 @@
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::batch::{Batcher, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::{Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK};
+use super::database::{
+    Batchers, Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, LookUp, StatementFuture,
+};
 use super::error::Operation;
-use super::token::{Presented, digest};
+use super::token::{Presented, digest, is_presentable};
 use crate::adapters::rules;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult};
@@ -105,13 +111,81 @@ impl From<SessionWithUser> for (Session, User) {
     }
 }
 
+impl Keyed for Session {
+    fn key(&self) -> &str {
+        &self.token
+    }
+}
+
+impl LookUp for Session {
+    const OPERATION: Operation = Operation::read("get_session");
+
+    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
+        &batchers.sessions
+    }
+
+    fn find<'c>(
+        connection: &'c mut PgConnection,
+        tokens: &[String],
+    ) -> StatementFuture<'c, Vec<Self>> {
+        let presented = Presented::new(tokens);
+        Box::pin(async move {
+            let sessions = query_session!(
+                "SELECT " COLUMNS " FROM sessions \
+                 WHERE token = ANY ((SELECT $1::TEXT[])::TEXT[]) AND active AND expires_at > statement_timestamp()",
+                presented.stored(),
+            );
+            let mut sessions = sessions.fetch_all(connection).await?;
+            for session in &mut sessions {
+                presented.restore(&mut session.token);
+            }
+            Ok(sessions)
+        })
+    }
+}
+
+impl Keyed for (Session, User) {
+    fn key(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl LookUp for (Session, User) {
+    const OPERATION: Operation = Operation::read("get_session_with_user");
+
+    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
+        &batchers.sessions_with_users
+    }
+
+    fn find<'c>(
+        connection: &'c mut PgConnection,
+        tokens: &[String],
+    ) -> StatementFuture<'c, Vec<Self>> {
+        let presented = Presented::new(tokens);
+        Box::pin(async move {
+            let rows = query_session_with_user!(
+                "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
+                 WHERE s.token = ANY ((SELECT $1::TEXT[])::TEXT[]) AND s.active AND s.expires_at > statement_timestamp()",
+                presented.stored(),
+            );
+            let rows = rows.fetch_all(connection).await?.into_iter();
+            Ok(rows
+                .map(|mut row| {
+                    presented.restore(&mut row.token);
+                    row.into()
+                })
+                .collect())
+        })
+    }
+}
+
 impl Database {
     pub(super) async fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
         let session = rules::new_session(session, rules::now())?;
         if !rules::is_possible_id(&session.user_id) {
             return Err(AuthError::UserNotFound);
         }
-        let stored_token = if self.settings.hash_session_tokens {
+        let stored_token = if self.connections.settings.hash_session_tokens {
             &digest(&session.token)
         } else {
             &session.token
@@ -139,21 +213,10 @@ impl Database {
     }
 
     pub(super) async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
-        let Some(Presented { plain, digest }) = Presented::new(token) else {
+        if !is_presentable(token) {
             return Ok(None);
-        };
-        let session = self.run(Operation::read("get_session"), |connection| {
-            Box::pin(
-                query_session!(
-                    "SELECT " COLUMNS " FROM sessions \
-                     WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp()",
-                    plain,
-                    digest,
-                )
-                .fetch_optional(connection),
-            )
-        });
-        Ok(session.await?.map(|session| with_token(session, token)))
+        }
+        self.look_up(token).await
     }
 
     pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
@@ -178,24 +241,10 @@ impl Database {
         &self,
         token: &str,
     ) -> AuthResult<Option<(Session, User)>> {
-        let Some(Presented { plain, digest }) = Presented::new(token) else {
+        if !is_presentable(token) {
             return Ok(None);
-        };
-        let row = self.run(Operation::read("get_session_with_user"), |connection| {
-            Box::pin(
-                query_session_with_user!(
-                    "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
-                     WHERE s.token IN ($1, $2) AND s.active AND s.expires_at > statement_timestamp()",
-                    plain,
-                    digest,
-                )
-                .fetch_optional(connection),
-            )
-        });
-        Ok(row.await?.map(|row| {
-            let (session, user) = row.into();
-            (with_token(session, token), user)
-        }))
+        }
+        self.look_up(token).await
     }
 
     pub(super) async fn update_session_expiry(
@@ -222,9 +271,9 @@ impl Database {
                 .await?
                 .ok_or(AuthError::SessionNotFound);
         }
-        let Some(Presented { plain, digest }) = Presented::new(token) else {
+        if !is_presentable(token) {
             return Err(AuthError::SessionNotFound);
-        };
+        }
         let updated = self.run(Operation::write("update_session"), |connection| {
             Box::pin(
                 query_session!(
@@ -238,8 +287,8 @@ impl Database {
                      updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
                      WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
                      RETURNING " COLUMNS "",
-                    plain,
-                    digest,
+                    token,
+                    digest(token),
                     update.expires_at,
                     update.ip_address.is_some(),
                     update.ip_address.as_ref().and_then(Option::as_ref),

@@ -1,5 +1,7 @@
 //! How a session's token stands in the table: as it is, or as a digest that opens nothing.
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::adapters::rules;
@@ -16,25 +18,45 @@ pub(super) fn digest(token: &str) -> String {
     PREFIX.chars().chain(hex.map(char::from)).collect()
 }
 
-/// A session's token as a client presents it, in the two forms in which the table may hold it.
-pub(super) struct Presented<'a> {
-    pub(super) plain: &'a str,
-    pub(super) digest: String,
+/// Whether it can be anyone's token: a digest, above all, is what a leaked table shows.
+pub(super) fn is_presentable(token: &str) -> bool {
+    !token.starts_with(PREFIX) && rules::is_possible_text(token)
 }
 
-impl<'a> Presented<'a> {
-    /// `None` where it cannot be anyone's token: a digest, above all, is what a leaked table shows.
-    pub(super) fn new(token: &'a str) -> Option<Self> {
-        (!token.starts_with(PREFIX) && rules::is_possible_text(token)).then(|| Self {
-            plain: token,
-            digest: digest(token),
-        })
+/// Tokens as clients present them, to be found in either form in which the table may hold them.
+pub(super) struct Presented {
+    stored: Vec<String>,
+    by_digest: HashMap<String, String>,
+}
+
+impl Presented {
+    pub(super) fn new(tokens: &[String]) -> Self {
+        let by_digest: HashMap<_, _> = tokens
+            .iter()
+            .map(|token| (digest(token), token.clone()))
+            .collect();
+        Self {
+            stored: tokens.iter().chain(by_digest.keys()).cloned().collect(),
+            by_digest,
+        }
+    }
+
+    /// All that the table may hold for them.
+    pub(super) fn stored(&self) -> &[String] {
+        &self.stored
+    }
+
+    /// Makes a token that the table holds the presented one.
+    pub(super) fn restore(&self, stored: &mut String) {
+        if let Some(presented) = self.by_digest.get(stored) {
+            presented.clone_into(stored);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Presented, digest};
+    use super::{Presented, digest, is_presentable};
 
     #[test]
     fn digests_are_those_of_sha_256() {
@@ -46,9 +68,23 @@ mod tests {
 
     #[test]
     fn a_digest_cannot_be_presented() {
-        assert!(Presented::new(&digest("abc")).is_none());
-        assert!(Presented::new("sha256:").is_none());
-        assert!(Presented::new("a\0b").is_none());
-        assert!(Presented::new("abc").is_some());
+        assert!(!is_presentable(&digest("abc")));
+        assert!(!is_presentable("sha256:"));
+        assert!(!is_presentable("a\0b"));
+        assert!(is_presentable("abc"));
+    }
+
+    #[test]
+    fn tokens_are_found_in_both_forms() {
+        let tokens = ["abc".to_owned(), "def".to_owned()];
+        let presented = Presented::new(&tokens);
+        assert_eq!(presented.stored().len(), 4);
+        for token in &tokens {
+            for mut stored in [token.clone(), digest(token)] {
+                assert!(presented.stored().contains(&stored));
+                presented.restore(&mut stored);
+                assert_eq!(stored, *token);
+            }
+        }
     }
 }

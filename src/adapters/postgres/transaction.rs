@@ -49,14 +49,14 @@ impl Transaction for SqlxTransaction {
         if *self.aborted.lock().await {
             return Err(AuthError::TransactionAborted);
         }
-        let server = self.database.server.clone();
+        let server = self.database.connections.server.clone();
         let committed = self.into_lease()?.commit().await;
         committed.map_err(|error| commit_error(error, &server))
     }
 
     async fn rollback(self: Box<Self>) -> AuthResult<()> {
         const ROLLBACK: Operation = Operation::write("rollback").in_transaction();
-        let server = self.database.server.clone();
+        let server = self.database.connections.server.clone();
         let undone = self.into_lease()?.rollback().await;
         undone.map_err(|error| statement_error(error, ROLLBACK, &server))
     }

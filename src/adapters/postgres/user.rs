@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
+use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use super::batch::{Batcher, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::Database;
+use super::database::{Batchers, Database, LookUp, StatementFuture};
 use super::error::Operation;
 use crate::adapters::rules;
 use crate::types::{CreateUser, UpdateUser, User};
@@ -23,6 +27,28 @@ macro_rules! query_user {
     };
 }
 pub(super) use query_user;
+
+impl Keyed for User {
+    fn key(&self) -> &str {
+        &self.id
+    }
+}
+
+impl LookUp for User {
+    const OPERATION: Operation = Operation::read("get_user_by_id");
+
+    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
+        &batchers.users
+    }
+
+    fn find<'c>(
+        connection: &'c mut PgConnection,
+        ids: &[String],
+    ) -> StatementFuture<'c, Vec<Self>> {
+        let users = query_user!("SELECT " COLUMNS " FROM users WHERE id = ANY ((SELECT $1::TEXT[])::TEXT[])", ids);
+        Box::pin(users.fetch_all(connection))
+    }
+}
 
 impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
@@ -63,13 +89,7 @@ impl Database {
         if !rules::is_possible_id(id) {
             return Ok(None);
         }
-        self.run(Operation::read("get_user_by_id"), |connection| {
-            Box::pin(
-                query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)
-                    .fetch_optional(connection),
-            )
-        })
-        .await
+        self.look_up(id).await
     }
 
     pub(super) async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
