@@ -39,10 +39,10 @@ async fn fill(pool: &PgPool) {
         "INSERT INTO users (id, name, email, email_verified, username, role, banned, created_at) \
          SELECT md5(i::TEXT), 'Name ' || i % 5000, i || '@example.com', i % 10 <> 0, 'u' || i, \
          CASE WHEN i % 1000 = 0 THEN 'admin' END, i % 500 = 0, now() - i * INTERVAL '1 minute' \
-         FROM generate_series(1, 100000) AS i",
+         FROM generate_series(1, 200000) AS i",
         "INSERT INTO sessions (id, token, user_id, expires_at, active) \
-         SELECT md5('s' || i), 'token' || i, md5((i % 100000 + 1)::TEXT), now() + (i % 1000 - 100) * INTERVAL '1 hour', \
-         i % 10 <> 0 FROM generate_series(1, 200000) AS i",
+         SELECT lpad(i::TEXT, 32, '0'), 'token' || lpad(i::TEXT, 32, '0'), md5((i % 200000 + 1)::TEXT), \
+         now() + (i % 1000 - 100) * INTERVAL '1 hour', i % 10 <> 0 FROM generate_series(1, 1000000) AS i",
         "INSERT INTO accounts (id, provider_id, account_id, user_id) \
          SELECT md5('a' || i), 'github', i, md5(i::TEXT) FROM generate_series(1, 100000) AS i",
         "INSERT INTO verifications (id, identifier, value, expires_at) \
@@ -108,7 +108,8 @@ fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
     if kind == "Seq Scan" && TABLES.contains(&table) {
         faults.push(format!("scans {table}"));
     }
-    if kind == "Index Scan" && node["Index Cond"].is_null() && !limited {
+    let by_index = matches!(kind, "Index Scan" | "Index Only Scan");
+    if by_index && node["Index Cond"].is_null() && !limited {
         faults.push(format!("reads all of {table} by an index"));
     }
     if matches!(kind, "Sort" | "Incremental Sort") {
@@ -134,12 +135,10 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
         .await
         .unwrap();
     let mut wrong = Vec::new();
-    let mut looked_at = 0;
     let mut needed = HashSet::new();
-    for (query, types) in statements() {
-        if !TABLES.iter().any(|table| query.contains(table)) || query.contains("pg_attribute") {
-            continue;
-        }
+    let statements = statements();
+    assert!(statements.len() > 50, "{}", statements.len());
+    for (query, types) in statements {
         let plan = generic_plan(&mut connection, &query, &types).await;
         let mut found = Vec::new();
         faults(&plan, false, &mut found);
@@ -148,13 +147,10 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
             needed.insert(part);
             found.retain(|fault| !fault.starts_with("sorts"));
         }
-        looked_at += 1;
         if !found.is_empty() {
             wrong.push(format!("{found:?}: {query}\n{plan:#}"));
         }
     }
-    println!("{looked_at} statements looked at");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(looked_at > 50, "{looked_at}");
     assert_eq!(needed.len(), MAY_SORT.len(), "an excuse that nobody needs");
 }

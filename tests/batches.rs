@@ -1,0 +1,186 @@
+//! Lookups of many callers at once, which share statements, are answered as if each had come alone.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use better_auth::{AuthError, CreateSession, CreateUser, Session, UpdateSession, User};
+use chrono::{TimeDelta, Utc};
+use sqlx::PgPool;
+use support::{adapter, execute, url};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// More than run alone, and more than fit into the batches under way.
+const CALLERS: usize = 200;
+/// For what would otherwise hang for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// Users with a session each, every other one's token hashed.
+async fn fill(database: &SqlxAdapter, hashing: &SqlxAdapter) -> Vec<(Session, User)> {
+    let mut rows = Vec::new();
+    for number in 0..40 {
+        let user = CreateUser::new().with_name(format!("user {number}"));
+        let user = database.create_user(user).await.unwrap();
+        let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1));
+        let opener = if number % 2 == 0 { database } else { hashing };
+        rows.push((opener.create_session(session).await.unwrap(), user));
+    }
+    rows
+}
+
+async fn hashing(pool: &PgPool) -> SqlxAdapter {
+    let builder = SqlxAdapter::builder(&url(pool)).hash_session_tokens(true);
+    builder.connect().await.unwrap()
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn all_callers_get_their_own_rows(pool: PgPool) {
+    let database = Arc::new(adapter(&pool).await);
+    let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (database, rows) = (Arc::clone(&database), Arc::clone(&rows));
+        callers.spawn(async move {
+            for round in 0..30 {
+                let (session, user) = &rows[(caller * 7 + round * 11) % rows.len()];
+                let found = database
+                    .get_session_with_user(&session.token)
+                    .await
+                    .unwrap();
+                assert_eq!(found.as_ref(), Some(&(session.clone(), user.clone())));
+                let found = database.get_session(&session.token).await.unwrap();
+                assert_eq!(found.as_ref(), Some(session));
+                let found = database.get_user_by_id(&user.id).await.unwrap();
+                assert_eq!(found.as_ref(), Some(user));
+                let missing = format!("missing {caller} {round}");
+                assert_eq!(database.get_session(&missing).await.unwrap(), None);
+                assert_eq!(database.get_user_by_id(&missing).await.unwrap(), None);
+            }
+        });
+    }
+    while let Some(caller) = timeout(LONGEST_WAIT, callers.join_next()).await.unwrap() {
+        caller.unwrap();
+    }
+}
+
+/// Callers who look up all the time, until they are dropped.
+fn crowd(database: &Arc<SqlxAdapter>, rows: &Arc<Vec<(Session, User)>>) -> JoinSet<()> {
+    let mut crowd = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (database, rows) = (Arc::clone(database), Arc::clone(rows));
+        crowd.spawn(async move {
+            for round in caller.. {
+                let (session, _) = &rows[round % rows.len()];
+                database.get_session(&session.token).await.unwrap();
+            }
+        });
+    }
+    crowd
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_lookup_sees_every_write_before_it(pool: PgPool) {
+    let database = Arc::new(adapter(&pool).await);
+    let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
+    let _crowd = crowd(&database, &rows);
+    for (number, (session, _)) in rows.iter().enumerate() {
+        let token = session.token.as_str();
+        let agent = Some(format!("agent {number}"));
+        let update = UpdateSession {
+            user_agent: Some(agent.clone()),
+            ..UpdateSession::default()
+        };
+        let updated = database.update_session(token, update).await.unwrap();
+        assert_eq!(updated.user_agent, agent);
+        let looked_up = database.get_session(token).await.unwrap();
+        assert_eq!(looked_up, Some(updated));
+        database.delete_session(token).await.unwrap();
+        assert_eq!(database.get_session(token).await.unwrap(), None);
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
+    let database = Arc::new(adapter(&pool).await);
+    let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
+    let (unreadable, user) = &rows[0];
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let id = &user.id;
+    let sql = format!("UPDATE users SET metadata = '{{\"a\": {deep}}}' WHERE id = '{id}'");
+    execute(&pool, &sql).await;
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (database, rows) = (Arc::clone(&database), Arc::clone(&rows));
+        callers.spawn(async move {
+            let row = &rows[caller % rows.len()];
+            (
+                row.0.token.clone(),
+                database.get_session_with_user(&row.0.token).await,
+            )
+        });
+    }
+    let mut failed = 0;
+    while let Some(answer) = timeout(LONGEST_WAIT, callers.join_next()).await.unwrap() {
+        let (token, answer) = answer.unwrap();
+        if token == unreadable.token {
+            let error = answer.unwrap_err();
+            assert!(error.to_string().contains("cannot be read"), "{error}");
+            failed += 1;
+        } else {
+            assert_eq!(answer.unwrap().unwrap().0.token, token);
+        }
+    }
+    assert_eq!(failed, CALLERS / rows.len());
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
+    let database = Arc::new(adapter(&pool).await);
+    let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
+    for _ in 0..20 {
+        let mut dropped = crowd(&database, &rows);
+        let (session, user) = &rows[1];
+        let found = database.get_session_with_user(&session.token);
+        let found = timeout(LONGEST_WAIT, found).await.unwrap().unwrap();
+        assert_eq!(found.as_ref(), Some(&(session.clone(), user.clone())));
+        dropped.shutdown().await;
+    }
+    // All connections are back in the pool, and work.
+    let all_back = async {
+        while database.pool_stats().idle != database.pool_stats().size as usize {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONGEST_WAIT, all_back).await.unwrap();
+    database.ping().await.unwrap();
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn closing_answers_everyone(pool: PgPool) {
+    let database = Arc::new(adapter(&pool).await);
+    let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (database, rows) = (Arc::clone(&database), Arc::clone(&rows));
+        callers.spawn(async move {
+            for round in caller.. {
+                let (session, user) = &rows[round % rows.len()];
+                match database.get_session_with_user(&session.token).await {
+                    Ok(found) => assert_eq!(found, Some((session.clone(), user.clone()))),
+                    Err(error) => return error,
+                }
+            }
+            unreachable!("it is closed before")
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    timeout(LONGEST_WAIT, database.close()).await.unwrap();
+    while let Some(error) = timeout(LONGEST_WAIT, callers.join_next()).await.unwrap() {
+        let error = error.unwrap();
+        assert!(matches!(error, AuthError::Unavailable { .. }), "{error:?}");
+        assert!(error.to_string().contains("was closed"), "{error}");
+    }
+}
