@@ -87,6 +87,10 @@ pgbouncer-check release="":
 servers-check *releases:
     tests/support/releases.sh {{ releases }}
 
+# Run the conformance suite on a server of yours: PostgreSQL, or an engine that speaks its protocol
+engine-check url:
+    DATABASE_URL={{ quote(url) }} cargo test --features conformance,sqlx-postgres --test conformance_postgres
+
 # Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
 tls-check:
     tests/support/tls.sh
