@@ -1,4 +1,6 @@
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::iter;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -28,7 +30,7 @@ pub(super) trait Row: Clone {
 /// A transaction has tables of its own, which lie over the store's: they hold the rows that it has changed, and what is
 /// not in them is looked up below.
 pub(super) struct Table<R> {
-    rows: DashMap<String, R>,
+    rows: DashSet<ByKey<R>>,
     /// Key to the row's key.
     unique: Vec<DashMap<String, String>>,
     /// Key to the rows' keys, oldest first. No list is empty.
@@ -42,10 +44,33 @@ struct Below<R> {
     hidden: DashSet<String>,
 }
 
+/// A row that is found by its key, without a second copy of that beside it.
+struct ByKey<R>(R);
+
+impl<R: Row> Borrow<str> for ByKey<R> {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl<R: Row> Hash for ByKey<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl<R: Row> PartialEq for ByKey<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<R: Row> Eq for ByKey<R> {}
+
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
         Self {
-            rows: DashMap::new(),
+            rows: DashSet::new(),
             unique: iter::repeat_with(DashMap::new).take(R::UNIQUE).collect(),
             lists: iter::repeat_with(DashMap::new).take(R::LISTS).collect(),
             below: None,
@@ -69,12 +94,12 @@ impl<R: Row> Table<R> {
     pub(super) fn settle(&self) {
         let Some(below) = &self.below else { return };
         for key in below.hidden.iter() {
-            if !self.rows.contains_key(key.as_str()) {
+            if !self.rows.contains(key.as_str()) {
                 below.table.remove(&key);
             }
         }
-        for row in &self.rows {
-            below.table.put(row.clone());
+        for row in self.rows.iter() {
+            below.table.put(row.0.clone());
         }
     }
 
@@ -88,9 +113,12 @@ impl<R: Row> Table<R> {
 
     /// What a look at the row tells; nothing here may be called from it.
     pub(super) fn look<T>(&self, key: &str, look: impl FnOnce(&R) -> T) -> Option<T> {
-        match self.rows.get(key) {
-            Some(row) => Some(look(&row)),
-            None => self.below(key)?.look(key, look),
+        let mut table = self;
+        loop {
+            if let Some(row) = table.rows.get(key) {
+                return Some(look(&row.0));
+            }
+            table = table.below(key)?;
         }
     }
 
@@ -161,8 +189,8 @@ impl<R: Row> Table<R> {
         let mut keys: Vec<String> = self
             .rows
             .iter()
-            .filter(|row| test(row))
-            .map(|row| row.key().clone())
+            .filter(|row| test(&row.0))
+            .map(|row| row.0.key().to_owned())
             .collect();
         if let Some(below) = &self.below {
             keys.extend(
@@ -179,7 +207,7 @@ impl<R: Row> Table<R> {
     /// Stores a row in place of the one with its key, if there is one.
     pub(super) fn put(&self, row: R) {
         self.hide(row.key());
-        let old = self.rows.get(row.key()).map(|old| old.clone());
+        let old = self.rows.remove(row.key()).map(|ByKey(old)| old);
         if let Some(old) = &old {
             self.unindex_unique(old, Some(&row));
         }
@@ -195,13 +223,13 @@ impl<R: Row> Table<R> {
                 index.insert(key, row.key().to_owned());
             }
         }
-        self.rows.insert(row.key().to_owned(), row);
+        self.rows.insert(ByKey(row));
     }
 
     pub(super) fn remove(&self, key: &str) -> Option<R> {
         let below = self.below(key).and_then(|below| below.get(key));
         self.hide(key);
-        let Some((_, row)) = self.rows.remove(key) else {
+        let Some(ByKey(row)) = self.rows.remove(key) else {
             return below;
         };
         self.unindex_unique(&row, None);
