@@ -52,21 +52,21 @@ impl<A: Access> Database<A> {
     pub(super) fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
         Ok(self
             .0
-            .read(|tables| tables.live_session(token, rules::now())))
+            .read(|tables| tables.live_session(token, rules::now_micros())))
     }
 
     pub(super) fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
         Ok(self.0.read(|Tables { sessions, .. }| {
-            let now = rules::now();
+            let now_micros = rules::now_micros();
             sessions.list(BY_USER, user_id, |session| {
-                is_live(session, now).then(|| session.clone())
+                is_live(session, now_micros).then(|| session.clone())
             })
         }))
     }
 
     pub(super) fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
         Ok(self.0.read(|tables| {
-            let session = tables.live_session(token, rules::now())?;
+            let session = tables.live_session(token, rules::now_micros())?;
             let user = tables.users.get(&session.user_id)?;
             Some((session, user))
         }))
@@ -92,7 +92,7 @@ impl<A: Access> Database<A> {
         let token = token.to_owned();
         let now = rules::now();
         self.0.write(move |tables| {
-            let session = tables.live_session(&token, now);
+            let session = tables.live_session(&token, now.timestamp_micros());
             let mut session = session.ok_or(AuthError::SessionNotFound)?;
             apply(&mut session, update.clone());
             session.updated_at = rules::next_update(session.updated_at, now);
@@ -125,9 +125,9 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        let now = rules::now();
+        let now_micros = rules::now_micros();
         let sessions = &self.0.tables().sessions;
-        let dead = sessions.keys(&|session| !is_live(session, now));
+        let dead = sessions.keys(&|session| !is_live(session, now_micros));
         // A dead session stays dead.
         self.remove_in_pieces(&dead, |Tables { sessions, .. }, token| {
             sessions.remove(token).is_some()
@@ -146,14 +146,14 @@ impl Tables {
         tokens
     }
 
-    fn live_session(&self, token: &str, now: DateTime<Utc>) -> Option<Session> {
-        let live = |session: &Session| is_live(session, now).then(|| session.clone());
+    fn live_session(&self, token: &str, now_micros: i64) -> Option<Session> {
+        let live = |session: &Session| is_live(session, now_micros).then(|| session.clone());
         self.sessions.look(token, live).flatten()
     }
 }
 
-fn is_live(session: &Session, now: DateTime<Utc>) -> bool {
-    session.active && session.expires_at > now
+fn is_live(session: &Session, now_micros: i64) -> bool {
+    session.active && session.expires_at.timestamp_micros() > now_micros
 }
 
 fn apply(session: &mut Session, update: UpdateSession) {

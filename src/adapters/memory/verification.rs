@@ -1,8 +1,6 @@
 use std::iter;
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, Utc};
-
 use super::table::{Row, joined};
 use super::{Access, Change, Database, Tables};
 use crate::adapters::rules;
@@ -73,7 +71,7 @@ impl<A: Access> Database<A> {
         value: &str,
     ) -> AuthResult<Option<Verification>> {
         let pair = joined(identifier, value);
-        let now = rules::now();
+        let now_micros = rules::now_micros();
         let take = |Tables { verifications, .. }: &Tables| {
             let all = verifications.list(BY_PAIR, &pair, |row| Some(row.clone()));
             for row in &all {
@@ -85,7 +83,7 @@ impl<A: Access> Database<A> {
         let again = |all: &Vec<Verification>| -> Change {
             let all = all.clone();
             Box::new(move |Tables { verifications, .. }| {
-                if let Some(newest) = newest_live(&all, now)
+                if let Some(newest) = newest_live(&all, now_micros)
                     && !verifications.contains(&newest.id)
                 {
                     return Err(used_by_another());
@@ -97,7 +95,7 @@ impl<A: Access> Database<A> {
             })
         };
         let all = self.0.write_once(take, again)?;
-        Ok(newest_live(&all, now).cloned())
+        Ok(newest_live(&all, now_micros).cloned())
     }
 
     pub(super) fn delete_verification(&self, id: &str) -> AuthResult<()> {
@@ -109,9 +107,9 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        let now = rules::now();
+        let now_micros = rules::now_micros();
         let verifications = &self.0.tables().verifications;
-        let dead = verifications.keys(&|row| !is_live(row, now));
+        let dead = verifications.keys(&|row| !is_live(row, now_micros));
         self.remove_in_pieces(&dead, |Tables { verifications, .. }, id| {
             verifications.remove(id).is_some()
         })
@@ -119,10 +117,10 @@ impl<A: Access> Database<A> {
 
     fn newest_live(&self, list: usize, key: &str) -> Option<Verification> {
         self.0.read(|Tables { verifications, .. }| {
-            let now = rules::now();
+            let now_micros = rules::now_micros();
             let mut newest = None;
             verifications.walk(list, key, true, None, |row| {
-                if is_live(row, now) {
+                if is_live(row, now_micros) {
                     newest = Some(row.clone());
                     return ControlFlow::Break(());
                 }
@@ -133,12 +131,12 @@ impl<A: Access> Database<A> {
     }
 }
 
-fn newest_live(newest_first: &[Verification], now: DateTime<Utc>) -> Option<&Verification> {
-    newest_first.iter().find(|row| is_live(row, now))
+fn newest_live(newest_first: &[Verification], now_micros: i64) -> Option<&Verification> {
+    newest_first.iter().find(|row| is_live(row, now_micros))
 }
 
-fn is_live(row: &Verification, now: DateTime<Utc>) -> bool {
-    row.expires_at > now
+fn is_live(row: &Verification, now_micros: i64) -> bool {
+    row.expires_at.timestamp_micros() > now_micros
 }
 
 fn used_by_another() -> AuthError {
