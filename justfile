@@ -50,6 +50,12 @@ soak minutes="10":
         cargo test --quiet --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
+# Measure what runs without a server: the memory adapter beside bare maps
+bench-micro *arguments:
+    cargo bench --bench memory_size
+    cargo bench --bench memory_ratios
+    cargo bench --bench memory -- --noplot {{ arguments }}
+
 # Format and lint, for every combination of features
 lint:
     cargo fmt --check

@@ -7,19 +7,17 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+use better_auth::adapters::DatabaseAdapter;
 use better_auth::{AuthResult, Session, UpdateSession, User};
 use chrono::Utc;
 use criterion::Criterion;
 use dashmap::DashMap;
 
-use self::support::{
-    answer, bare_map, create_sessions, create_users, measuring, new_session, shuffled,
-};
+use self::support::{Filled, answer, measuring, new_session, shuffled};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let fixture = Fixture::new(if measuring() { 10_000 } else { 10 });
+    let fixture = Fixture::new(if measuring() { 100_000 } else { 100 });
     lookups(&mut criterion, &fixture);
     update_session(&mut criterion, &fixture);
     create_and_delete_session(&mut criterion, &fixture);
@@ -28,54 +26,53 @@ fn main() {
 }
 
 struct Fixture {
-    adapter: MemoryDatabaseAdapter,
-    users: DashMap<String, User>,
+    filled: Filled,
     user_ids: DashMap<String, String>,
-    sessions: DashMap<String, Session>,
     ids: Vec<String>,
     emails: Vec<String>,
     tokens: Vec<String>,
 }
 
 impl Fixture {
-    fn new(users: usize) -> Self {
-        let adapter = MemoryDatabaseAdapter::new();
-        let users = create_users(&adapter, users);
-        let sessions = create_sessions(&adapter, &users);
-        let email = |user: &User| user.email.clone().unwrap_or_default();
-        let token = |session: &Session| session.token.clone();
+    fn new(sessions: usize) -> Self {
+        let filled = Filled::new(sessions);
+        let ids = shuffled(&filled.ids);
+        let email = |id: &String| filled.users.get(id)?.email.clone();
+        let emails: Vec<_> = ids.iter().filter_map(email).collect();
         Self {
-            adapter,
-            users: bare_map(&users, |user| user.id.clone()),
-            user_ids: users
-                .iter()
-                .map(|user| (email(user), user.id.clone()))
-                .collect(),
-            sessions: bare_map(&sessions, token),
-            ids: shuffled(&users, |user| user.id.clone()),
-            emails: shuffled(&users, email),
-            tokens: shuffled(&sessions, token),
+            user_ids: emails.iter().cloned().zip(ids.iter().cloned()).collect(),
+            tokens: shuffled(&filled.tokens),
+            filled,
+            ids,
+            emails,
         }
     }
 
     fn bare_session(&self, token: &str) -> Option<Session> {
-        self.sessions.get(token).map(|session| session.clone())
+        self.filled
+            .sessions
+            .get(token)
+            .map(|session| session.clone())
     }
 
     fn bare_user(&self, id: &str) -> Option<User> {
-        self.users.get(id).map(|user| user.clone())
+        self.filled.users.get(id).map(|user| user.clone())
     }
 }
 
+/// What is measured: the adapter, or bare maps.
+type Named<'a, F> = (&'a str, &'a F);
+type Lookups<'a> = [Named<'a, dyn Fn(&str) + 'a>];
+
 fn lookups(criterion: &mut Criterion, fixture: &Fixture) {
     let Fixture {
-        adapter,
+        filled: Filled { adapter, .. },
         ids,
         emails,
         tokens,
         ..
     } = fixture;
-    let mut measure = |method: &str, keys: &[String], calls: &[(&str, &dyn Fn(&str))]| {
+    let mut measure = |method: &str, keys: &[String], calls: &Lookups| {
         let mut group = criterion.benchmark_group(method);
         for (name, call) in calls {
             let mut keys = keys.iter().cycle();
@@ -143,12 +140,12 @@ fn update_session(criterion: &mut Criterion, fixture: &Fixture) {
     group.bench_function("adapter", |bencher| {
         bencher.iter(|| {
             let token = tokens.next()?;
-            answer(fixture.adapter.update_session(token, update.clone())).ok()
+            answer(fixture.filled.adapter.update_session(token, update.clone())).ok()
         });
     });
     group.bench_function("bare map", |bencher| {
         bencher.iter(|| {
-            let mut session = fixture.sessions.get_mut(tokens.next()?)?;
+            let mut session = fixture.filled.sessions.get_mut(tokens.next()?)?;
             session.expires_at = expires_at;
             session.updated_at = Utc::now();
             Some(session.clone())
@@ -158,12 +155,12 @@ fn update_session(criterion: &mut Criterion, fixture: &Fixture) {
 
 /// New sessions beside those that are there. The bare map gets them ready-made: no id, no token, no user to look for.
 fn create_and_delete_session(criterion: &mut Criterion, fixture: &Fixture) {
-    let Fixture {
+    let Filled {
         adapter,
         sessions,
         ids,
         ..
-    } = fixture;
+    } = &fixture.filled;
     let wanted = |count| ids.iter().cycle().map(|id| new_session(id)).take(count);
     let adapter = |count| {
         let create = |session| answer(adapter.create_session(session)).ok();
@@ -190,7 +187,7 @@ fn create_and_delete_session(criterion: &mut Criterion, fixture: &Fixture) {
         let (deleting, _) = timed(created, delete);
         [creating, deleting]
     };
-    let passes: [(&str, &dyn Fn(usize) -> [Duration; 2]); 2] =
+    let passes: [Named<dyn Fn(usize) -> [Duration; 2]>; 2] =
         [("adapter", &adapter), ("bare map", &bare_map)];
     for (step, method) in ["create_session", "delete_session"].into_iter().enumerate() {
         let mut group = criterion.benchmark_group(method);

@@ -7,11 +7,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+use better_auth::Session;
+use better_auth::adapters::DatabaseAdapter;
+use dashmap::DashMap;
 
-use self::support::{
-    SESSIONS_PER_USER, answer, bare_map, create_sessions, create_users, measuring, shuffled,
-};
+use self::support::{Filled, SESSIONS_PER_USER, answer, measuring, shuffled};
 
 const ROUNDS: usize = 15;
 const PASSES_PER_ROUND: usize = 5;
@@ -28,29 +28,42 @@ fn main() {
     as_the_table_grows(sizes);
 }
 
+/// Against the map that was filled along with the adapter, and against a copy of it, whose rows lie close together.
 fn against_bare_map(threads: usize, sessions: usize) {
-    let adapter = MemoryDatabaseAdapter::new();
-    let users = create_users(&adapter, sessions / SESSIONS_PER_USER);
-    let rows = create_sessions(&adapter, &users);
-    let map = bare_map(&rows, |row| row.token.clone());
-    let tokens: Vec<_> = (0..threads)
+    let Filled {
+        adapter,
+        sessions: beside,
+        tokens,
+        ..
+    } = Filled::new(sessions);
+    let copy: DashMap<_, _> = tokens
+        .iter()
+        .filter_map(|token| Some((token.clone(), beside.get(token)?.clone())))
+        .collect();
+    let keys: Vec<_> = (0..threads)
         .map(|thread| {
-            let mut tokens = shuffled(&rows, |row| row.token.clone());
-            tokens.rotate_left(thread * sessions / threads);
-            tokens
+            let mut keys = shuffled(&tokens);
+            keys.rotate_left(thread * sessions / threads);
+            keys
         })
         .collect();
-    drop(rows);
-    let rounds = (0..ROUNDS).map(|_| {
-        let bare = at_once(&tokens, |token| map.get(token).map(|row| row.clone()));
-        let ours = at_once(&tokens, |token| answer(adapter.get_session(token)));
-        (ours, bare / ours)
-    });
-    let (times, ratios): (Vec<_>, Vec<_>) = rounds.unzip();
+    let bare = |map: &DashMap<String, Session>| {
+        at_once(&keys, |token| map.get(token).map(|row| row.clone()))
+    };
+    let rounds: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let adapter = at_once(&keys, |token| answer(adapter.get_session(token)));
+            [adapter, bare(&beside), bare(&copy)]
+        })
+        .collect();
     println!(
-        "get_session, {threads} threads: {} ns; of a bare map's speed: {}",
-        spread(times, 0),
-        spread(ratios, 2)
+        "get_session, {threads} threads: {} ns; of the speed of a bare map: {}; of a copied one: {}",
+        spread(rounds.iter().map(|[adapter, ..]| *adapter), 0),
+        spread(
+            rounds.iter().map(|[adapter, beside, _]| beside / adapter),
+            2
+        ),
+        spread(rounds.iter().map(|[adapter, _, copy]| copy / adapter), 2)
     );
 }
 
@@ -76,11 +89,9 @@ fn at_once<T>(keys: &[Vec<String>], lookup: impl Fn(&str) -> T + Sync) -> f64 {
 
 fn as_the_table_grows(sizes: [usize; 3]) {
     let tables = sizes.map(|sessions| {
-        let adapter = MemoryDatabaseAdapter::new();
-        let users = create_users(&adapter, sessions / SESSIONS_PER_USER);
-        create_sessions(&adapter, &users);
+        let Filled { adapter, ids, .. } = Filled::new(sessions);
         // As many in each table, so that what the callers do costs the same.
-        let mut ids = shuffled(&users, |user| user.id.clone());
+        let mut ids = shuffled(&ids);
         ids.truncate(sizes[0] / SESSIONS_PER_USER);
         (adapter, ids)
     });
@@ -96,11 +107,8 @@ fn as_the_table_grows(sizes: [usize; 3]) {
     for (place, sessions) in sizes.into_iter().enumerate() {
         println!(
             "get_user_sessions, {SESSIONS_PER_USER} of {sessions}: {} ns; of the smallest table's cost: {}",
-            spread(rounds.iter().map(|times| times[place]).collect(), 0),
-            spread(
-                rounds.iter().map(|times| times[place] / times[0]).collect(),
-                2
-            )
+            spread(rounds.iter().map(|times| times[place]), 0),
+            spread(rounds.iter().map(|times| times[place] / times[0]), 2)
         );
     }
 }
@@ -116,7 +124,8 @@ fn each<T>(keys: &[String], passes: usize, lookup: &impl Fn(&str) -> T) -> f64 {
 }
 
 /// The median, and the least and the greatest.
-fn spread(mut figures: Vec<f64>, decimals: usize) -> String {
+fn spread(figures: impl Iterator<Item = f64>, decimals: usize) -> String {
+    let mut figures: Vec<_> = figures.collect();
     figures.sort_by(f64::total_cmp);
     let (median, last) = (figures[figures.len() / 2], figures[figures.len() - 1]);
     format!(

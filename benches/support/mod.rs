@@ -37,19 +37,40 @@ pub fn new_user(number: usize) -> CreateUser {
         .with_name(format!("User {number}"))
 }
 
-pub fn create_users(adapter: &MemoryDatabaseAdapter, count: usize) -> Vec<User> {
-    (0..count)
-        .map(|number| answer(adapter.create_user(new_user(number))).unwrap())
-        .collect()
+/// The adapter, and bare maps that were filled along with it: rows that are stored one by one lie less close together in
+/// memory than those of a map that is copied in one go.
+pub struct Filled {
+    pub adapter: MemoryDatabaseAdapter,
+    pub users: DashMap<String, User>,
+    pub sessions: DashMap<String, Session>,
+    /// In the order in which they were created.
+    pub ids: Vec<String>,
+    pub tokens: Vec<String>,
 }
 
-/// Opens [`SESSIONS_PER_USER`] sessions for each.
-pub fn create_sessions(adapter: &MemoryDatabaseAdapter, users: &[User]) -> Vec<Session> {
-    users
-        .iter()
-        .flat_map(|user| [&user.id; SESSIONS_PER_USER])
-        .map(|id| answer(adapter.create_session(new_session(id))).unwrap())
-        .collect()
+impl Filled {
+    /// So many sessions, [`SESSIONS_PER_USER`] of each user.
+    pub fn new(sessions: usize) -> Self {
+        let mut filled = Self {
+            adapter: MemoryDatabaseAdapter::new(),
+            users: DashMap::new(),
+            sessions: DashMap::new(),
+            ids: Vec::new(),
+            tokens: Vec::new(),
+        };
+        for number in 0..sessions / SESSIONS_PER_USER {
+            let user = answer(filled.adapter.create_user(new_user(number))).unwrap();
+            for _ in 0..SESSIONS_PER_USER {
+                let session = filled.adapter.create_session(new_session(&user.id));
+                let session = answer(session).unwrap();
+                filled.tokens.push(session.token.clone());
+                filled.sessions.insert(session.token.clone(), session);
+            }
+            filled.ids.push(user.id.clone());
+            filled.users.insert(user.id.clone(), user);
+        }
+        filled
+    }
 }
 
 pub fn new_session(user_id: &str) -> CreateSession {
@@ -58,17 +79,12 @@ pub fn new_session(user_id: &str) -> CreateSession {
         .with_user_agent(USER_AGENT)
 }
 
-/// The rows in a map without anything around it.
-pub fn bare_map<R: Clone>(rows: &[R], key: impl Fn(&R) -> String) -> DashMap<String, R> {
-    rows.iter().map(|row| (key(row), row.clone())).collect()
-}
-
 /// The keys in an order that says nothing about where their rows are. They themselves lie in that order in memory: a
 /// request brings its key along.
-pub fn shuffled<R>(rows: &[R], key: impl Fn(&R) -> String) -> Vec<String> {
+pub fn shuffled(keys: &[String]) -> Vec<String> {
     // Coprime to the number of rows, which is a product of twos and fives.
     const STEP: usize = 7_368_787;
-    (0..rows.len())
-        .map(|place| key(&rows[place * STEP % rows.len()]))
+    (0..keys.len())
+        .map(|place| keys[place * STEP % keys.len()].clone())
         .collect()
 }
