@@ -20,14 +20,15 @@ impl Sequence {
     /// Runs `read` once or twice; it must not call back into this sequence.
     pub(super) fn read<T>(&self, read: impl Fn() -> T) -> T {
         let before = self.version.load(Ordering::Acquire);
-        let mut value = read();
-        // Whoever saw a change through the lock of a shard also sees the version that was raised before it.
-        let after = self.version.load(Ordering::Acquire);
-        if !before.is_multiple_of(2) || after != before {
-            let _alone = self.exclusive();
-            value = read();
+        if before.is_multiple_of(2) {
+            let value = read();
+            // Whoever saw a change through the lock of a shard also sees the version that was raised before it.
+            if self.version.load(Ordering::Acquire) == before {
+                return value;
+            }
         }
-        value
+        let _alone = self.exclusive();
+        read()
     }
 
     /// Runs `write` alone; it must not call back into this sequence.
