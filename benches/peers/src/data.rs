@@ -1,0 +1,130 @@
+//! The rows that everything is measured on, as alike in length and order to real ones as can be computed from a number.
+
+use std::time::Instant;
+
+use better_auth::adapters::SqlxAdapter;
+
+use crate::Result;
+use crate::server::{Server, execute};
+
+/// What tokens begin with; 16 digits follow.
+pub const TOKEN_PREFIX: &str = "Zm9yIGJlbmNobWFya3Mgb25seS0";
+/// As long as the digest of a token, which is looked for beside it; what follows is as in the token.
+pub const DIGEST_PREFIX: &str = "sha256:000000000000000000000000000000000000000000000000";
+/// Digits as text, in an order other than that of the rows: of session `:i`, for SQL and for pgbench alike.
+pub const TOKEN_DIGITS: &str = "(1000000000000000 + (:i * 2654435761) % 4294967296)";
+
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub users: u64,
+    pub sessions: u64,
+}
+
+impl Size {
+    /// Five sessions for each user.
+    pub fn of_sessions(sessions: u64) -> Self {
+        Self {
+            users: (sessions / 5).max(1),
+            sessions,
+        }
+    }
+}
+
+fn token_digits(session: u64) -> u64 {
+    1_000_000_000_000_000 + (session * 2_654_435_761) % 4_294_967_296
+}
+
+pub fn token(session: u64) -> String {
+    format!("{TOKEN_PREFIX}{}", token_digits(session))
+}
+
+pub fn digest(session: u64) -> String {
+    format!("{DIGEST_PREFIX}{}", token_digits(session))
+}
+
+pub fn user_id(user: u64) -> String {
+    format!("01990000-0000-7000-8000-{user:012x}")
+}
+
+/// A database with the tables of this crate, migrated and filled.
+pub async fn create_ours(server: &Server, name: &str, size: Size) -> Result<SqlxAdapter> {
+    server.create_database(name).await?;
+    let database = SqlxAdapter::new(&server.url(name)).await?;
+    database.migrate().await?;
+    fill(server, name, size).await?;
+    Ok(database)
+}
+
+/// A database with the tables of better-auth 0.9, as its migrations make them, filled.
+pub async fn create_peers(server: &Server, name: &str, size: Size) -> Result<()> {
+    server.create_database(name).await?;
+    let mut connection = server.connect(name).await?;
+    for migration in server.peer_migrations()? {
+        execute(&mut connection, migration).await?;
+    }
+    fill(server, name, size).await
+}
+
+async fn fill(server: &Server, name: &str, size: Size) -> Result<()> {
+    let since = Instant::now();
+    let mut connection = server.connect(name).await?;
+    // The rows refer to each other rightly; checking each would take most of the time.
+    execute(
+        &mut connection,
+        "SET session_replication_role = replica".into(),
+    )
+    .await?;
+    execute(&mut connection, users(size.users)).await?;
+    execute(&mut connection, sessions(size, "'30 days'")).await?;
+    vacuum(server, name).await?;
+    let (sessions, seconds) = (size.sessions, since.elapsed().as_secs());
+    eprintln!("{name}: {sessions} sessions in {seconds} s");
+    Ok(())
+}
+
+/// What autovacuum would do some time after the load.
+pub async fn vacuum(server: &Server, name: &str) -> Result<()> {
+    execute(&mut server.connect(name).await?, "VACUUM ANALYZE".into()).await?;
+    execute(&mut server.connect("postgres").await?, "CHECKPOINT".into()).await
+}
+
+fn users(users: u64) -> String {
+    format!(
+        "INSERT INTO users (id, name, email, email_verified, image, username, display_username, created_at, updated_at) \
+         SELECT '01990000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'), 'Ada Lovelace ' || i, \
+         'ada.lovelace.' || i || '@example.com', TRUE, 'https://images.example.com/avatars/' || i || '.png', \
+         'ada' || i, 'Ada' || i, now() - i * INTERVAL '1 second', now() FROM generate_series(0, {users} - 1) i; \
+         INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, scope) \
+         SELECT '01990000-0000-7000-a000-' || lpad(to_hex(i), 12, '0'), i::text, 'github', \
+         '01990000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'), 'gho_' || md5(i::text), 'read:user,user:email' \
+         FROM generate_series(0, {users} - 1) i; \
+         INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT '01990000-0000-7000-b000-' || lpad(to_hex(i), 12, '0'), 'ada.lovelace.' || i || '@example.com', \
+         md5(i::text), now() + INTERVAL '1 day' FROM generate_series(0, {users} - 1) i"
+    )
+}
+
+/// Sessions that end so long from now, each a little later than the one before.
+pub fn sessions(size: Size, lasting: &str) -> String {
+    let Size { users, sessions } = size;
+    sessions_between(0, sessions, &format!("i % {users}"), lasting)
+}
+
+/// Sessions from one number up to another, of the user that an expression over their number `i` says.
+pub fn sessions_between(from: u64, to: u64, user: &str, lasting: &str) -> String {
+    let digits = TOKEN_DIGITS.replace(":i", "i");
+    format!(
+        "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, created_at, updated_at) \
+         SELECT '01990000-0000-7000-9000-' || lpad(to_hex(i), 12, '0'), \
+         now() + INTERVAL {lasting} + i * INTERVAL '1 microsecond', '{TOKEN_PREFIX}' || {digits}, \
+         CASE WHEN i % 2 = 0 THEN '192.0.2.' || i % 256 END, \
+         CASE WHEN i % 2 = 0 THEN 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0' END, \
+         '01990000-0000-7000-8000-' || lpad(to_hex({user}), 12, '0'), \
+         now() - INTERVAL '1 day' + i * INTERVAL '1 microsecond', now() FROM generate_series({from}::bigint, {to} - 1) i"
+    )
+}
+
+/// A number of a row, from a random one.
+pub fn pick(random: u64, of: u64) -> u64 {
+    random % of
+}
