@@ -56,9 +56,34 @@ bench-micro *arguments:
     cargo bench --bench memory_ratios
     cargo bench --bench memory -- --noplot {{ arguments }}
 
+# Measure the table of targets beside peers, on a server of its own, and write docs/performance/table.md with its plot
+bench *options:
+    benches/peers/run.sh table {{ options }}
+
+# Measure every lookup from 10,000 to 10,000,000 sessions, and write docs/performance/scale.md with its plot
+bench-scale *options:
+    benches/peers/run.sh scale {{ options }}
+
+# Measure lookups while millions of rows are deleted, and write docs/performance/delete.md
+bench-delete *options:
+    benches/peers/run.sh delete {{ options }}
+
+# Lint the benchmarks beside peers, and see that each runs; its figures mean nothing
+bench-check:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo clippy --locked --release --manifest-path benches/peers/Cargo.toml -- --deny warnings
+    output=$(mktemp -d)
+    trap 'rm -rf "$output"' EXIT
+    export PEERS_SHARED_BUFFERS=128MB
+    benches/peers/run.sh table --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
+    benches/peers/run.sh scale --sessions 10000 --rounds 1 --seconds 0.1 --output "$output"
+    benches/peers/run.sh delete --sessions 5000 --dead 5000 --of-one-user 2000 --seconds 0.5 --output "$output"
+
 # Format and lint, for every combination of features
 lint:
     cargo fmt --check
+    cargo fmt --check --manifest-path benches/peers/Cargo.toml
     cargo fmt --check --manifest-path examples/app/Cargo.toml
     cargo fmt --check --manifest-path tests/consumer/app/Cargo.toml
     cargo clippy --all-targets -- --deny warnings

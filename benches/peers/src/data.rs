@@ -14,6 +14,12 @@ pub const DIGEST_PREFIX: &str = "sha256:0000000000000000000000000000000000000000
 /// Digits as text, in an order other than that of the rows: of session `:i`, for SQL and for pgbench alike.
 pub const TOKEN_DIGITS: &str = "(1000000000000000 + (:i * 2654435761) % 4294967296)";
 
+// Ids are in the order of the rows, as UUIDv7 are.
+const USER_ID_PREFIX: &str = "01990000-0000-7000-8000-";
+const SESSION_ID_PREFIX: &str = "01990000-0000-7000-9000-";
+const ACCOUNT_ID_PREFIX: &str = "01990000-0000-7000-a000-";
+const VERIFICATION_PREFIX: &str = "01990000-0000-7000-b000-";
+
 #[derive(Clone, Copy)]
 pub struct Size {
     pub users: u64,
@@ -43,7 +49,21 @@ pub fn digest(session: u64) -> String {
 }
 
 pub fn user_id(user: u64) -> String {
-    format!("01990000-0000-7000-8000-{user:012x}")
+    format!("{USER_ID_PREFIX}{user:012x}")
+}
+
+pub fn email(user: u64) -> String {
+    format!("ada.lovelace.{user}@example.com")
+}
+
+/// What a verification of the user's email holds.
+pub fn verification_value(user: u64) -> String {
+    format!("{VERIFICATION_PREFIX}{user:012x}")
+}
+
+/// The number of a row, from a random one.
+pub fn pick(random: u64, of: u64) -> u64 {
+    random % of
 }
 
 /// A database with the tables of this crate, migrated and filled.
@@ -69,13 +89,12 @@ async fn fill(server: &Server, name: &str, size: Size) -> Result<()> {
     let since = Instant::now();
     let mut connection = server.connect(name).await?;
     // The rows refer to each other rightly; checking each would take most of the time.
-    execute(
-        &mut connection,
-        "SET session_replication_role = replica".into(),
-    )
-    .await?;
+    let unchecked = "SET session_replication_role = replica";
+    execute(&mut connection, unchecked.into()).await?;
     execute(&mut connection, users(size.users)).await?;
-    execute(&mut connection, sessions(size, "'30 days'")).await?;
+    let user = format!("i % {}", size.users);
+    let sessions = sessions_between(0, size.sessions, &user, "30 days");
+    execute(&mut connection, sessions).await?;
     vacuum(server, name).await?;
     let (sessions, seconds) = (size.sessions, since.elapsed().as_secs());
     eprintln!("{name}: {sessions} sessions in {seconds} s");
@@ -88,43 +107,39 @@ pub async fn vacuum(server: &Server, name: &str) -> Result<()> {
     execute(&mut server.connect("postgres").await?, "CHECKPOINT".into()).await
 }
 
+/// Users, each with an account and a verification.
 fn users(users: u64) -> String {
+    let user_id = id(USER_ID_PREFIX, "i");
+    let account_id = id(ACCOUNT_ID_PREFIX, "i");
+    let verification = id(VERIFICATION_PREFIX, "i");
+    let email = "'ada.lovelace.' || i || '@example.com'";
+    let each = format!("FROM generate_series(0, {users} - 1) i");
     format!(
         "INSERT INTO users (id, name, email, email_verified, image, username, display_username, created_at, updated_at) \
-         SELECT '01990000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'), 'Ada Lovelace ' || i, \
-         'ada.lovelace.' || i || '@example.com', TRUE, 'https://images.example.com/avatars/' || i || '.png', \
-         'ada' || i, 'Ada' || i, now() - i * INTERVAL '1 second', now() FROM generate_series(0, {users} - 1) i; \
+         SELECT {user_id}, 'Ada Lovelace ' || i, {email}, TRUE, 'https://images.example.com/avatars/' || i || '.png', \
+         'ada' || i, 'Ada' || i, now() - i * INTERVAL '1 second', now() {each}; \
          INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, scope) \
-         SELECT '01990000-0000-7000-a000-' || lpad(to_hex(i), 12, '0'), i::text, 'github', \
-         '01990000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'), 'gho_' || md5(i::text), 'read:user,user:email' \
-         FROM generate_series(0, {users} - 1) i; \
+         SELECT {account_id}, i::text, 'github', {user_id}, 'gho_' || md5(i::text), 'read:user,user:email' {each}; \
          INSERT INTO verifications (id, identifier, value, expires_at) \
-         SELECT '01990000-0000-7000-b000-' || lpad(to_hex(i), 12, '0'), 'ada.lovelace.' || i || '@example.com', \
-         md5(i::text), now() + INTERVAL '1 day' FROM generate_series(0, {users} - 1) i"
+         SELECT {verification}, {email}, {verification}, now() + INTERVAL '1 day' {each}"
     )
 }
 
-/// Sessions that end so long from now, each a little later than the one before.
-pub fn sessions(size: Size, lasting: &str) -> String {
-    let Size { users, sessions } = size;
-    sessions_between(0, sessions, &format!("i % {users}"), lasting)
-}
-
-/// Sessions from one number up to another, of the user that an expression over their number `i` says.
+/// Sessions from one number up to another, of the user that an expression over their number `i` says. They end so long
+/// from now, each a little later than the one before.
 pub fn sessions_between(from: u64, to: u64, user: &str, lasting: &str) -> String {
+    let (session_id, user_id) = (id(SESSION_ID_PREFIX, "i"), id(USER_ID_PREFIX, user));
     let digits = TOKEN_DIGITS.replace(":i", "i");
     format!(
         "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, created_at, updated_at) \
-         SELECT '01990000-0000-7000-9000-' || lpad(to_hex(i), 12, '0'), \
-         now() + INTERVAL {lasting} + i * INTERVAL '1 microsecond', '{TOKEN_PREFIX}' || {digits}, \
+         SELECT {session_id}, now() + INTERVAL '{lasting}' + i * INTERVAL '1 microsecond', '{TOKEN_PREFIX}' || {digits}, \
          CASE WHEN i % 2 = 0 THEN '192.0.2.' || i % 256 END, \
          CASE WHEN i % 2 = 0 THEN 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0' END, \
-         '01990000-0000-7000-8000-' || lpad(to_hex({user}), 12, '0'), \
-         now() - INTERVAL '1 day' + i * INTERVAL '1 microsecond', now() FROM generate_series({from}::bigint, {to} - 1) i"
+         {user_id}, now() - INTERVAL '1 day' + i * INTERVAL '1 microsecond', now() \
+         FROM generate_series({from}::bigint, {to} - 1) i"
     )
 }
 
-/// A number of a row, from a random one.
-pub fn pick(random: u64, of: u64) -> u64 {
-    random % of
+fn id(prefix: &str, number: &str) -> String {
+    format!("'{prefix}' || lpad(to_hex({number}), 12, '0')")
 }

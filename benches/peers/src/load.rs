@@ -27,8 +27,8 @@ impl Latencies {
     /// The time within which this share of all calls had their answers, in microseconds.
     #[allow(
         clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
+        clippy::cast_sign_loss,
+        reason = "an index, from 0 to the last"
     )]
     pub fn quantile(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
@@ -98,7 +98,6 @@ async fn caller(tasks: Tasks, begin: Instant, end: Instant) -> Vec<Duration> {
     latencies
 }
 
-#[allow(clippy::cast_precision_loss)]
 pub fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }

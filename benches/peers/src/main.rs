@@ -1,16 +1,19 @@
-//! What `better-auth` costs beside its peers. See README.md.
+//! What `better-auth` costs beside its peers, as tables size up and while much is deleted. See README.md.
+
 use std::error::Error;
 use std::path::PathBuf;
 
 mod chart;
 mod contenders;
 mod data;
+mod delete;
 mod facts;
 mod load;
 mod memory;
 mod options;
 mod pgbench;
 mod report;
+mod scale;
 mod server;
 mod table;
 
@@ -29,6 +32,8 @@ async fn main() -> Result<()> {
     let server = server::Server::of_environment()?;
     match command.as_str() {
         "table" => table::run(&server, options, &output).await,
+        "scale" => scale::run(&server, options, &output).await,
+        "delete" => delete::run(&server, options, &output).await,
         _ => Err("usage: run.sh table|scale|delete [--OPTION VALUE]…".into()),
     }
 }

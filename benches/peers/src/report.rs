@@ -10,7 +10,7 @@ pub enum Target {
 }
 
 impl Target {
-    fn is_met(&self, ratio: f64) -> bool {
+    pub fn is_met(&self, ratio: f64) -> bool {
         match *self {
             Self::AtLeast(least) => ratio >= least,
             Self::AtMost(most) => ratio <= most,
@@ -113,6 +113,17 @@ pub fn spread(values: &[f64]) -> (f64, f64) {
 
 pub fn median_of(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
     median(&rounds.iter().map(value).collect::<Vec<_>>())
+}
+
+pub fn count(count: u64) -> String {
+    thousands(count as f64)
+}
+
+pub fn callers(callers: usize) -> String {
+    match callers {
+        1 => "1 caller".to_owned(),
+        _ => format!("{callers} callers"),
+    }
 }
 
 /// Rounded, with commas.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use better_auth_core_09 as peer;
+use plotters::prelude::SeriesLabelPosition;
 
 use crate::Result;
-use crate::chart::{Panel, Series, draw};
+use crate::chart::{Chart, Series};
 use crate::contenders::{direct, our_sign_ins, ours, peers, peers_sign_ins, pipelined};
 use crate::data::{Size, create_ours, create_peers};
 use crate::facts::facts;
@@ -16,7 +17,9 @@ use crate::memory;
 use crate::options::Options;
 use crate::pgbench::Pgbench;
 use crate::report::Target::{AtLeast, AtMost};
-use crate::report::{Comparison, Measure, Target, median_of, table, thousands};
+use crate::report::{
+    Comparison, Measure, Target, callers, count, median_of, spread, table, thousands,
+};
 use crate::server::Server;
 
 const CURVE: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -89,7 +92,7 @@ async fn compare_lookups(lookups: &Lookups, plan: Plan, rows: &mut Rows) -> Resu
             256 => contenders.push(&lookups.pgbench),
             _ => {}
         }
-        eprintln!("get_session_with_user, {callers} callers");
+        eprintln!("get_session_with_user, {}", self::callers(callers));
         let rounds = alternate(&contenders, callers, plan).await?;
         let mut compare = |other: usize, against, measure, target| {
             let comparison = Comparison {
@@ -117,10 +120,7 @@ async fn compare_lookups(lookups: &Lookups, plan: Plan, rows: &mut Rows) -> Resu
 }
 
 fn lookup_by(callers: usize, measure: Measure) -> String {
-    let callers = match callers {
-        1 => "1 caller".to_owned(),
-        _ => format!("{callers} callers"),
-    };
+    let callers = self::callers(callers);
     let latency = match measure {
         Measure::PerSecond => "",
         Measure::P99 => ", p99 latency",
@@ -148,7 +148,7 @@ async fn trace_curve(lookups: &Lookups, plan: Plan, rows: &mut Rows) -> Result<(
         length: plan.length / 2,
     };
     for callers in CURVE {
-        eprintln!("throughput, {callers} callers");
+        eprintln!("throughput, {}", self::callers(callers));
         let contenders = lookups.shared.each_ref().map(|of| of as &dyn Contender);
         let rounds = alternate(&contenders, callers, plan).await?;
         let medians = rounds
@@ -205,8 +205,7 @@ async fn compare_memory(plan: Plan, rows: &mut Rows) -> Result<()> {
 
 fn markdown(facts: &str, size: Size, plan: Plan, rows: &Rows) -> String {
     let Plan { rounds, length } = plan;
-    #[allow(clippy::cast_precision_loss)]
-    let [sessions, users] = [size.sessions, size.users].map(|count| thousands(count as f64));
+    let [sessions, users] = [size.sessions, size.users].map(count);
     let comparisons = table(2, &Comparison::HEADER, &rows.comparisons);
     let latencies = table(
         1,
@@ -228,7 +227,7 @@ fn markdown(facts: &str, size: Size, plan: Plan, rows: &Rows) -> String {
         "<!-- Written by `just bench`; not to be edited. -->\n\n\
          # Beside its peers\n\n\
          {sessions} sessions of {users} users. Medians of {rounds} rounds of {length:?}, in which the contenders take turns. \
-         Each ratio is that of neighbouring rounds; behind its median stand the lowest and the highest.\n\n\
+         Each ratio is that of two rounds of the same turn; behind its median stand the lowest and the highest.\n\n\
          {facts}\n{comparisons}\n\
          ## Latency of a session with its user\n\n{latencies}\n\
          ## Sessions with their users per second\n\n{curve}\n\
@@ -237,25 +236,29 @@ fn markdown(facts: &str, size: Size, plan: Plan, rows: &Rows) -> String {
 }
 
 fn draw_curve(path: &Path, size: Size, rows: &Rows) -> Result<()> {
-    #[allow(clippy::cast_precision_loss)]
     let points = |who: usize| {
         let points = CURVE.iter().zip(&rows.curve);
-        points
-            .map(|(callers, medians)| (*callers as f64, medians[who]))
-            .collect()
+        points.map(move |(callers, medians)| (*callers as f64, medians[who]))
     };
     let series = NAMES.iter().enumerate().map(|(who, name)| Series {
         name: (*name).to_owned(),
-        points: points(who),
+        points: points(who).collect(),
     });
-    #[allow(clippy::cast_precision_loss)]
-    let sessions = thousands(size.sessions as f64);
-    let panel = Panel {
-        caption: format!("A session with its user, out of {sessions}"),
+    let (_, highest) = spread(&rows.curve.concat());
+    let caption = format!("A session with its user, out of {}", count(size.sessions));
+    let chart = Chart {
+        columns: 1,
+        rows: 1,
+        panel_size: (760, 460),
         x: "callers at once",
-        base: 2.0,
         y: "lookups per second",
-        series: series.collect(),
+        x_label: |callers| thousands(*callers),
+        y_label: |lookups| thousands(*lookups),
+        // Room for the legend.
+        highest: highest * 1.25,
+        limit: None,
+        legend: SeriesLabelPosition::UpperLeft,
+        panels: vec![(caption, series.collect())],
     };
-    draw(path, &[panel])
+    chart.draw(path)
 }
