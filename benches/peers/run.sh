@@ -9,7 +9,7 @@ manifest=benches/peers/Cargo.toml
 cargo build --quiet --release --locked --manifest-path "$manifest"
 # The crate that is never compiled is there for these files.
 PEERS_MIGRATIONS=$(cargo metadata --locked --format-version 1 --manifest-path "$manifest" |
-    grep -o '"manifest_path":"[^"]*/better-auth-0\.9\.0/Cargo\.toml"' | sed 's/^"manifest_path":"//; s/Cargo\.toml"$/migrations/')
+    sed -n 's|.*"manifest_path":"\([^"]*/better-auth-0\.9\.0\)/Cargo\.toml".*|\1/migrations|p')
 
 PEERS_BINARIES=$(server_binaries)
 directory=$(mktemp -d)
@@ -18,7 +18,8 @@ trap 'stop_server "$PEERS_BINARIES" "$directory" immediate 2>/dev/null || true; 
 init_server "$PEERS_BINARIES" "$directory" peers
 # Memory for all rows, and checkpoints far apart; everything else is PostgreSQL's default.
 case ${1:-} in scale) memory=9GB ;; *) memory=4GB ;; esac
-start_server "$PEERS_BINARIES" "$directory" "$port" -c "shared_buffers=${PEERS_SHARED_BUFFERS:-$memory}" -c max_wal_size=16GB
+start_server "$PEERS_BINARIES" "$directory" "$port" -c max_wal_size=8GB \
+    -c "shared_buffers=${PEERS_SHARED_BUFFERS:-$memory}"
 
 export PEERS_MIGRATIONS PEERS_BINARIES PEERS_SERVER=postgresql://peers:password@localhost:$port
-benches/peers/target/release/peers "$@"
+cargo run --quiet --release --locked --manifest-path "$manifest" -- "$@"

@@ -87,24 +87,29 @@ pub async fn create_peers(server: &Server, name: &str, size: Size) -> Result<()>
 
 async fn fill(server: &Server, name: &str, size: Size) -> Result<()> {
     let since = Instant::now();
-    let mut connection = server.connect(name).await?;
-    // The rows refer to each other rightly; checking each would take most of the time.
-    let unchecked = "SET session_replication_role = replica";
-    execute(&mut connection, unchecked.into()).await?;
-    execute(&mut connection, users(size.users)).await?;
     let user = format!("i % {}", size.users);
     let sessions = sessions_between(0, size.sessions, &user, "30 days");
-    execute(&mut connection, sessions).await?;
-    vacuum(server, name).await?;
+    insert(server, name, [users(size.users), sessions]).await?;
     let (sessions, seconds) = (size.sessions, since.elapsed().as_secs());
     eprintln!("{name}: {sessions} sessions in {seconds} s");
     Ok(())
 }
 
-/// What autovacuum would do some time after the load.
-pub async fn vacuum(server: &Server, name: &str) -> Result<()> {
-    execute(&mut server.connect(name).await?, "VACUUM ANALYZE".into()).await?;
-    execute(&mut server.connect("postgres").await?, "CHECKPOINT".into()).await
+/// Runs the statements, then does what autovacuum would do some time after.
+pub async fn insert<const N: usize>(
+    server: &Server,
+    name: &str,
+    statements: [String; N],
+) -> Result<()> {
+    let mut connection = server.connect(name).await?;
+    // The rows refer to each other rightly; checking each would take most of the time.
+    let unchecked = "SET session_replication_role = replica".to_owned();
+    execute(&mut connection, unchecked).await?;
+    for statement in statements {
+        execute(&mut connection, statement).await?;
+    }
+    execute(&mut connection, "VACUUM ANALYZE".into()).await?;
+    execute(&mut connection, "CHECKPOINT".into()).await
 }
 
 /// Users, each with an account and a verification.
@@ -115,8 +120,8 @@ fn users(users: u64) -> String {
     let email = "'ada.lovelace.' || i || '@example.com'";
     let each = format!("FROM generate_series(0, {users} - 1) i");
     format!(
-        "INSERT INTO users (id, name, email, email_verified, image, username, display_username, created_at, updated_at) \
-         SELECT {user_id}, 'Ada Lovelace ' || i, {email}, TRUE, 'https://images.example.com/avatars/' || i || '.png', \
+        "INSERT INTO users (id, name, email, email_verified, image, username, display_username, created_at, \
+         updated_at) SELECT {user_id}, 'Ada Lovelace ' || i, {email}, TRUE, 'https://images.example.com/avatars/' || i || '.png', \
          'ada' || i, 'Ada' || i, now() - i * INTERVAL '1 second', now() {each}; \
          INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, scope) \
          SELECT {account_id}, i::text, 'github', {user_id}, 'gho_' || md5(i::text), 'read:user,user:email' {each}; \
@@ -132,7 +137,8 @@ pub fn sessions_between(from: u64, to: u64, user: &str, lasting: &str) -> String
     let digits = TOKEN_DIGITS.replace(":i", "i");
     format!(
         "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, created_at, updated_at) \
-         SELECT {session_id}, now() + INTERVAL '{lasting}' + i * INTERVAL '1 microsecond', '{TOKEN_PREFIX}' || {digits}, \
+         SELECT {session_id}, now() + INTERVAL '{lasting}' + i * INTERVAL '1 microsecond', \
+         '{TOKEN_PREFIX}' || {digits}, \
          CASE WHEN i % 2 = 0 THEN '192.0.2.' || i % 256 END, \
          CASE WHEN i % 2 = 0 THEN 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0' END, \
          {user_id}, now() - INTERVAL '1 day' + i * INTERVAL '1 microsecond', now() \

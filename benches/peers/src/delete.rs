@@ -15,12 +15,12 @@ use tokio::time::sleep as pause;
 
 use crate::Result;
 use crate::contenders::ours;
-use crate::data::{Size, create_ours, sessions_between, user_id, vacuum};
+use crate::data::{Size, create_ours, insert, sessions_between, user_id};
 use crate::facts::facts;
 use crate::load::{Contender as _, Latencies, Tasks, per_second};
 use crate::options::Options;
 use crate::report::{count, table, thousands};
-use crate::server::{Server, execute};
+use crate::server::Server;
 
 const NAME: &str = "deleting";
 
@@ -71,14 +71,9 @@ async fn fill(server: &Server, plan: &Plan) -> Result<SqlxAdapter> {
         sessions + plan.dead,
         sessions + plan.dead + plan.of_one_user,
     );
-    let mut connection = server.connect(NAME).await?;
-    for rows in [
-        sessions_between(sessions, dead, &format!("i % {users}"), "-30 days"),
-        sessions_between(dead, end, &users.to_string(), "30 days"),
-    ] {
-        execute(&mut connection, rows).await?;
-    }
-    vacuum(server, NAME).await?;
+    let of_all = sessions_between(sessions, dead, &format!("i % {users}"), "-30 days");
+    let of_one = sessions_between(dead, end, &users.to_string(), "30 days");
+    insert(server, NAME, [of_all, of_one]).await?;
     Ok(database)
 }
 
@@ -225,8 +220,9 @@ fn markdown(facts: &str, plan: &Plan, capacity: f64, phases: &[Phase]) -> String
         "<!-- Written by `just bench-delete`; not to be edited. -->\n\n\
          # Lookups while much is deleted\n\n\
          {sessions} live sessions of {users} users, beside {dead} dead ones and a user with {of_one_user} live ones. \
-         `get_session_with_user` is called {per_second} times a second, evenly, whether or not the calls before have their \
-         answers; 8 callers without a pause had {capacity} answers a second. A latency counts from when the call was due.\n\n\
+         `get_session_with_user` is called {per_second} times a second, evenly, whether or not the calls before have \
+         their answers; 8 callers without a pause had {capacity} answers a second. A latency counts from when the call \
+         was due.\n\n\
          {facts}\n{table}",
         sessions = count(plan.size.sessions),
         users = count(plan.size.users),

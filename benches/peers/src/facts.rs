@@ -48,8 +48,10 @@ pub async fn facts(server: &Server) -> Result<String> {
 async fn settings(server: &Server) -> Result<String> {
     let mut connection = server.connect("postgres").await?;
     let settings: (String, String) = sqlx::query_as(
-        "SELECT current_setting('server_version'), string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) \
-         FROM pg_settings WHERE source = 'command line' AND name NOT IN ('listen_addresses', 'port', 'unix_socket_directories')",
+        "SELECT current_setting('server_version'), \
+         string_agg(name || ' = ' || current_setting(name), ', ' ORDER BY name) \
+         FROM pg_settings WHERE source = 'command line' \
+         AND name NOT IN ('listen_addresses', 'port', 'unix_socket_directories')",
     )
     .fetch_one(&mut connection)
     .await?;

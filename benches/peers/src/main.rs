@@ -1,4 +1,4 @@
-//! What `better-auth` costs beside its peers, as tables size up and while much is deleted. See README.md.
+//! What `better-auth` costs: beside its peers, as tables grow, and while much is deleted. See README.md.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -226,8 +226,8 @@ fn markdown(facts: &str, size: Size, plan: Plan, rows: &Rows) -> String {
     format!(
         "<!-- Written by `just bench`; not to be edited. -->\n\n\
          # Beside its peers\n\n\
-         {sessions} sessions of {users} users. Medians of {rounds} rounds of {length:?}, in which the contenders take turns. \
-         Each ratio is that of two rounds of the same turn; behind its median stand the lowest and the highest.\n\n\
+         {sessions} sessions of {users} users. Medians of {rounds} rounds of {length:?}, in which the contenders take \
+         turns. Each ratio is that of two rounds of the same turn; behind its median stand the lowest and the highest.\n\n\
          {facts}\n{comparisons}\n\
          ## Latency of a session with its user\n\n{latencies}\n\
          ## Sessions with their users per second\n\n{curve}\n\
