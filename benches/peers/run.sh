@@ -17,7 +17,7 @@ port=$(free_port)
 trap 'stop_server "$PEERS_BINARIES" "$directory" immediate 2>/dev/null || true; rm -rf "$directory"' EXIT
 init_server "$PEERS_BINARIES" "$directory" peers
 # Memory for all rows, and checkpoints far apart; everything else is PostgreSQL's default.
-case ${1:-} in scale) memory=9GB ;; *) memory=4GB ;; esac
+case ${1:-} in scale) memory=12GB ;; *) memory=4GB ;; esac
 start_server "$PEERS_BINARIES" "$directory" "$port" -c max_wal_size=8GB \
     -c "shared_buffers=${PEERS_SHARED_BUFFERS:-$memory}"
 

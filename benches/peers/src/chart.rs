@@ -36,6 +36,7 @@ pub struct Chart {
     pub highest: f64,
     /// Where a target lies.
     pub limit: Option<f64>,
+    /// Where the first panel explains the colours, for all.
     pub legend: SeriesLabelPosition,
     /// Caption and lines, all over the same x, whose axis is logarithmic.
     pub panels: Vec<(String, Vec<Series>)>,
@@ -50,8 +51,8 @@ impl Chart {
         let draw = || -> std::result::Result<(), Box<dyn Error>> {
             root.fill(&WHITE)?;
             let areas = root.split_evenly((self.rows, self.columns));
-            for (area, (caption, series)) in areas.iter().zip(&self.panels) {
-                self.draw_panel(area, caption, series)?;
+            for (index, area) in areas.iter().enumerate().take(self.panels.len()) {
+                self.draw_panel(area, index)?;
             }
             Ok(root.present()?)
         };
@@ -61,12 +62,12 @@ impl Chart {
     fn draw_panel<DB: DrawingBackend>(
         &self,
         area: &DrawingArea<DB, Shift>,
-        caption: &str,
-        series: &[Series],
+        index: usize,
     ) -> std::result::Result<(), Box<dyn Error>>
     where
         DB::ErrorType: 'static,
     {
+        let (caption, series) = &self.panels[index];
         let xs: Vec<f64> = series[0].points.iter().map(|(x, _)| *x).collect();
         let (first, last) = spread(&xs);
         let mut chart = ChartBuilder::on(area)
@@ -97,13 +98,15 @@ impl Chart {
         for (series, color) in series.iter().zip(COLORS) {
             draw_series(&mut chart, &series.name, &series.points, color, 3)?;
         }
-        chart
-            .configure_series_labels()
-            .position(self.legend.clone())
-            .background_style(WHITE.mix(0.85))
-            .border_style(RGBColor(200, 200, 200))
-            .label_font((FONT, 13))
-            .draw()?;
+        if index == 0 {
+            chart
+                .configure_series_labels()
+                .position(self.legend.clone())
+                .background_style(WHITE.mix(0.85))
+                .border_style(RGBColor(200, 200, 200))
+                .label_font((FONT, 13))
+                .draw()?;
+        }
         Ok(())
     }
 }

@@ -112,6 +112,13 @@ pub async fn insert<const N: usize>(
     execute(&mut connection, "CHECKPOINT".into()).await
 }
 
+/// Reads everything into the server's memory, from which the load of a larger database may have driven it.
+pub async fn warm(server: &Server, name: &str) -> Result<()> {
+    let statements = "CREATE EXTENSION pg_prewarm; \
+        SELECT pg_prewarm(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')";
+    execute(&mut server.connect(name).await?, statements.into()).await
+}
+
 /// Users, each with an account and a verification.
 fn users(users: u64) -> String {
     let user_id = id(USER_ID_PREFIX, "i");

@@ -9,7 +9,7 @@ use plotters::prelude::SeriesLabelPosition;
 
 use crate::Result;
 use crate::chart::{Chart, Series};
-use crate::data::{Size, create_ours, email, pick, token, user_id, verification_value};
+use crate::data::{Size, create_ours, email, pick, token, user_id, verification_value, warm};
 use crate::facts::facts;
 use crate::load::{Contender, Plan, Tasks, alternate};
 use crate::options::Options;
@@ -41,8 +41,11 @@ pub async fn run(server: &Server, mut options: Options, output: &Path) -> Result
     let mut by_size = Vec::new();
     for sessions in &sizes {
         let size = Size::of_sessions(*sessions);
-        let database = create_ours(server, &format!("of_{sessions}"), size).await?;
+        let database = create_ours(server, &name(*sessions), size).await?;
         by_size.push(lookups(&database, size));
+    }
+    for sessions in &sizes {
+        warm(server, &name(*sessions)).await?;
     }
     let costs = measure(&by_size, plan).await?;
 
@@ -50,6 +53,10 @@ pub async fn run(server: &Server, mut options: Options, output: &Path) -> Result
     println!("{text}");
     std::fs::write(output.join("scale.md"), text)?;
     draw(&output.join("scale.svg"), &sizes, &costs)
+}
+
+fn name(sessions: u64) -> String {
+    format!("of_{sessions}")
 }
 
 async fn measure(by_size: &[Vec<(&'static str, Tasks)>], plan: Plan) -> Result<Vec<Cost>> {
@@ -164,10 +171,16 @@ fn row(cost: &Cost) -> Vec<String> {
 
 /// A panel for each lookup: its cost beside that of the smallest size.
 fn draw(path: &Path, sizes: &[u64], costs: &[Cost]) -> Result<()> {
-    let panels = costs.chunk_by(|a, b| a.name == b.name).map(|costs| {
-        let series = costs.iter().map(|cost| series(sizes, cost));
-        (costs[0].name.to_owned(), series.collect())
-    });
+    let panels: Vec<(String, Vec<Series>)> = costs
+        .chunk_by(|a, b| a.name == b.name)
+        .map(|costs| {
+            let series = costs.iter().map(|cost| series(sizes, cost));
+            (costs[0].name.to_owned(), series.collect())
+        })
+        .collect();
+    let all = panels.iter().flat_map(|(_, series)| series);
+    let ratios = all.flat_map(|series| series.points.iter().map(|(_, ratio)| *ratio));
+    let highest = ratios.fold(2.0, f64::max);
     let chart = Chart {
         columns: 4,
         rows: 3,
@@ -176,10 +189,10 @@ fn draw(path: &Path, sizes: &[u64], costs: &[Cost]) -> Result<()> {
         y: "cost beside the smallest",
         x_label: |sessions| format!("10{}", superscript(sessions.log10())),
         y_label: |ratio| format!("{ratio:.1}×"),
-        highest: 2.0,
+        highest,
         limit: Some(MOST),
         legend: SeriesLabelPosition::LowerLeft,
-        panels: panels.collect(),
+        panels,
     };
     chart.draw(path)
 }
