@@ -131,17 +131,18 @@ fn check((session, user): &(Session, User), token: &str) {
     assert_eq!(user.id, session.user_id);
 }
 
-/// The statement of `SqlxAdapter::get_session_with_user` for one token, as it goes to the server.
+/// The statement of `SqlxAdapter::get_session_with_user` as it goes to the server, for one token.
 pub fn lookup_sql() -> Result<String> {
+    const TOKENS: &str = "s.token = ANY ((SELECT $1::TEXT[])::TEXT[])";
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.sqlx");
     for path in paths(&cache)? {
         let entry: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
         let sql = entry["query"].as_str().unwrap_or_default();
-        if sql.contains("JOIN users u") && sql.contains("s.token IN ($1, $2)") {
-            return Ok(sql.to_owned());
+        if sql.contains("JOIN users u") && sql.contains(TOKENS) {
+            return Ok(sql.replace(TOKENS, "s.token IN ($1, $2)"));
         }
     }
-    Err("no statement in .sqlx looks up a session with its user by one token".into())
+    Err("no statement in .sqlx looks up sessions with their users by tokens".into())
 }
 
 /// All columns of a row, as an application would take them. `get` is that of the crate whose row it is.

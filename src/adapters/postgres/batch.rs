@@ -17,6 +17,8 @@ mod tests;
 const MOST_ALONE: u32 = 8;
 /// Most batches that are under way.
 const MOST_BATCHES: u32 = 3;
+/// For how many lookups alone a batch counts: a busy server gets more done with few large ones.
+const BATCH_WEIGHT: u32 = 3;
 /// Most keys of a statement.
 const MOST_KEYS: usize = 1000;
 
@@ -88,7 +90,8 @@ impl<R> Batcher<R> {
 
     fn enter(self: &Arc<Self>, key: &str) -> Turn<R> {
         let mut state = self.state();
-        if state.waiting.is_empty() && state.alone < self.most_alone {
+        let under_way = state.alone + BATCH_WEIGHT * state.batches;
+        if state.waiting.is_empty() && under_way < self.most_alone {
             state.alone += 1;
             return Turn::Alone(Place(Arc::clone(self)));
         }

@@ -172,6 +172,24 @@ async fn lookups_wait_for_nobody_while_few_are_under_way() {
 }
 
 #[tokio::test]
+async fn all_wait_while_there_are_as_many_batches_as_may_be() {
+    let server = Server::with_rows(["a"]);
+    let callers = Callers::of(&server);
+    let busy = callers.occupy().await;
+    server.answer(ALONE).await;
+    let a = callers.call("a").await;
+    assert_eq!(callers.batcher.state().alone, 0);
+    assert_eq!(server.statements().len(), busy.len());
+    server.answer(BATCHES + 1).await;
+    assert_eq!(row(a).await.as_deref(), Some("a"));
+    callers.assert_nobody_is_left();
+    let alone = callers.call("a").await;
+    assert_eq!(callers.batcher.state().alone, 1);
+    server.answer(1).await;
+    assert_eq!(row(alone).await.as_deref(), Some("a"));
+}
+
+#[tokio::test]
 async fn those_who_wait_share_a_statement() {
     let server = Server::with_rows(["a", "b"]);
     let callers = Callers::of(&server);

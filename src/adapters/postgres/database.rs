@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::batch::{Batcher, Keyed, Source};
 use super::error::{Failure, Operation, connection_error, failure, statement_error};
+use super::kept::Kept;
 use super::lease::Lease;
 use super::pool::{LONGEST_TIMEOUT, Server};
 use super::transaction::SqlxTransaction;
@@ -56,6 +57,7 @@ pub(super) struct Connections {
     pub(super) settings: Settings,
     answer_timeout: Duration,
     batchers: Batchers,
+    kept: Kept<Lease>,
 }
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
@@ -150,6 +152,7 @@ impl Connections {
                 .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
                 .min(LONGEST_TIMEOUT),
             batchers: Batchers::new(pool.options().get_max_connections()),
+            kept: Kept::new(),
             pool,
             settings,
         }
@@ -166,10 +169,13 @@ impl Connections {
         // Each dead connection leaves the pool when it is found.
         let mut dead_connections = 0;
         loop {
+            let new_lease = Lease::acquire(&self.pool, self.answer_timeout);
+            let lease = self.kept.acquire(new_lease).await;
             let mut lease =
-                Lease::acquire(&self.pool, self.answer_timeout, operation.in_transaction)
-                    .await
-                    .map_err(|error| connection_error(error, operation.name, &self.server))?;
+                lease.map_err(|error| connection_error(error, operation.name, &self.server))?;
+            if operation.in_transaction {
+                lease.enter_transaction();
+            }
             let error = match lease.run(&statement).await {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) => error,
@@ -229,6 +235,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     }
 
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {
+        let looking_up = self.kept.begin_look_up();
         let found = self.run(R::OPERATION, |connection| {
             let keys = take();
             if keys.is_empty() {
@@ -236,7 +243,8 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
             }
             R::find(connection, &keys)
         });
-        let (rows, _) = found.await?;
+        let (rows, lease) = found.await?;
+        looking_up.keep(lease);
         Ok(rows)
     }
 }

@@ -1,5 +1,5 @@
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::database::StatementFuture;
+use super::kept::OnLoan;
 
 /// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
 /// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
@@ -15,20 +16,23 @@ pub(super) struct Lease {
     answer_timeout: Duration,
     in_transaction: bool,
     runtime: Handle,
+    acquired_at: Instant,
 }
 
 impl Lease {
-    pub(super) async fn acquire(
-        pool: &PgPool,
-        answer_timeout: Duration,
-        in_transaction: bool,
-    ) -> sqlx::Result<Self> {
+    pub(super) async fn acquire(pool: &PgPool, answer_timeout: Duration) -> sqlx::Result<Self> {
         Ok(Self {
             connection: Some(pool.acquire().await?),
             answer_timeout,
-            in_transaction,
+            in_transaction: false,
             runtime: Handle::current(),
+            acquired_at: Instant::now(),
         })
+    }
+
+    /// Before the statement that begins a transaction.
+    pub(super) fn enter_transaction(&mut self) {
+        self.in_transaction = true;
     }
 
     /// Runs a statement. Where its answer does not come in time, closes the connection: the next one read from it would
@@ -60,6 +64,12 @@ impl Lease {
             .await?;
         self.in_transaction = false;
         Ok(())
+    }
+}
+
+impl OnLoan for Lease {
+    fn age(&self) -> Duration {
+        self.acquired_at.elapsed()
     }
 }
 

@@ -20,6 +20,7 @@ mod builder;
 pub mod columns;
 mod database;
 mod error;
+mod kept;
 mod lease;
 mod migrate;
 mod pool;
