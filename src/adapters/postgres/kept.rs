@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn it_passes_to_the_next_while_a_lookup_is_under_way() {
-        let (kept, back) = (Kept::new(), AtomicUsize::new(0));
+        let (back, kept) = (AtomicUsize::new(0), Kept::new());
         let other = kept.begin_look_up();
         kept.begin_look_up().keep(fresh(&back));
         assert_eq!(back.load(Ordering::Relaxed), 0);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn none_is_kept_once_lookups_end() {
-        let (kept, back) = (Kept::new(), AtomicUsize::new(0));
+        let (back, kept) = (AtomicUsize::new(0), Kept::new());
         let [first, second, failed] = [(); 3].map(|()| kept.begin_look_up());
         first.keep(fresh(&back));
         second.keep(fresh(&back));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn none_is_kept_while_anyone_waits() {
-        let (kept, back) = (Kept::new(), AtomicUsize::new(0));
+        let (back, kept) = (AtomicUsize::new(0), Kept::new());
         let _other = kept.begin_look_up();
         {
             let mut waiting = pin!(kept.acquire(pending::<Result<_, Infallible>>()));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_old_one_goes_back() {
-        let (kept, back) = (Kept::new(), AtomicUsize::new(0));
+        let (back, kept) = (AtomicUsize::new(0), Kept::new());
         let _other = kept.begin_look_up();
         kept.begin_look_up().keep(Loan(LONGEST_KEPT, &back));
         assert_eq!(back.load(Ordering::Relaxed), 1);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn one_that_has_grown_old_is_not_used() {
-        let (kept, back) = (Kept::new(), AtomicUsize::new(0));
+        let (back, kept) = (AtomicUsize::new(0), Kept::new());
         let _other = kept.begin_look_up();
         kept.state().loans.push(Loan(LONGEST_KEPT, &back));
         assert!(!finds_one(&kept));
