@@ -3,12 +3,14 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::{AuthError, CreateSession, CreateUser, Session, UpdateSession, User};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use support::{adapter, execute, url};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -134,6 +136,43 @@ async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
         }
     }
     assert_eq!(failed, CALLERS / rows.len());
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn lookups_that_may_not_share_take_a_connection_each(pool: PgPool) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    let counting = PgPoolOptions::new()
+        .max_connections(4)
+        .before_acquire(move |_, _| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(true) })
+        })
+        .connect_with(pool.connect_options().as_ref().clone())
+        .await
+        .unwrap();
+    let rows = Arc::new(fill(&adapter(&pool).await, &hashing(&pool).await).await);
+    let mut uses = Vec::new();
+    for batch_lookups in [false, true] {
+        let builder = SqlxAdapterBuilder::from_pool(counting.clone());
+        let builder = builder.batch_lookups(batch_lookups);
+        let database = Arc::new(builder.connect().await.unwrap());
+        let before = taken.load(Ordering::Relaxed);
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let (database, rows) = (Arc::clone(&database), Arc::clone(&rows));
+            callers.spawn(async move {
+                let (session, _) = &rows[caller % rows.len()];
+                let found = database.get_session(&session.token).await.unwrap();
+                assert_eq!(found.as_ref(), Some(session));
+            });
+        }
+        callers.join_all().await;
+        uses.push(taken.load(Ordering::Relaxed) - before);
+    }
+    // New connections do not pass through the hook.
+    assert!((CALLERS - 4..=CALLERS).contains(&uses[0]), "{uses:?}");
+    assert!(uses[1] < CALLERS / 4, "{uses:?}");
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]

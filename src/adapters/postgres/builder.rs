@@ -105,6 +105,16 @@ impl SqlxAdapterBuilder {
         self
     }
 
+    /// Whether `get_session_with_user`, `get_session` and `get_user_by_id` share statements, and pass connections on to
+    /// each other, where many callers are at it. Default: yes.
+    ///
+    /// Switch it off where the hooks of the application's pool depend on who asks, as one that sets a tenant before each
+    /// use of a connection: a common statement asks on behalf of several.
+    pub fn batch_lookups(mut self, batch_lookups: bool) -> Self {
+        self.settings.batch_lookups = batch_lookups;
+        self
+    }
+
     /// Whether new sessions' tokens are stored as their SHA-256 digest, so that who reads the table or a backup can open
     /// no session with it. Default: no; recommended.
     ///

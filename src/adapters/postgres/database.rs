@@ -38,6 +38,7 @@ pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) hash_session_tokens: bool,
     pub(super) answer_timeout: Option<Duration>,
+    pub(super) batch_lookups: bool,
 }
 
 impl Default for Settings {
@@ -46,6 +47,7 @@ impl Default for Settings {
             max_retries: MAX_RETRIES,
             hash_session_tokens: false,
             answer_timeout: None,
+            batch_lookups: true,
         }
     }
 }
@@ -114,9 +116,9 @@ impl Database {
         answer.map_err(|error| statement_error(error, operation.in_transaction(), server))
     }
 
-    /// The row of a key. Outside a transaction, lookups that wait at the same time share a statement.
+    /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
     pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
-        if self.transaction.is_none() {
+        if self.transaction.is_none() && self.connections.settings.batch_lookups {
             let batcher = R::batcher(&self.connections.batchers);
             return batcher.get(key, &self.connections).await;
         }
