@@ -139,7 +139,7 @@ async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-async fn lookups_that_may_not_share_take_a_connection_each(pool: PgPool) {
+async fn callers_who_may_not_share_take_a_connection_each(pool: PgPool) {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
     let counting = PgPoolOptions::new()
@@ -153,9 +153,9 @@ async fn lookups_that_may_not_share_take_a_connection_each(pool: PgPool) {
         .unwrap();
     let rows = Arc::new(fill(&adapter(&pool).await, &hashing(&pool).await).await);
     let mut uses = Vec::new();
-    for batch_lookups in [false, true] {
+    for share in [false, true] {
         let builder = SqlxAdapterBuilder::from_pool(counting.clone());
-        let builder = builder.batch_lookups(batch_lookups);
+        let builder = builder.share_between_callers(share);
         let database = Arc::new(builder.connect().await.unwrap());
         let before = taken.load(Ordering::Relaxed);
         let mut callers = JoinSet::new();

@@ -105,13 +105,13 @@ impl SqlxAdapterBuilder {
         self
     }
 
-    /// Whether `get_session_with_user`, `get_session` and `get_user_by_id` share statements, and pass connections on to
-    /// each other, where many callers are at it. Default: yes.
+    /// Whether callers share what is under way: lookups that wait for the server get a common statement, and a connection
+    /// passes from one statement to the next for up to 50 ms, before it goes back to the pool. Default: yes.
     ///
-    /// Switch it off where the hooks of the application's pool depend on who asks, as one that sets a tenant before each
-    /// use of a connection: a common statement asks on behalf of several.
-    pub fn batch_lookups(mut self, batch_lookups: bool) -> Self {
-        self.settings.batch_lookups = batch_lookups;
+    /// Switch it off where hooks of the application's pool depend on who asks, as one that sets a tenant before each use
+    /// of a connection.
+    pub fn share_between_callers(mut self, share_between_callers: bool) -> Self {
+        self.settings.share_between_callers = share_between_callers;
         self
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) hash_session_tokens: bool,
     pub(super) answer_timeout: Option<Duration>,
-    pub(super) batch_lookups: bool,
+    pub(super) share_between_callers: bool,
 }
 
 impl Default for Settings {
@@ -47,7 +47,7 @@ impl Default for Settings {
             max_retries: MAX_RETRIES,
             hash_session_tokens: false,
             answer_timeout: None,
-            batch_lookups: true,
+            share_between_callers: true,
         }
     }
 }
@@ -59,7 +59,7 @@ pub(super) struct Connections {
     pub(super) settings: Settings,
     answer_timeout: Duration,
     batchers: Batchers,
-    kept: Kept<Lease>,
+    kept: Arc<Kept<Lease>>,
 }
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
@@ -84,7 +84,7 @@ impl Database {
         }
         let (_, lease) = self
             .connections
-            .run(BEGIN, |connection| connection.execute("BEGIN"))
+            .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
             .await?;
         Ok(Box::new(SqlxTransaction::new(Self {
             connections: Arc::clone(&self.connections),
@@ -108,8 +108,7 @@ impl Database {
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
         let Some(transaction) = &self.transaction else {
-            let (answer, _) = self.connections.run(operation, statement).await?;
-            return Ok(answer);
+            return self.connections.run(operation, statement).await;
         };
         let answer = transaction.lock().await.run(statement).await;
         let server = &self.connections.server;
@@ -118,7 +117,7 @@ impl Database {
 
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
     pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
-        if self.transaction.is_none() && self.connections.settings.batch_lookups {
+        if self.transaction.is_none() && self.connections.settings.share_between_callers {
             let batcher = R::batcher(&self.connections.batchers);
             return batcher.get(key, &self.connections).await;
         }
@@ -154,7 +153,7 @@ impl Connections {
                 .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
                 .min(LONGEST_TIMEOUT),
             batchers: Batchers::new(pool.options().get_max_connections()),
-            kept: Kept::new(),
+            kept: Arc::new(Kept::new()),
             pool,
             settings,
         }
@@ -166,13 +165,32 @@ impl Connections {
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> AuthResult<T> {
+        let (answer, lease) = self.run_on_lease(operation, statement).await?;
+        if self.settings.share_between_callers {
+            self.kept.keep(lease);
+        }
+        Ok(answer)
+    }
+
+    /// As [`run`](Self::run), with the connection for what comes next.
+    async fn run_on_lease<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<(T, Lease)> {
         let mut collisions = 0;
         // Each dead connection leaves the pool when it is found.
         let mut dead_connections = 0;
         loop {
             let new_lease = Lease::acquire(&self.pool, self.answer_timeout);
-            let lease = self.kept.acquire(new_lease).await;
+            let lease = if self.settings.share_between_callers {
+                let max_connections = self.pool.options().get_max_connections();
+                let pool_is_full = self.pool.size() >= max_connections;
+                self.kept.acquire(pool_is_full, new_lease).await
+            } else {
+                new_lease.await
+            };
             let mut lease =
                 lease.map_err(|error| connection_error(error, operation.name, &self.server))?;
             if operation.in_transaction {
@@ -237,7 +255,6 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     }
 
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {
-        let looking_up = self.kept.begin_look_up();
         let found = self.run(R::OPERATION, |connection| {
             let keys = take();
             if keys.is_empty() {
@@ -245,8 +262,6 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
             }
             R::find(connection, &keys)
         });
-        let (rows, lease) = found.await?;
-        looking_up.keep(lease);
-        Ok(rows)
+        found.await
     }
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::database::StatementFuture;
-use super::kept::OnLoan;
+use super::kept::Loan;
 
 /// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
 /// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
@@ -67,7 +67,7 @@ impl Lease {
     }
 }
 
-impl OnLoan for Lease {
+impl Loan for Lease {
     fn age(&self) -> Duration {
         self.acquired_at.elapsed()
     }
