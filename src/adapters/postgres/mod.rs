@@ -62,7 +62,10 @@ mod verification;
 ///   cannot be sent again alone, [`transaction`](crate::transaction()) runs the whole again. A read whose pooled connection had died is sent again on another one, and so is a write
 ///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
 ///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
-/// - A connection is pinged before use only where it was idle for more than a second.
+/// - A connection is pinged before use only where it was idle for more than a second. It passes from one statement to the
+///   next, whoever has waited longest, and goes back to the pool after 50 ms, or once it was idle for 5 to 10: each return
+///   costs a round trip. With [`share_between_callers`](SqlxAdapterBuilder::share_between_callers) off, it goes back
+///   after each statement, and no statement is shared.
 /// - Every wait ends: for a connection, or for a row that someone else has locked, after
 ///   [`acquire_timeout`](PoolConfig::acquire_timeout) (with [`from_pool`](Self::from_pool), as its pool says), and for a
 ///   server that has fallen silent, after [`answer_timeout`](SqlxAdapterBuilder::answer_timeout), as
