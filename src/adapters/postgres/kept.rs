@@ -56,7 +56,7 @@ impl<L: Loan> Kept<L> {
                 Poll::Ready(Ok(loan)) => Poll::Ready(Ok(loan)),
                 _ => Poll::Pending,
             },
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         })
         .await
     }
