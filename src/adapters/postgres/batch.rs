@@ -240,7 +240,9 @@ impl<R> Drop for Batches<R> {
         state.batches -= 1;
         if state.batches == 0 {
             // The runtime has ended, or someone came at the last moment.
-            state.waiting.clear();
+            let left = std::mem::take(&mut state.waiting);
+            drop(state);
+            drop(left);
         }
     }
 }

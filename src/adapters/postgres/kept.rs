@@ -66,16 +66,20 @@ impl<L: Loan> Kept<L> {
         if loan.age() >= LONGEST_LOAN {
             return;
         }
-        let mut state = self.state();
-        while let Some((_, next)) = state.waiting.pop_first() {
+        let needs_keeper = loop {
+            let mut state = self.state();
+            let Some((_, next)) = state.waiting.pop_first() else {
+                state.idle.push((Instant::now(), loan));
+                break !std::mem::replace(&mut state.has_keeper, true);
+            };
+            drop(state);
             match next.send(loan) {
                 Ok(()) => return,
                 Err(back) => loan = back,
             }
-        }
-        state.idle.push((Instant::now(), loan));
-        if !state.has_keeper {
-            state.has_keeper = true;
+        };
+        // A runtime that is ending drops the keeper at once, and that locks the state.
+        if needs_keeper {
             tokio::spawn(Keeper(Arc::clone(self)).run());
         }
     }
@@ -265,6 +269,34 @@ mod tests {
             sleep(LONGEST_IDLE).await;
         }
         yield_now().await;
+        assert!(!kept.state().has_keeper);
+    }
+
+    #[test]
+    fn a_runtime_that_is_ending_keeps_nothing() {
+        struct KeptAtTheEnd(Arc<Kept<Counted>>, Option<Counted>);
+
+        impl Drop for KeptAtTheEnd {
+            fn drop(&mut self) {
+                self.0.keep(self.1.take().unwrap());
+            }
+        }
+
+        let (kept, pool) = (Arc::new(Kept::new()), Pool::default());
+        let at_the_end = KeptAtTheEnd(Arc::clone(&kept), Some(pool.lend("a")));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.spawn(async move {
+                let _at_the_end = at_the_end;
+                pending::<()>().await;
+            });
+            drop(runtime);
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(Duration::from_secs(30))
+            .expect("the runtime ends");
+        assert_eq!(pool.back(), 1);
         assert!(!kept.state().has_keeper);
     }
 
