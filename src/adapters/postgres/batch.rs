@@ -1,6 +1,7 @@
 //! Lookups that wait for the server at the same time, answered together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const MOST_BATCHES: u32 = 3;
 const BATCH_WEIGHT: u32 = 3;
 /// Most keys of a statement.
 const MOST_KEYS: usize = 1000;
+/// A batch that has no answer for so long may have met a dead connection, and others go on in its place.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// A row that is found by a key.
 pub(super) trait Keyed: Clone + Send + 'static {
@@ -35,6 +38,12 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
     /// What a caller is told who has waited for so long.
     fn timed_out(&self) -> AuthError;
 
+    /// How long after its turn a caller waits for an answer that never comes.
+    fn longest_answer(&self) -> Duration;
+
+    /// Whether every statement would fail like this one, for now.
+    fn concerns_all(error: &AuthError) -> bool;
+
     /// Finds the rows of the keys that `take` gives. It is called when the statement can be sent, and again when it has
     /// to be sent again.
     fn find(
@@ -47,7 +56,7 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
 ///
 /// A statement takes its keys when it has a connection, so an answer is never older than the call. A failed common
 /// statement leaves each of its callers to a statement of its own, unless nothing can be reached: a row that cannot be
-/// read is the matter of those who want it.
+/// read is the matter of those who want it, and a `statement_timeout` may be long enough for one.
 pub(super) struct Batcher<R> {
     most_alone: u32,
     most_batches: u32,
@@ -102,7 +111,10 @@ impl<R> Batcher<R> {
         state.waiting.insert(ticket, Waiting { key, answer });
         let batches = (state.batches < self.most_batches).then(|| {
             state.batches += 1;
-            Batches(Arc::clone(self))
+            Batches {
+                batcher: Arc::clone(self),
+                ended: false,
+            }
         });
         drop(state);
         let waiter = Waiter {
@@ -126,9 +138,10 @@ impl<R: Keyed> Batcher<R> {
             Turn::Together(waiter, batches) => (waiter, batches),
         };
         if let Some(batches) = batches {
-            tokio::spawn(batches.run(source.clone()));
+            batches.start(source);
         }
-        match waiter.wait(source.longest_wait()).await {
+        let answer = waiter.wait(source.longest_wait(), source.longest_answer());
+        match answer.await {
             Waited::Answer(answer) => answer,
             Waited::Nothing => ask_alone(key, source).await,
             Waited::TooLong => Err(source.timed_out()),
@@ -171,15 +184,20 @@ enum Waited<R> {
 }
 
 impl<R> Waiter<R> {
-    async fn wait(mut self, longest_wait: Duration) -> Waited<R> {
-        let answer = match timeout(longest_wait, &mut self.receiver).await {
-            Ok(answer) => answer,
-            Err(_) if self.leave() => return Waited::TooLong,
-            // It was taken, and the statement ends by itself.
-            Err(_) => (&mut self.receiver).await,
-        };
+    async fn wait(mut self, longest_wait: Duration, longest_answer: Duration) -> Waited<R> {
+        let mut answer = timeout(longest_wait, &mut self.receiver).await;
+        if answer.is_err() {
+            if self.leave() {
+                return Waited::TooLong;
+            }
+            // It was taken, and the statement ends by itself, unless nobody drives the runtime that it is on.
+            answer = timeout(longest_answer, &mut self.receiver).await;
+        }
         self.ticket = None;
-        answer.map_or(Waited::Nothing, Waited::Answer)
+        match answer {
+            Ok(Ok(answer)) => Waited::Answer(answer),
+            _ => Waited::Nothing,
+        }
     }
 
     /// Whether it was waiting still.
@@ -196,50 +214,81 @@ impl<R> Drop for Waiter<R> {
 }
 
 /// Common statements, one after the other until nobody waits.
-struct Batches<R>(Arc<Batcher<R>>);
+struct Batches<R> {
+    batcher: Arc<Batcher<R>>,
+    ended: bool,
+}
 
 impl<R: Keyed> Batches<R> {
-    async fn run(self, source: impl Source<R>) {
-        loop {
+    fn start(self, source: &impl Source<R>) {
+        tokio::spawn(self.run(source.clone()));
+    }
+
+    async fn run<S: Source<R>>(self, source: S) {
+        let batcher = Arc::clone(&self.batcher);
+        let mut batches = Some(self);
+        while let Some(turn) = &mut batches {
             // Those who have just got an answer may want the next one.
             tokio::task::yield_now().await;
-            let Some(newest) = self.newest_ticket() else {
+            let Some(newest) = turn.newest_ticket() else {
                 return;
             };
             let batch = Mutex::new(Batch::default());
-            let found = source
-                .find(|| {
-                    let mut batch = batch.lock().unwrap_or_else(PoisonError::into_inner);
-                    batch.take(&self.0, u64::MAX);
+            let taken = || batch.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = {
+                let mut finding = pin!(source.find(|| {
+                    let mut batch = taken();
+                    batch.take(&batcher, u64::MAX);
                     batch.keys()
-                })
-                .await;
+                }));
+                loop {
+                    if let Ok(found) = timeout(LONGEST_TURN, &mut finding).await {
+                        break found;
+                    }
+                    // One that has no connection yet needs no help: it would have to wait as well.
+                    let was_sent = !taken().0.is_empty();
+                    if let Some(batches) = batches.take_if(|_| was_sent) {
+                        batches.start(&source);
+                    }
+                }
+            };
             let mut batch = batch.into_inner().unwrap_or_else(PoisonError::into_inner);
             match found {
                 Ok(rows) => batch.answer(rows),
                 Err(error) => {
                     if batch.0.is_empty() {
                         // No connection for those who have waited all the time.
-                        batch.take(&self.0, newest);
+                        batch.take(&batcher, newest);
                     }
-                    batch.fail(&error);
+                    if S::concerns_all(&error) {
+                        batch.fail(&error);
+                    }
                 }
             }
         }
     }
 
-    fn newest_ticket(&self) -> Option<u64> {
-        let state = self.0.state();
-        state.waiting.last_key_value().map(|(&ticket, _)| ticket)
+    /// The last of those who wait. Where nobody does, this is the end, before anyone counts on it.
+    fn newest_ticket(&mut self) -> Option<u64> {
+        let mut state = self.batcher.state();
+        let newest = state.waiting.last_key_value().map(|(&ticket, _)| ticket);
+        if newest.is_none() {
+            state.batches -= 1;
+            self.ended = true;
+        }
+        newest
     }
 }
 
 impl<R> Drop for Batches<R> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        if self.ended {
+            return;
+        }
+        let mut state = self.batcher.state();
         state.batches -= 1;
         if state.batches == 0 {
-            // The runtime has ended, or someone came at the last moment.
+            // The runtime has ended, and they have others.
             let left = std::mem::take(&mut state.waiting);
             drop(state);
             drop(left);
@@ -292,9 +341,6 @@ impl<R: Keyed> Batch<R> {
     }
 
     fn fail(self, error: &AuthError) {
-        if !error.is_retryable() {
-            return;
-        }
         for answer in self.0.into_values().flatten() {
             let _ = answer.send(Err(error.clone()));
         }

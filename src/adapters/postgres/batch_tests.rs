@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,11 +8,17 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::{runtime, time};
 
-use super::{Batcher, Keyed, MOST_ALONE, MOST_BATCHES, MOST_KEYS, Source};
+use super::{Batcher, Keyed, LONGEST_TURN, MOST_ALONE, MOST_BATCHES, MOST_KEYS, Source};
 use crate::{AuthError, AuthResult};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 const UNREADABLE: &str = "unreadable";
+/// Together with others it takes too long.
+const SLOW: &str = "slow";
+const CANCELLED: &str = "cancelled by statement_timeout";
+/// Its statement is sent on a connection that is dead, and gets no answer.
+const SILENT: &str = "silent";
 const ALONE: usize = MOST_ALONE as usize;
 const BATCHES: usize = MOST_BATCHES as usize;
 
@@ -68,6 +75,14 @@ impl Source<String> for Server {
         unavailable("timed out")
     }
 
+    fn longest_answer(&self) -> Duration {
+        LONGEST_ANSWER
+    }
+
+    fn concerns_all(error: &AuthError) -> bool {
+        error.is_retryable() && error.to_string() != CANCELLED
+    }
+
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<String>> {
         let _connection = self.0.connections.acquire().await.unwrap();
         if !self.0.reachable.load(Ordering::Relaxed) {
@@ -82,7 +97,13 @@ impl Source<String> for Server {
             .cloned()
             .collect();
         self.0.statements.lock().unwrap().push(keys.clone());
+        if keys.contains(SILENT) {
+            return pending().await;
+        }
         self.0.answers.acquire().await.unwrap().forget();
+        if keys.contains(SLOW) && keys.len() > 1 {
+            return Err(unavailable(CANCELLED));
+        }
         if keys.contains(UNREADABLE) {
             return Err(AuthError::Database {
                 message: "a stored value cannot be read".to_owned(),
@@ -300,6 +321,58 @@ async fn a_row_that_cannot_be_read_fails_only_who_wants_it() {
 }
 
 #[tokio::test]
+async fn a_cancelled_statement_is_sent_again_for_each() {
+    let server = Server::with_rows(["a", SLOW]);
+    let callers = Callers::of(&server);
+    let _busy = callers.occupy().await;
+    let waiting = [callers.call("a").await, callers.call(SLOW).await];
+    server.answer(100).await;
+    for (caller, expected) in waiting.into_iter().zip(["a", SLOW]) {
+        assert_eq!(row(caller).await.as_deref(), Some(expected));
+    }
+    callers.assert_nobody_is_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_connections_keep_only_their_own_callers_waiting() {
+    let server = Server::with_rows(["a"]);
+    let callers = Callers::of(&server);
+    let mut silent = Vec::new();
+    for _ in 0..ALONE + BATCHES {
+        silent.push(callers.call(SILENT).await);
+    }
+    assert_eq!(callers.batcher.state().batches, MOST_BATCHES);
+    server.answer(100).await;
+    for _ in 0..3 {
+        let a = callers.call("a").await;
+        let in_time = time::timeout(2 * LONGEST_TURN, a).await;
+        assert_eq!(in_time.unwrap().unwrap().unwrap().as_deref(), Some("a"));
+    }
+    assert_eq!(callers.batcher.state().batches, 0);
+    for caller in silent {
+        assert!(!caller.is_finished());
+        caller.abort();
+    }
+    settle().await;
+    callers.assert_nobody_is_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_runtime_that_is_not_driven() {
+    let server = Server::with_rows([]);
+    let callers = Callers::of(&server);
+    let _busy = callers.occupy().await;
+    let caller = callers.call("a").await;
+    // As a batch that goes no further.
+    let taken = std::mem::take(&mut callers.batcher.state().waiting);
+    server.insert("a");
+    server.answer(100).await;
+    let in_time = time::timeout(2 * (LONGEST_WAIT + LONGEST_ANSWER), caller).await;
+    assert_eq!(in_time.unwrap().unwrap().unwrap().as_deref(), Some("a"));
+    drop(taken);
+}
+
+#[tokio::test]
 async fn everyone_hears_that_nothing_can_be_reached() {
     let server = Server::with_rows(["a"]);
     let callers = Callers::of(&server);
@@ -321,13 +394,18 @@ async fn everyone_hears_that_nothing_can_be_reached() {
 async fn nobody_waits_for_too_long() {
     let server = Server::with_rows(["a"]);
     let callers = Callers::of(&server);
-    let _busy = callers.occupy().await;
+    let connections = server.0.connections.acquire_many(100).await.unwrap();
+    let mut under_way = Vec::new();
+    for _ in 0..ALONE {
+        under_way.push(callers.call("alone").await);
+    }
     let early = callers.call("a").await;
     time::sleep(LONGEST_WAIT / 2).await;
     let late = callers.call("a").await;
     let error = early.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "timed out");
     assert_eq!(callers.batcher.state().waiting.len(), 1);
+    drop(connections);
     server.answer(100).await;
     assert_eq!(row(late).await.as_deref(), Some("a"));
     callers.assert_nobody_is_left();

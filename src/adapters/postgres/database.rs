@@ -6,12 +6,13 @@ use std::time::Duration;
 use sqlx::postgres::PgQueryResult;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::batch::{Batcher, Keyed, Source};
-use super::error::{Failure, Operation, connection_error, failure, statement_error};
+use super::error::{Failure, Operation, connection_error, failure, server_said, statement_error};
 use super::kept::Kept;
 use super::lease::Lease;
-use super::pool::{LONGEST_TIMEOUT, Server};
+use super::pool::{LONGEST_TIMEOUT, Server, patience};
 use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
 use crate::adapters::back_off::{MAX_RETRIES, back_off};
@@ -20,6 +21,9 @@ use crate::{AuthError, AuthResult};
 
 /// How long an answer may take where `acquire_timeout` is short, so that a statement with much to do gets through.
 const SHORTEST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
+const LONGEST_SHARED_KEY: usize = 1024;
 
 /// The `LIMIT` of the statements that work in pieces.
 const PIECE: u64 = 1000;
@@ -117,7 +121,8 @@ impl Database {
 
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
     pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
-        if self.transaction.is_none() && self.connections.settings.share_between_callers {
+        let may_share = key.len() <= LONGEST_SHARED_KEY && self.transaction.is_none();
+        if may_share && self.connections.settings.share_between_callers {
             let batcher = R::batcher(&self.connections.batchers);
             return batcher.get(key, &self.connections).await;
         }
@@ -153,7 +158,7 @@ impl Connections {
                 .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
                 .min(LONGEST_TIMEOUT),
             batchers: Batchers::new(pool.options().get_max_connections()),
-            kept: Arc::new(Kept::new()),
+            kept: Arc::new(Kept::new(pool.options().get_max_connections())),
             pool,
             settings,
         }
@@ -167,10 +172,23 @@ impl Connections {
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
         let (answer, lease) = self.run_on_lease(operation, statement).await?;
-        if self.settings.share_between_callers {
+        if self.settings.share_between_callers && !self.pool.is_closed() {
             self.kept.keep(lease);
         }
         Ok(answer)
+    }
+
+    async fn acquire(&self) -> sqlx::Result<Lease> {
+        if self.pool.is_closed() {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        let acquire_timeout = self.pool.options().get_acquire_timeout();
+        let lease = self.kept.acquire(patience(acquire_timeout), |place| {
+            Lease::acquire(&self.pool, place, self.answer_timeout)
+        });
+        timeout(acquire_timeout, lease)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// As [`run`](Self::run), with the connection for what comes next.
@@ -183,16 +201,10 @@ impl Connections {
         // Each dead connection leaves the pool when it is found.
         let mut dead_connections = 0;
         loop {
-            let new_lease = Lease::acquire(&self.pool, self.answer_timeout);
-            let lease = if self.settings.share_between_callers {
-                let max_connections = self.pool.options().get_max_connections();
-                let pool_is_full = self.pool.size() >= max_connections;
-                self.kept.acquire(pool_is_full, new_lease).await
-            } else {
-                new_lease.await
-            };
-            let mut lease =
-                lease.map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let mut lease = self
+                .acquire()
+                .await
+                .map_err(|error| connection_error(error, operation.name, &self.server))?;
             if operation.in_transaction {
                 lease.enter_transaction();
             }
@@ -252,6 +264,14 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
 
     fn timed_out(&self) -> AuthError {
         connection_error(sqlx::Error::PoolTimedOut, R::OPERATION.name, &self.server)
+    }
+
+    fn longest_answer(&self) -> Duration {
+        self.answer_timeout
+    }
+
+    fn concerns_all(error: &AuthError) -> bool {
+        error.is_retryable() && !server_said(error)
     }
 
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {

@@ -327,6 +327,13 @@ fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
+/// Whether the server itself refused the statement, and so could be reached.
+pub(super) fn server_said(error: &AuthError) -> bool {
+    error
+        .source()
+        .is_some_and(|source| source.is::<ServerError>())
+}
+
 /// The part of the error that may be shown, in brackets.
 pub(super) struct Said<'a>(pub(super) &'a sqlx::Error);
 

@@ -1,18 +1,19 @@
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor as _, PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::database::StatementFuture;
-use super::kept::Loan;
+use super::kept::{Loan, Place};
 
 /// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
 /// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
 pub(super) struct Lease {
     connection: Option<PoolConnection<Postgres>>,
+    place: Option<Place<Self>>,
     answer_timeout: Duration,
     in_transaction: bool,
     runtime: Handle,
@@ -20,9 +21,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) async fn acquire(pool: &PgPool, answer_timeout: Duration) -> sqlx::Result<Self> {
+    pub(super) async fn acquire(
+        pool: &PgPool,
+        place: Place<Self>,
+        answer_timeout: Duration,
+    ) -> sqlx::Result<Self> {
         Ok(Self {
             connection: Some(pool.acquire().await?),
+            place: Some(place),
             answer_timeout,
             in_transaction: false,
             runtime: Handle::current(),
@@ -78,10 +84,12 @@ impl Drop for Lease {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
+        let place = self.place.take();
         let (answer_timeout, in_transaction) = (self.answer_timeout, self.in_transaction);
         // Outside a runtime, sqlx panics where it spawns a task.
         let _runtime = self.runtime.enter();
         tokio::spawn(async move {
+            let _place = place;
             if in_transaction {
                 let rolled_back = timeout(answer_timeout, rollback(&mut connection)).await;
                 if !matches!(rolled_back, Ok(Ok(()))) {

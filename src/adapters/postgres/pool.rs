@@ -10,10 +10,9 @@ use super::error::connection_error;
 use crate::{AuthError, AuthResult};
 
 /// A connection idle for longer is pinged before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
-/// A ping that takes longer, or longer than a quarter of `acquire_timeout`, has found a dead connection; the rest of that
-/// time is for a new one.
-const LONGEST_PING: Duration = Duration::from_secs(5);
+pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// The most of [`patience`].
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The most that PostgreSQL can be configured for; sqlx reserves room for all of a pool's.
 const MAX_CONNECTIONS: u32 = 262_143;
 /// What PostgreSQL's `lock_timeout` can hold, about 24 days; longer settings mean this.
@@ -90,7 +89,7 @@ impl PoolConfig {
     fn pool_options(&self) -> PgPoolOptions {
         // Zero would mean "wait for ever".
         let lock_timeout = self.longest_wait().as_millis().max(1).to_string();
-        let longest_ping = (self.longest_wait() / 4).min(LONGEST_PING);
+        let longest_ping = patience(self.longest_wait());
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .min_connections(self.min_connections)
@@ -122,6 +121,11 @@ impl PoolConfig {
                 })
             })
     }
+}
+
+/// How long one connection is waited for before another is tried, for which there has to be time left.
+pub(super) fn patience(acquire_timeout: Duration) -> Duration {
+    (acquire_timeout / 4).min(LONGEST_PATIENCE)
 }
 
 /// What the pool holds at the moment.
