@@ -1,16 +1,23 @@
 //! Backends, servers and networks that fall silent and close nothing.
 
-use better_auth::CreateUser;
-use better_auth::adapters::DatabaseAdapter;
-use tokio::task::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::application::{ANSWER_TIMEOUT, Application, Waiting, assert_aborted};
+use better_auth::adapters::DatabaseAdapter;
+use better_auth::{CreateSession, CreateUser};
+use chrono::{TimeDelta, Utc};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::application::{ANSWER_TIMEOUT, Application, Waiting, assert_aborted, until};
 use super::load::{Fate, Load, count_rows};
 
 const WAITING_PIDS: &str =
     "SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND wait_event_type = 'Lock'";
 const ANY_PID: &str = "SELECT pid FROM pg_stat_activity WHERE usename = 'app' \
                        ORDER BY state = 'active' DESC, random() LIMIT 1";
+const PIDS_IN_USE: &str =
+    "SELECT pid FROM pg_stat_activity WHERE usename = 'app' ORDER BY query_start DESC LIMIT 3";
 
 async fn pids(application: &Application, sql: &'static str) -> Vec<u32> {
     let pids = sqlx::query_scalar::<_, i32>(sql)
@@ -66,6 +73,48 @@ async fn stopped_backends_lose_nothing() {
         application.server.signal("CONT", pid);
     }
     application.check(load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
+async fn stopped_backends_leave_the_others_to_lookups() {
+    let application = Application::start(&[]).await;
+    let database = application.database.clone();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let tomorrow = Utc::now() + TimeDelta::days(1);
+    let session = CreateSession::new(&user.id, tomorrow);
+    let session = database.create_session(session).await.unwrap();
+    let (answered, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let (database, token) = (database.clone(), session.token.clone());
+        let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
+        callers.spawn(async move {
+            loop {
+                let found = database.get_session_with_user(&token).await;
+                match Fate::of(&found) {
+                    Fate::Done => assert!(found.unwrap().is_some()),
+                    _ => return failed.notify_one(),
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let answered = || answered.load(Ordering::Relaxed);
+    until("lookups share statements", async || answered() > 1000).await;
+    for pid in pids(&application, PIDS_IN_USE).await {
+        application.server.signal("STOP", pid);
+    }
+    // By then as many batches as may be under way have met them.
+    tokio::time::sleep(ANSWER_TIMEOUT / 10).await;
+    let before = answered();
+    failed.notified().await;
+    let during = answered() - before;
+    println!("{during} lookups were answered before the first failed");
+    assert!(during > 100);
+    application.server.signal_all("CONT");
+    callers.abort_all();
+    application.check_connections().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

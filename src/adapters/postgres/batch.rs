@@ -226,11 +226,11 @@ impl<R: Keyed> Batches<R> {
 
     async fn run<S: Source<R>>(self, source: S) {
         let batcher = Arc::clone(&self.batcher);
-        let mut batches = Some(self);
-        while let Some(turn) = &mut batches {
+        let mut in_place = Some(self);
+        while let Some(batches) = &mut in_place {
             // Those who have just got an answer may want the next one.
             tokio::task::yield_now().await;
-            let Some(newest) = turn.newest_ticket() else {
+            let Some(newest) = batches.newest_ticket() else {
                 return;
             };
             let batch = Mutex::new(Batch::default());
@@ -247,8 +247,8 @@ impl<R: Keyed> Batches<R> {
                     }
                     // One that has no connection yet needs no help: it would have to wait as well.
                     let was_sent = !taken().0.is_empty();
-                    if let Some(batches) = batches.take_if(|_| was_sent) {
-                        batches.start(&source);
+                    if let Some(others) = in_place.take_if(|_| was_sent) {
+                        others.start(&source);
                     }
                 }
             };

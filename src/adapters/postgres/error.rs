@@ -329,9 +329,7 @@ fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 
 /// Whether the server itself refused the statement, and so could be reached.
 pub(super) fn server_said(error: &AuthError) -> bool {
-    error
-        .source()
-        .is_some_and(|source| source.is::<ServerError>())
+    error.source().is_some_and(<dyn Error>::is::<ServerError>)
 }
 
 /// The part of the error that may be shown, in brackets.

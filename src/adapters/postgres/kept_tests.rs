@@ -16,7 +16,7 @@ struct Counted {
     name: &'static str,
     age: Duration,
     back: Arc<AtomicUsize>,
-    _place: Option<Place<Self>>,
+    place: Option<Place<Self>>,
 }
 
 impl Loan for Counted {
@@ -40,7 +40,7 @@ impl Pool {
             name,
             age: Duration::ZERO,
             back: Arc::clone(&self.0),
-            _place: None,
+            place: None,
         }
     }
 
@@ -54,7 +54,7 @@ async fn acquire(kept: Arc<Kept<Counted>>, pool: Pool, after: Duration) -> &'sta
     let loan = kept.acquire(PATIENCE, |place| async move {
         sleep(after).await;
         let mut loan = pool.lend("new");
-        loan._place = Some(place);
+        loan.place = Some(place);
         Ok::<_, Infallible>(loan)
     });
     let loan = loan.await.unwrap();
