@@ -55,8 +55,9 @@ mod verification;
 ///   a second one, to name the right field.
 /// - `get_session_with_user`, `get_session` and `get_user_by_id` share statements where many callers are at it: up to
 ///   eight of each run on their own at once, and whoever comes meanwhile waits for a common statement, of which three at
-///   most are under way. An answer is never older than the call, and nobody notices what becomes of the others'. In a
-///   transaction each runs on its own.
+///   most are under way; one that has no answer after a second no longer counts. An answer is never older than the call,
+///   and nobody notices what becomes of the others'. In a transaction each runs on its own, and so does one by a token of
+///   more than 1,024 bytes.
 /// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times
 ///   ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause; in a transaction, whose statements
 ///   cannot be sent again alone, [`transaction`](crate::transaction()) runs the whole again. A read whose pooled connection had died is sent again on another one, and so is a write
