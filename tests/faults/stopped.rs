@@ -86,28 +86,32 @@ async fn stopped_backends_leave_the_others_to_lookups() {
     let session = database.create_session(session).await.unwrap();
     let (answered, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut callers = JoinSet::new();
-    for _ in 0..64 {
-        let (database, token) = (database.clone(), session.token.clone());
-        let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
-        callers.spawn(async move {
-            loop {
-                let found = database.get_session_with_user(&token).await;
-                match Fate::of(&found) {
-                    Fate::Done => assert!(found.unwrap().is_some()),
-                    _ => return failed.notify_one(),
+    let mut start_callers = || {
+        for _ in 0..64 {
+            let (database, token) = (database.clone(), session.token.clone());
+            let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
+            callers.spawn(async move {
+                loop {
+                    let found = database.get_session_with_user(&token).await;
+                    match Fate::of(&found) {
+                        Fate::Done => assert!(found.unwrap().is_some()),
+                        _ => return failed.notify_one(),
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
+            });
+        }
+    };
     let answered = || answered.load(Ordering::Relaxed);
+    start_callers();
     until("lookups share statements", async || answered() > 1000).await;
     for pid in pids(&application, PIDS_IN_USE).await {
         application.server.signal("STOP", pid);
     }
-    // By then as many batches as may be under way have met them.
+    // By then as many batches as may be under way have met them, with all of these callers.
     tokio::time::sleep(ANSWER_TIMEOUT / 10).await;
     let before = answered();
+    start_callers();
     failed.notified().await;
     let during = answered() - before;
     println!("{during} lookups were answered before the first failed");

@@ -166,7 +166,9 @@ pub(super) async fn connect(url: &str, config: &PoolConfig) -> AuthResult<PgPool
     // A stock PgBouncer refuses the parameter, and no column of ours is a float.
     let options = parse_url(url)?.extra_float_digits(None);
     let server = Server::new(&options);
-    let probe = tokio::time::timeout(config.longest_wait(), PgConnection::connect_with(&options))
+    // Unboxed, its 16 kB would be part of every caller's future.
+    let probe = Box::pin(PgConnection::connect_with(&options));
+    let probe = tokio::time::timeout(config.longest_wait(), probe)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map_err(|error| connection_error(error, "connect", &server))?;
