@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// What every operation of the library answers.
@@ -55,7 +56,7 @@ pub enum AuthError {
         /// transaction, the whole of it has to run again, as [`transaction`](crate::transaction()) does.
         collision: bool,
         /// What the layer below said.
-        source: Option<Arc<dyn Error + Send + Sync>>,
+        source: Option<SharedError>,
     },
     /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
     /// again. Also where a write was done, but its row holds something unreadable that another program stored.
@@ -64,7 +65,7 @@ pub enum AuthError {
         /// What failed, on what, and what to do.
         message: String,
         /// What the layer below said.
-        source: Option<Arc<dyn Error + Send + Sync>>,
+        source: Option<SharedError>,
     },
     /// An earlier operation in this transaction failed or was dropped half-way, so nothing of the transaction was or
     /// will be done; only dropping it or rolling back is left.
@@ -82,7 +83,7 @@ pub enum AuthError {
         /// What failed, on what, and what to do.
         message: String,
         /// What the layer below said, without the values that PostgreSQL quotes.
-        source: Option<Arc<dyn Error + Send + Sync>>,
+        source: Option<SharedError>,
     },
 }
 
@@ -109,6 +110,44 @@ impl AuthError {
             field,
             message: message.into(),
         }
+    }
+}
+
+/// What the layer below an adapter said, shared by the copies of an [`AuthError`], whose [`source`](Error::source) it is.
+///
+/// ```
+/// use std::error::Error as _;
+/// use std::io;
+///
+/// use better_auth::AuthError;
+///
+/// let error = AuthError::Database {
+///     message: "create_user on my file: the disk is full".to_owned(),
+///     source: Some(io::Error::from(io::ErrorKind::StorageFull).into()),
+/// };
+/// assert!(error.clone().source().is_some_and(|source| source.is::<io::Error>()));
+/// ```
+#[derive(Clone)]
+pub struct SharedError(Arc<dyn Error + Send + Sync>);
+
+// No `Error` of its own: `source` would answer with this and not with what it shares.
+impl Deref for SharedError {
+    type Target = dyn Error + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for SharedError {
+    fn from(error: E) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Debug for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -20,5 +20,5 @@ pub mod types;
 pub use adapters::{MIGRATOR, postgres::columns};
 pub use adapters::{spawn_cleanup, transaction};
 pub use async_trait::async_trait;
-pub use error::{AuthError, AuthResult, ConflictField};
+pub use error::{AuthError, AuthResult, ConflictField, SharedError};
 pub use types::*;

@@ -139,6 +139,39 @@ async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_common_statement_that_took_too_long_is_sent_again_for_each(pool: PgPool) {
+    let statement_timeout = Duration::from_millis(500);
+    let impatient = (*pool.connect_options()).clone();
+    let impatient = impatient.options([("statement_timeout", statement_timeout.as_millis())]);
+    let impatient = PgPoolOptions::new().connect_with(impatient).await.unwrap();
+    let builder = SqlxAdapterBuilder::from_pool(impatient);
+    let database = Arc::new(builder.connect().await.unwrap());
+    let rows = Arc::new(fill(&adapter(&pool).await, &hashing(&pool).await).await);
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE sessions")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (database, rows) = (Arc::clone(&database), Arc::clone(&rows));
+        callers.spawn(async move {
+            let (session, _) = &rows[caller % rows.len()];
+            database.get_session(&session.token).await
+        });
+    }
+    let first = callers.join_next().await.unwrap().unwrap();
+    let error = first.unwrap_err();
+    assert!(error.to_string().contains("57014"), "{error}");
+    // The common ones are cancelled as well.
+    tokio::time::sleep(statement_timeout / 4).await;
+    lock.rollback().await.unwrap();
+    let answers = callers.join_all().await;
+    let failed = answers.iter().filter(|answer| answer.is_err()).count();
+    assert!(failed < CALLERS / 4, "{failed}");
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn callers_who_may_not_share_take_a_connection_each(pool: PgPool) {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
@@ -194,7 +227,11 @@ async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
         }
     };
     timeout(LONGEST_WAIT, all_back).await.unwrap();
-    database.ping().await.unwrap();
+    let mut all = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        let begun = timeout(LONGEST_WAIT, database.begin()).await.unwrap();
+        all.push(begun.unwrap());
+    }
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]

@@ -45,7 +45,7 @@ pub fn spawn_cleanup(
     let runtime = Handle::try_current().map_err(|error| AuthError::Unavailable {
         message: "spawn_cleanup needs a tokio runtime: call it from inside one".to_owned(),
         collision: false,
-        source: Some(Arc::new(error)),
+        source: Some(error.into()),
     })?;
     let every = every.min(LONGEST_PAUSE);
     let report = Arc::new(Mutex::new(CleanupReport::default()));

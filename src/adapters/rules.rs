@@ -1,6 +1,5 @@
 //! What all adapters agree on before anything is stored: limits, normal forms, ids and tokens.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -303,7 +302,7 @@ fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
     getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
         message: "the operating system gave no random bytes for an id or token".to_owned(),
         collision: false,
-        source: Some(Arc::new(error)),
+        source: Some(error.into()),
     })
 }
 

@@ -8,6 +8,7 @@ use better_auth::{CreateSession, CreateUser};
 use chrono::{TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::application::{ANSWER_TIMEOUT, Application, Waiting, assert_aborted, until};
 use super::load::{Fate, Load, count_rows};
@@ -27,7 +28,7 @@ async fn pids(application: &Application, sql: &'static str) -> Vec<u32> {
 }
 
 async fn in_time<T>(call: JoinHandle<T>) -> T {
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT * 10, call).await;
+    let answer = timeout(ANSWER_TIMEOUT * 10, call).await;
     answer.expect("the call hangs").unwrap()
 }
 
@@ -112,12 +113,17 @@ async fn stopped_backends_leave_the_others_to_lookups() {
     tokio::time::sleep(ANSWER_TIMEOUT / 10).await;
     let before = answered();
     start_callers();
-    failed.notified().await;
+    timeout(ANSWER_TIMEOUT * 10, failed.notified())
+        .await
+        .expect("no lookup failed");
     let during = answered() - before;
     println!("{during} lookups were answered before the first failed");
     assert!(during > 100);
     application.server.signal_all("CONT");
     callers.abort_all();
+    while let Some(caller) = callers.join_next().await {
+        assert!(!caller.is_err_and(|error| error.is_panic()));
+    }
     application.check_connections().await;
 }
 

@@ -22,8 +22,9 @@ const MOST_BATCHES: u32 = 3;
 const BATCH_WEIGHT: u32 = 3;
 /// Most keys of a statement.
 const MOST_KEYS: usize = 1000;
-/// A batch that has no answer for so long may have met a dead connection, and others go on in its place.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
+/// How often a batch is looked at that has no answer. Where that is the second time since it was sent, it may have met a
+/// dead connection, and others go on in its place.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A row that is found by a key.
 pub(super) trait Keyed: Clone + Send + 'static {
@@ -38,7 +39,7 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
     /// What a caller is told who has waited for so long.
     fn timed_out(&self) -> AuthError;
 
-    /// How long after its turn a caller waits for an answer that never comes.
+    /// How much longer a caller waits whose turn has come, for an answer that never comes.
     fn longest_answer(&self) -> Duration;
 
     /// Whether every statement would fail like this one, for now.
@@ -102,7 +103,7 @@ impl<R> Batcher<R> {
         let under_way = state.alone + BATCH_WEIGHT * state.batches;
         if state.waiting.is_empty() && under_way < self.most_alone {
             state.alone += 1;
-            return Turn::Alone(Place(Arc::clone(self)));
+            return Turn::Alone(Alone(Arc::clone(self)));
         }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -134,7 +135,7 @@ impl<R: Keyed> Batcher<R> {
         source: &impl Source<R>,
     ) -> AuthResult<Option<R>> {
         let (waiter, batches) = match self.enter(key) {
-            Turn::Alone(_place) => return ask_alone(key, source).await,
+            Turn::Alone(_alone) => return ask_alone(key, source).await,
             Turn::Together(waiter, batches) => (waiter, batches),
         };
         if let Some(batches) = batches {
@@ -155,15 +156,15 @@ async fn ask_alone<R>(key: &str, source: &impl Source<R>) -> AuthResult<Option<R
 }
 
 enum Turn<R> {
-    Alone(Place<R>),
+    Alone(Alone<R>),
     /// With batches to be run where more may be under way.
     Together(Waiter<R>, Option<Batches<R>>),
 }
 
 /// Among the lookups that are under way alone.
-struct Place<R>(Arc<Batcher<R>>);
+struct Alone<R>(Arc<Batcher<R>>);
 
-impl<R> Drop for Place<R> {
+impl<R> Drop for Alone<R> {
     fn drop(&mut self) {
         self.0.state().alone -= 1;
     }
@@ -241,15 +242,16 @@ impl<R: Keyed> Batches<R> {
                     batch.take(&batcher, u64::MAX);
                     batch.keys()
                 }));
+                let mut was_sent = false;
                 loop {
-                    if let Ok(found) = timeout(LONGEST_TURN, &mut finding).await {
+                    if let Ok(found) = timeout(LOOK, &mut finding).await {
                         break found;
                     }
-                    // One that has no connection yet needs no help: it would have to wait as well.
-                    let was_sent = !taken().0.is_empty();
+                    // Others would get a connection no sooner than one that waits for it.
                     if let Some(others) = in_place.take_if(|_| was_sent) {
                         others.start(&source);
                     }
+                    was_sent = !taken().0.is_empty();
                 }
             };
             let mut batch = batch.into_inner().unwrap_or_else(PoisonError::into_inner);

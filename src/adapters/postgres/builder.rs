@@ -106,7 +106,7 @@ impl SqlxAdapterBuilder {
     }
 
     /// Whether callers share what is under way: lookups that wait for the server get a common statement, and a connection
-    /// passes from one statement to the next for up to 50 ms, before it goes back to the pool. Default: yes.
+    /// passes from one statement to the next for up to 20 ms, before it goes back to the pool. Default: yes.
     ///
     /// Switch it off where hooks of the application's pool depend on who asks, as one that sets a tenant before each use
     /// of a connection.

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::batch::{Batcher, Keyed, Source};
-use super::error::{Failure, Operation, connection_error, failure, server_said, statement_error};
+use super::error::{Failure, Operation, connection_error, failure, statement_error, took_too_much};
 use super::kept::Kept;
 use super::lease::Lease;
 use super::pool::{LONGEST_TIMEOUT, Server, patience};
@@ -186,9 +186,11 @@ impl Connections {
         let lease = self.kept.acquire(patience(acquire_timeout), |place| {
             Lease::acquire(&self.pool, place, self.answer_timeout)
         });
-        timeout(acquire_timeout, lease)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        match timeout(acquire_timeout, lease).await {
+            Ok(lease) => lease,
+            Err(_) if self.pool.is_closed() => Err(sqlx::Error::PoolClosed),
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
     }
 
     /// As [`run`](Self::run), with the connection for what comes next.
@@ -271,7 +273,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     }
 
     fn concerns_all(error: &AuthError) -> bool {
-        error.is_retryable() && !server_said(error)
+        error.is_retryable() && !took_too_much(error)
     }
 
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {

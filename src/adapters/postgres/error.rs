@@ -3,13 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 
 use super::pool::Server;
-use crate::{AuthError, ConflictField};
+use crate::{AuthError, ConflictField, SharedError};
 
 /// An operation on behalf of a caller, for messages and for what may be tried again.
 #[derive(Clone, Copy)]
@@ -327,9 +326,10 @@ fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// Whether the server itself refused the statement, and so could be reached.
-pub(super) fn server_said(error: &AuthError) -> bool {
-    error.source().is_some_and(<dyn Error>::is::<ServerError>)
+/// Whether the server gave the statement up for what it took, in time or memory.
+pub(super) fn took_too_much(error: &AuthError) -> bool {
+    let said = error.source().and_then(|source| source.downcast_ref());
+    said.is_some_and(|said: &ServerError| matches!(said.sqlstate.as_str(), "57014" | "53200"))
 }
 
 /// The part of the error that may be shown, in brackets.
@@ -345,10 +345,10 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-fn scrubbed(error: sqlx::Error) -> Arc<dyn Error + Send + Sync> {
+fn scrubbed(error: sqlx::Error) -> SharedError {
     match postgres_error(&error) {
-        Some(error) => Arc::new(ServerError::new(error)),
-        None => Arc::new(error),
+        Some(error) => ServerError::new(error).into(),
+        None => error.into(),
     }
 }
 
@@ -403,7 +403,27 @@ impl Error for ServerError {}
 
 #[cfg(test)]
 mod tests {
-    use super::without_shard;
+    use super::{ServerError, took_too_much, without_shard};
+    use crate::AuthError;
+
+    #[test]
+    fn what_one_statement_took_may_be_less_for_another() {
+        for (sqlstate, expected) in [("57014", true), ("53200", true), ("55P03", false)] {
+            let said = ServerError {
+                sqlstate: sqlstate.to_owned(),
+                message: None,
+                table: None,
+                column: None,
+                constraint: None,
+            };
+            let error = AuthError::Unavailable {
+                message: String::new(),
+                collision: false,
+                source: Some(said.into()),
+            };
+            assert_eq!(took_too_much(&error), expected, "{sqlstate}");
+        }
+    }
 
     #[test]
     fn shard_numbers_are_no_part_of_a_name() {

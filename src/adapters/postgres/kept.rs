@@ -15,11 +15,11 @@ use super::pool::TRUSTED_IDLE;
 mod tests;
 
 /// How long a connection may be away from its pool, which has to look after it, and for which others wait there.
-const LONGEST_LOAN: Duration = Duration::from_millis(50);
+const LONGEST_LOAN: Duration = Duration::from_millis(20);
 /// How long one is kept that nobody uses, at least; at most twice as long.
 const LONGEST_IDLE: Duration = Duration::from_millis(5);
 
-/// A connection on loan from the pool, to which it goes back when it is dropped. It holds its place until it is there.
+/// A connection on loan from the pool, to which it goes back when it is dropped. It holds its place until then.
 pub(super) trait Loan: Sized + Send + 'static {
     fn age(&self) -> Duration;
 }
@@ -37,7 +37,7 @@ struct State<L: Loan> {
     has_keeper: bool,
 }
 
-/// Of the pool's connections one, be it on loan or asked for.
+/// The right to one of the pool's connections, held while it is asked for and while it is on loan.
 pub(super) struct Place<L: Loan>(Arc<Kept<L>>);
 
 struct Waiting<L: Loan> {
@@ -66,7 +66,7 @@ impl<L: Loan> Kept<L> {
     /// A connection that another statement has done with, or one from the pool, where there is a place.
     ///
     /// A pool that is asked may be checking a connection or opening one, which would be lost if one passed on were taken
-    /// instead. So that happens only where the pool needs longer than its `patience`.
+    /// instead. So none is, until the pool has needed longer than `patience`.
     pub(super) async fn acquire<E, F>(
         self: &Arc<Self>,
         patience: Duration,

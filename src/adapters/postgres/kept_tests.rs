@@ -136,14 +136,13 @@ async fn a_pool_that_is_asked_is_waited_for() {
 async fn a_pool_that_does_not_answer_is_given_up_for_one_passed_on() {
     let (kept, pool) = kept(1);
     let asks = tokio::spawn(acquire(Arc::clone(&kept), pool.clone(), PATIENCE * 3));
-    sleep(PATIENCE / 2).await;
+    sleep(PATIENCE * 3 / 2).await;
     let waits = tokio::spawn(acquire(Arc::clone(&kept), pool.clone(), Duration::ZERO));
-    sleep(PATIENCE).await;
+    sleep(PATIENCE / 2).await;
     assert_eq!(kept.state().waiting.len(), 2);
     kept.keep(pool.lend("a"));
-    // And to the other its place.
-    assert_eq!(waits.await.unwrap(), "a");
-    assert_eq!(asks.await.unwrap(), "a");
+    // Whose place is then the other's.
+    assert_eq!((asks.await.unwrap(), waits.await.unwrap()), ("a", "new"));
     sleep(LONGEST_IDLE * 2).await;
     assert_nothing_is_left(&kept, 1);
 }

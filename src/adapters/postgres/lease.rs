@@ -8,17 +8,20 @@ use tokio::time::{Instant, timeout};
 
 use super::database::StatementFuture;
 use super::kept::{Loan, Place};
+use super::pool::LONGEST_PATIENCE;
 
 /// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
 /// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
 pub(super) struct Lease {
-    connection: Option<PoolConnection<Postgres>>,
-    place: Option<Place<Self>>,
+    connection: Option<Placed>,
     answer_timeout: Duration,
     in_transaction: bool,
     runtime: Handle,
     acquired_at: Instant,
 }
+
+/// With the place that is free once it is in the pool again, or closed.
+struct Placed(PoolConnection<Postgres>, Place<Lease>);
 
 impl Lease {
     pub(super) async fn acquire(
@@ -27,8 +30,7 @@ impl Lease {
         answer_timeout: Duration,
     ) -> sqlx::Result<Self> {
         Ok(Self {
-            connection: Some(pool.acquire().await?),
-            place: Some(place),
+            connection: Some(Placed(pool.acquire().await?, place)),
             answer_timeout,
             in_transaction: false,
             runtime: Handle::current(),
@@ -47,14 +49,14 @@ impl Lease {
         &mut self,
         statement: impl for<'c> FnOnce(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> sqlx::Result<T> {
-        let Some(connection) = &mut self.connection else {
+        let Some(Placed(connection, _)) = &mut self.connection else {
             return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         };
         if let Ok(answer) = timeout(self.answer_timeout, statement(connection)).await {
             return answer;
         }
-        if let Some(mut connection) = self.connection.take() {
-            connection.close_on_drop();
+        if let Some(connection) = self.connection.take() {
+            tokio::spawn(connection.close());
         }
         Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
@@ -84,22 +86,31 @@ impl Drop for Lease {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        let place = self.place.take();
         let (answer_timeout, in_transaction) = (self.answer_timeout, self.in_transaction);
         // Outside a runtime, sqlx panics where it spawns a task.
         let _runtime = self.runtime.enter();
         tokio::spawn(async move {
-            let _place = place;
             if in_transaction {
-                let rolled_back = timeout(answer_timeout, rollback(&mut connection)).await;
+                let rolled_back = timeout(answer_timeout, rollback(&mut connection.0)).await;
                 if !matches!(rolled_back, Ok(Ok(()))) {
-                    connection.close_on_drop();
-                    return;
+                    return connection.close().await;
                 }
             }
-            // What dropping the connection does as well, but then it waits for the server for ever.
-            let _ = timeout(answer_timeout, connection.return_to_pool()).await;
+            connection.give_back().await;
         });
+    }
+}
+
+impl Placed {
+    /// As sqlx does when a connection is dropped, but not for ever where the server is silent.
+    async fn give_back(self) {
+        let Self(mut connection, _place) = self;
+        let _ = timeout(LONGEST_PATIENCE, connection.return_to_pool()).await;
+    }
+
+    async fn close(self) {
+        let Self(connection, _place) = self;
+        let _ = timeout(LONGEST_PATIENCE, connection.close()).await;
     }
 }
 

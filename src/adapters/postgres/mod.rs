@@ -56,15 +56,15 @@ mod verification;
 /// - `get_session_with_user`, `get_session` and `get_user_by_id` share statements where many callers are at it: up to
 ///   eight of each run on their own at once, and whoever comes meanwhile waits for a common statement, of which three at
 ///   most are under way; one that has no answer after a second no longer counts. An answer is never older than the call,
-///   and nobody notices what becomes of the others'. In a transaction each runs on its own, and so does one by a token of
-///   more than 1,024 bytes.
+///   and nobody notices what becomes of the others'. In a transaction each runs on its own, and so does one by a token or id
+///   of more than 1,024 bytes.
 /// - A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times
 ///   ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause; in a transaction, whose statements
 ///   cannot be sent again alone, [`transaction`](crate::transaction()) runs the whole again. A read whose pooled connection had died is sent again on another one, and so is a write
 ///   where the server's answer proves that nothing was done. A write whose outcome nobody can know is
 ///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
 /// - A connection is pinged before use only where it was idle for more than a second. It passes from one statement to the
-///   next, whoever has waited longest, and goes back to the pool after 50 ms, or once it was idle for 5 to 10: each return
+///   next, whoever has waited longest, and goes back to the pool after 20 ms, or once it was idle for 5 to 10: each return
 ///   costs a round trip. With [`share_between_callers`](SqlxAdapterBuilder::share_between_callers) off, it goes back
 ///   after each statement, and no statement is shared.
 /// - Every wait ends: for a connection, or for a row that someone else has locked, after

@@ -11,8 +11,8 @@ use crate::{AuthError, AuthResult};
 
 /// A connection idle for longer is pinged before it is used.
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
-/// The most of [`patience`].
-const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection is waited for, at most, that may be dead.
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The most that PostgreSQL can be configured for; sqlx reserves room for all of a pool's.
 const MAX_CONNECTIONS: u32 = 262_143;
 /// What PostgreSQL's `lock_timeout` can hold, about 24 days; longer settings mean this.
