@@ -228,7 +228,7 @@ async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
     };
     timeout(LONGEST_WAIT, all_back).await.unwrap();
     let mut all = Vec::new();
-    for _ in 0..pool.options().get_max_connections() {
+    for _ in 0..database.pool().options().get_max_connections() {
         let begun = timeout(LONGEST_WAIT, database.begin()).await.unwrap();
         all.push(begun.unwrap());
     }
