@@ -165,6 +165,19 @@ async fn a_write_that_gets_no_connection_is_not_done() {
 async fn a_write_that_is_ended_while_it_waits_for_a_standby_is_unknown() {
     let mut application = Application::start(&[]).await;
     application.set("synchronous_standby_names", "nobody").await;
+    // Commits wait once the checkpointer has heard of it, which is later.
+    let waiting = loop {
+        let write = spawn_write(&application.database, "first");
+        until("it ends or waits", async || {
+            write.is_finished() || application.count(WAITING_FOR_STANDBY).await == 1
+        })
+        .await;
+        if !write.is_finished() {
+            break write;
+        }
+    };
+    application.execute(TERMINATE).await;
+    assert_eq!(Fate::of(&waiting.await.unwrap()), Fate::Unknown);
     for round in 0..3 {
         let (write, commit) = (format!("write {round}"), format!("commit {round}"));
         let written = spawn_write(&application.database, &write);
