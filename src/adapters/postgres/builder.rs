@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::SqlxAdapter;
 use super::database::Settings;
+use super::lease::Origin;
 use super::pool::{PoolConfig, connect};
 use crate::{AuthError, AuthResult};
 
@@ -154,10 +155,10 @@ impl SqlxAdapterBuilder {
         let database = match (self.source, self.pool_config) {
             (Source::Url(url), config) => {
                 let pool = connect(&url, &config.unwrap_or_default()).await?;
-                SqlxAdapter::with_settings(pool, self.settings)
+                SqlxAdapter::with_settings(pool, Origin::Adapter, self.settings)
             }
             (Source::Pool(pool), None) => {
-                let database = SqlxAdapter::with_settings(pool, self.settings);
+                let database = SqlxAdapter::with_settings(pool, Origin::Application, self.settings);
                 database.ping().await?;
                 database
             }

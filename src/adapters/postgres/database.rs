@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::batch::{Batcher, Keyed, Source};
 use super::error::{Failure, Operation, connection_error, failure, statement_error, took_too_much};
 use super::kept::Kept;
-use super::lease::Lease;
+use super::lease::{Lease, Origin};
 use super::pool::{LONGEST_TIMEOUT, Server, patience};
 use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
@@ -61,6 +61,7 @@ pub(super) struct Connections {
     pub(super) pool: PgPool,
     pub(super) server: Server,
     pub(super) settings: Settings,
+    origin: Origin,
     answer_timeout: Duration,
     batchers: Batchers,
     kept: Arc<Kept<Lease>>,
@@ -73,9 +74,9 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
+    pub(super) fn new(pool: PgPool, origin: Origin, settings: Settings) -> Self {
         Self {
-            connections: Arc::new(Connections::new(pool, settings)),
+            connections: Arc::new(Connections::new(pool, origin, settings)),
             transaction: None,
         }
     }
@@ -114,7 +115,14 @@ impl Database {
         let Some(transaction) = &self.transaction else {
             return self.connections.run(operation, statement).await;
         };
-        let answer = transaction.lock().await.run(statement).await;
+        let mut lease = transaction.lock().await;
+        let answer = lease.run(statement).await;
+        if let Err(error) = &answer
+            && failure(error, operation) == Failure::UnfitConnection
+        {
+            lease.spoil();
+        }
+        drop(lease);
         let server = &self.connections.server;
         answer.map_err(|error| statement_error(error, operation.in_transaction(), server))
     }
@@ -149,10 +157,11 @@ impl Database {
 }
 
 impl Connections {
-    fn new(pool: PgPool, settings: Settings) -> Self {
+    fn new(pool: PgPool, origin: Origin, settings: Settings) -> Self {
         let twice = pool.options().get_acquire_timeout().saturating_mul(2);
         Self {
             server: Server::new(&pool.connect_options()),
+            origin,
             answer_timeout: settings
                 .answer_timeout
                 .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
@@ -184,7 +193,7 @@ impl Connections {
         }
         let acquire_timeout = self.pool.options().get_acquire_timeout();
         let lease = self.kept.acquire(patience(acquire_timeout), |place| {
-            Lease::acquire(&self.pool, place, self.answer_timeout)
+            Lease::acquire(&self.pool, place, self.answer_timeout, self.origin)
         });
         match timeout(acquire_timeout, lease).await {
             Ok(lease) => lease,
@@ -200,8 +209,8 @@ impl Connections {
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<(T, Lease)> {
         let mut collisions = 0;
-        // Each dead connection leaves the pool when it is found.
-        let mut dead_connections = 0;
+        // Each of them leaves the pool when it is found.
+        let mut lost_connections = 0;
         loop {
             let mut lease = self
                 .acquire()
@@ -214,16 +223,20 @@ impl Connections {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) => error,
             };
+            let failure = failure(&error, operation);
+            if failure == Failure::UnfitConnection {
+                lease.spoil();
+            }
             drop(lease);
-            match failure(&error, operation) {
+            match failure {
                 Failure::Collision if collisions < self.settings.max_retries => {
                     tokio::time::sleep(back_off(collisions)).await;
                     collisions += 1;
                 }
-                Failure::DeadConnection
-                    if dead_connections < self.pool.options().get_max_connections() =>
+                Failure::DeadConnection | Failure::UnfitConnection
+                    if lost_connections < self.pool.options().get_max_connections() =>
                 {
-                    dead_connections += 1;
+                    lost_connections += 1;
                 }
                 _ => return Err(statement_error(error, operation, &self.server)),
             }

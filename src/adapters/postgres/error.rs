@@ -55,6 +55,8 @@ pub(super) enum Failure {
     Collision,
     /// The server ended the connection before the statement did anything, or the statement was a read.
     DeadConnection,
+    /// Refused for the state of this connection, before the statement did anything; another one may serve.
+    UnfitConnection,
     /// The answer: the same statement would fail again.
     Final,
 }
@@ -62,6 +64,9 @@ pub(super) enum Failure {
 pub(super) fn failure(error: &sqlx::Error, operation: Operation) -> Failure {
     match sqlstate(error) {
         Some(state) if collided(state) => Failure::Collision,
+        _ if stale_plan(error) => Failure::UnfitConnection,
+        // A server that was fenced, perhaps, while its address has moved to another.
+        Some("25006") => Failure::UnfitConnection,
         // Said only before the commit: a backend that is ended later, while it waits for a standby, closes the
         // connection without an error.
         Some("57P01" | "57P05") => Failure::DeadConnection,
@@ -220,6 +225,7 @@ fn without_shard(name: &str) -> &str {
 /// What the server or sqlx said, where it means that nothing was done.
 fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
     let state = sqlstate(&error).unwrap_or_default().to_owned();
+    let stale = stale_plan(&error);
     let (later, advice) = match state.as_str() {
         "28P01" | "28000" => (false, "the server refused the user name or password"),
         "3D000" => (
@@ -229,6 +235,10 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
         _ if collided(&state) => (
             true,
             "collided with others at work at the same time, as often as it was tried",
+        ),
+        _ if stale => (
+            true,
+            "the statement has to be prepared again, as a column's type has changed or DISCARD ALL was sent: nothing was done",
         ),
         "42P01" | "42703" | "3F000" => (
             false,
@@ -266,7 +276,7 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
         },
     };
     let message = format!("{doing} on {server}: {advice}{}", Said(&error));
-    let collision = collided(&state);
+    let collision = collided(&state) || stale;
     let source = Some(scrubbed(error));
     if later {
         AuthError::Unavailable {
@@ -282,6 +292,15 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
 /// Whether the server ended the statement for a deadlock or a serialization failure.
 fn collided(state: &str) -> bool {
     matches!(state, "40001" | "40P01")
+}
+
+/// Whether the connection's prepared statement fits no longer: a column has another type, or others dropped the statement.
+/// Not every 0A000 is one.
+fn stale_plan(error: &sqlx::Error) -> bool {
+    postgres_error(error).is_some_and(|error| match error.code() {
+        "0A000" => error.routine() == Some("RevalidateCachedQuery"),
+        state => state == "26000",
+    })
 }
 
 /// Whether nobody can know what became of a statement that was sent.

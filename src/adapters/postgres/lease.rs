@@ -10,12 +10,20 @@ use super::database::StatementFuture;
 use super::kept::{Loan, Place};
 use super::pool::LONGEST_PATIENCE;
 
+/// Whose pool a connection is from.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Origin {
+    Adapter,
+    Application,
+}
+
 /// A connection on loan from the pool, for one statement or for a transaction. Dropped at any point, also outside the
 /// runtime, it goes back clean or is closed, and a server that falls silent cannot keep its place in the pool.
 pub(super) struct Lease {
     connection: Option<Placed>,
     answer_timeout: Duration,
     in_transaction: bool,
+    is_spoiled: bool,
     runtime: Handle,
     acquired_at: Instant,
 }
@@ -28,14 +36,29 @@ impl Lease {
         pool: &PgPool,
         place: Place<Self>,
         answer_timeout: Duration,
+        origin: Origin,
     ) -> sqlx::Result<Self> {
-        Ok(Self {
+        let mut lease = Self {
             connection: Some(Placed(pool.acquire().await?, place)),
             answer_timeout,
             in_transaction: false,
+            // Until it is known to be clean.
+            is_spoiled: true,
             runtime: Handle::current(),
             acquired_at: Instant::now(),
-        })
+        };
+        if origin == Origin::Application {
+            lease
+                .run(|connection| Box::pin(leave_transaction(connection)))
+                .await?;
+        }
+        lease.is_spoiled = false;
+        Ok(lease)
+    }
+
+    /// Closes the connection when it is done with.
+    pub(super) fn spoil(&mut self) {
+        self.is_spoiled = true;
     }
 
     /// Before the statement that begins a transaction.
@@ -87,9 +110,13 @@ impl Drop for Lease {
             return;
         };
         let (answer_timeout, in_transaction) = (self.answer_timeout, self.in_transaction);
+        let is_spoiled = self.is_spoiled;
         // Outside a runtime, sqlx panics where it spawns a task.
         let _runtime = self.runtime.enter();
         tokio::spawn(async move {
+            if is_spoiled {
+                return connection.close().await;
+            }
             if in_transaction {
                 let rolled_back = timeout(answer_timeout, rollback(&mut connection.0)).await;
                 if !matches!(rolled_back, Ok(Ok(()))) {
@@ -111,6 +138,16 @@ impl Placed {
     async fn close(self) {
         let Self(connection, _place) = self;
         let _ = timeout(LONGEST_PATIENCE, connection.close()).await;
+    }
+}
+
+/// Ends a transaction that someone else has left open: a future of sqlx's `begin()` that is dropped while BEGIN is under
+/// way leaves its connection in one. A lone ROLLBACK would write a warning into the server's log each time.
+async fn leave_transaction(connection: &mut PgConnection) -> sqlx::Result<()> {
+    match connection.execute("BEGIN; ROLLBACK").await {
+        // An aborted transaction takes nothing but its end.
+        Err(sqlx::Error::Database(_)) => connection.execute("ROLLBACK").await.map(drop),
+        answer => answer.map(drop),
     }
 }
 

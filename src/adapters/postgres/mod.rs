@@ -5,6 +5,7 @@ use sqlx::{Connection as _, PgPool};
 
 use self::database::{Database, Settings};
 use self::error::Operation;
+use self::lease::Origin;
 use crate::AuthResult;
 use crate::adapters::forward::forward_database_adapter;
 
@@ -130,12 +131,12 @@ impl SqlxAdapter {
     /// (none, unless the application sets one) for a lock.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self::with_settings(pool, Settings::default())
+        Self::with_settings(pool, Origin::Application, Settings::default())
     }
 
-    fn with_settings(pool: PgPool, settings: Settings) -> Self {
+    fn with_settings(pool: PgPool, origin: Origin, settings: Settings) -> Self {
         Self {
-            database: Arc::new(Database::new(pool, settings)),
+            database: Arc::new(Database::new(pool, origin, settings)),
         }
     }
 

@@ -47,6 +47,8 @@ forward_database_adapter!(impl [] for SqlxTransaction, |this| this.database, |ca
 impl Transaction for SqlxTransaction {
     async fn commit(self: Box<Self>) -> AuthResult<()> {
         if *self.aborted.lock().await {
+            // Its locks are gone when this answers, also where the connection is dead.
+            let _ = self.rollback().await;
             return Err(AuthError::TransactionAborted);
         }
         let server = self.database.connections.server.clone();
