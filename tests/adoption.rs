@@ -37,7 +37,7 @@ async fn names_in_mixed_case_become_reachable(pool: PgPool) {
 
     let done = database.normalize_names().await.unwrap();
     assert_eq!(done.changed, 4 + 2500);
-    let left = done.left_alone.iter().map(|left| match left.error {
+    let left = done.skipped.iter().map(|left| match left.error {
         AuthError::Conflict { field } => (&*left.user_id, field),
         ref error => panic!("{error}"),
     });
@@ -67,8 +67,8 @@ async fn names_in_mixed_case_become_reachable(pool: PgPool) {
 
     let again = database.normalize_names().await.unwrap();
     assert_eq!(
-        (again.changed, again.left_alone.len()),
-        (0, done.left_alone.len())
+        (again.changed, again.skipped.len()),
+        (0, done.skipped.len())
     );
 }
 
@@ -102,7 +102,7 @@ async fn traffic_goes_on_meanwhile(pool: PgPool) {
     let normalized = database.normalize_names().await.unwrap();
     done.store(true, Ordering::Relaxed);
     let changed = traffic.await.unwrap();
-    assert!(normalized.left_alone.is_empty(), "{normalized:?}");
+    assert!(normalized.skipped.is_empty(), "{normalized:?}");
     for id in 1..=3000 {
         let name = if id <= changed { "new" } else { "user" };
         let user = database

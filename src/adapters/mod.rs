@@ -15,7 +15,7 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    LeftAlone, MIGRATOR, NormalizedNames, PoolConfig, PoolStats, SqlxAdapter, SqlxAdapterBuilder,
+    MIGRATOR, NormalizedNames, PoolConfig, PoolStats, SkippedName, SqlxAdapter, SqlxAdapterBuilder,
 };
 pub use traits::{DatabaseAdapter, Transaction};
 pub use transaction::{OpenTransaction, transaction};

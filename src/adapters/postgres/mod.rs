@@ -9,13 +9,11 @@ use self::lease::Origin;
 use crate::AuthResult;
 use crate::adapters::forward::forward_database_adapter;
 
-pub use self::adopt::{LeftAlone, NormalizedNames};
 pub use self::builder::SqlxAdapterBuilder;
-pub use self::migrate::MIGRATOR;
+pub use self::maintenance::{MIGRATOR, NormalizedNames, SkippedName};
 pub use self::pool::{PoolConfig, PoolStats};
 
 mod account;
-mod adopt;
 mod batch;
 mod builder;
 pub mod columns;
@@ -23,10 +21,8 @@ mod database;
 mod error;
 mod kept;
 mod lease;
-mod migrate;
+mod maintenance;
 mod pool;
-mod pooler;
-mod schema;
 mod session;
 mod token;
 mod transaction;

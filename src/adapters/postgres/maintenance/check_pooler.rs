@@ -1,3 +1,5 @@
+//! `check_pooler`: asks through several connections whether a pooler keeps prepared statements apart.
+
 use std::io;
 use std::sync::Arc;
 
@@ -6,33 +8,33 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::SqlxAdapter;
-use super::error::{Operation, Said, connection_error, sqlstate, statement_error};
-use super::pool::Server;
+use super::super::SqlxAdapter;
+use super::super::error::{Operation, Said, connection_error, sqlstate, statement_error};
+use super::super::pool::Server;
 use crate::{AuthError, AuthResult};
 
 const OPERATION: Operation = Operation::read("check_pooler");
 
-/// How often each client asks while the others do, too.
+/// Questions per client while all clients ask at the same time.
 const QUESTIONS_AT_ONCE: i64 = 16;
 
-/// As many clients as there are statements, each of which has a statement of its own.
+/// One client for each statement of `ask!`.
 const CLIENTS: usize = 4;
 
 impl SqlxAdapter {
-    /// Tells whether a pooler between here and the server keeps the prepared statements of its clients apart. One that
-    /// does not answers a lookup with the rows of another, so it must not be used: PgBouncer in transaction mode,
-    /// before 1.21 or with `max_prepared_statements` at 0.
+    /// Checks that a pooler in front of the server keeps the prepared statements of its clients apart. If it does not,
+    /// lookups can return another client's rows, and the pooler must not be used. PgBouncer in transaction mode is such
+    /// a pooler before 1.21, or with `max_prepared_statements` at 0.
     ///
-    /// Takes some milliseconds, and four connections beside those of the pool, each of which asks its own question
-    /// under the name that the others use, too: in turn, then all at once. Passes without a pooler, and through one
-    /// that gives a client a connection for as long as it stays.
+    /// The check takes some milliseconds. It opens four connections beside those of the pool. Each sends its own
+    /// statement under the name that the other three use as well: first one after the other, then all at once. The check
+    /// passes without a pooler, and with a pooler in session mode.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Database`] where an answer was another client's, or the server knew a statement that it should not,
-    /// or the other way round: it says what to do. [`AuthError::Unavailable`] where the four do not get their answers
-    /// within the pool's `acquire_timeout`.
+    /// [`AuthError::Database`], which says what to do, if an answer belonged to another client, or if the server did not
+    /// know a statement that it should know or knew one that it should not. [`AuthError::Unavailable`] if the four
+    /// connections are not answered within the pool's `acquire_timeout`.
     pub async fn check_pooler(&self) -> AuthResult<()> {
         let pool = self.pool();
         let check = Check {
@@ -50,7 +52,7 @@ struct Check {
     server: Server,
 }
 
-/// A connection on which only one statement is ever prepared, so that its name is that of all clients' statements.
+/// A connection that prepares a single statement, so that sqlx gives it the same name on every connection.
 struct Client {
     connection: PgConnection,
     statement: usize,
@@ -70,8 +72,8 @@ impl Check {
         self.at_once(clients).await
     }
 
-    /// A pooler that nobody else uses gives all clients the same connection, or each the next one: the second question
-    /// of the same client meets the latter, that of another client the former.
+    /// An otherwise unused pooler either gives all clients the same server connection (the next client's first question
+    /// finds that out) or gives out its connections in rotation (a client's second question finds that out).
     async fn in_turn(&self, clients: &mut [Client]) -> AuthResult<()> {
         for client in clients {
             for number in 0..2 {
@@ -82,7 +84,7 @@ impl Check {
         Ok(())
     }
 
-    /// Among other clients' statements, chance decides which connection a client gets, so it is given many chances.
+    /// Beside other traffic the pooler picks server connections by chance, so each client asks many times.
     async fn at_once(&self, clients: Vec<Client>) -> AuthResult<()> {
         let start = Arc::new(Barrier::new(clients.len()));
         let mut tasks = JoinSet::new();
@@ -93,32 +95,32 @@ impl Check {
                 for number in 0..QUESTIONS_AT_ONCE {
                     client.ask(number).await?;
                 }
-                // It has served its purpose, however it ends.
+                // The answers are known; an error at the close changes nothing.
                 let _ = client.connection.close().await;
                 Ok(())
             });
         }
         while let Some(ended) = tasks.join_next().await {
-            // Otherwise the runtime is shutting down.
+            // A task fails to join only if the runtime shuts down.
             let asked = ended.unwrap_or_else(|error| Err(io::Error::other(error).into()));
             self.judge(asked)?;
         }
         Ok(())
     }
 
-    fn judge(&self, asked: Result<(), Wrong>) -> AuthResult<()> {
+    fn judge(&self, asked: Result<(), ProbeError>) -> AuthResult<()> {
         let said = match asked {
             Ok(()) => return Ok(()),
-            Err(Wrong::Answer) => " (the answer to another client's statement)".to_owned(),
-            Err(Wrong::Error(error)) if mixed_up(&error) => Said(&error).to_string(),
-            Err(Wrong::Error(error)) => {
+            Err(ProbeError::Answer) => " (the answer to another client's statement)".to_owned(),
+            Err(ProbeError::Error(error)) if mixed_up(&error) => Said(&error).to_string(),
+            Err(ProbeError::Error(error)) => {
                 return Err(statement_error(error, OPERATION, &self.server));
             }
         };
         Err(AuthError::Database {
             message: format!(
-                "check_pooler on {}: the pooler mixes up its clients' prepared statements{said}, so lookups may answer \
-                 with other rows: set its pool_mode to session, or use PgBouncer 1.21 or later with \
+                "check_pooler on {}: the pooler mixes up its clients' prepared statements{said}, so lookups can return \
+                 another client's rows: set its pool_mode to session, or use PgBouncer 1.21 or later with \
                  max_prepared_statements above 0, or connect to the server directly",
                 self.server
             ),
@@ -131,19 +133,19 @@ impl Check {
     }
 }
 
-enum Wrong {
+enum ProbeError {
     Answer,
     Error(sqlx::Error),
 }
 
-impl<E: Into<sqlx::Error>> From<E> for Wrong {
+impl<E: Into<sqlx::Error>> From<E> for ProbeError {
     fn from(error: E) -> Self {
         Self::Error(error.into())
     }
 }
 
-/// The statements of the clients by their place. All take the same five parameters, which hardly anybody else's
-/// statement does: the server does not run one with another number of them, so what is mixed up stays without effect.
+/// Sends the client's statement. All take the same five parameters: the server refuses a statement with another number
+/// of parameters, so a mix-up with an application's statement has no effect.
 macro_rules! ask {
     ($client:ident, $number:ident, $($place:literal => $statement:literal,)+) => {
         match $client.statement {
@@ -158,7 +160,7 @@ macro_rules! ask {
 }
 
 impl Client {
-    async fn ask(&mut self, number: i64) -> Result<(), Wrong> {
+    async fn ask(&mut self, number: i64) -> Result<(), ProbeError> {
         let answer = ask!(self, number,
             0 => "SELECT ARRAY[0, $1::INT8, $2::INT8, $3::INT8, $4::INT8, $5::INT8] AS \"answer!\"",
             1 => "SELECT ARRAY[1, $1::INT8, $2::INT8, $3::INT8, $4::INT8, $5::INT8] AS \"answer!\"",
@@ -169,12 +171,12 @@ impl Client {
         if answer == [own, number, 1, 2, 3, 4] {
             Ok(())
         } else {
-            Err(Wrong::Answer)
+            Err(ProbeError::Answer)
         }
     }
 }
 
-/// Whether it can come only from a statement that is not the one that this client has prepared.
+/// Whether the error proves that the server ran another statement than the one that this client prepared.
 fn mixed_up(error: &sqlx::Error) -> bool {
     match sqlstate(error) {
         // The statement exists already, does not exist, or takes other parameters.

@@ -1,11 +1,13 @@
+//! `migrate`: brings the schema up to date.
+
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 
-use super::SqlxAdapter;
-use super::database::Connections;
-use super::error::{connection_error, migration_error};
+use super::super::SqlxAdapter;
+use super::super::database::Connections;
+use super::super::error::{connection_error, migration_error};
 use crate::AuthResult;
 
 /// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call

@@ -1,7 +1,9 @@
+//! `check_schema`: compares the database with what the statements need.
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SqlxAdapter;
-use super::error::Operation;
+use super::super::SqlxAdapter;
+use super::super::error::Operation;
 use super::migrate::MIGRATOR;
 use crate::{AuthError, AuthResult};
 

@@ -1,42 +1,44 @@
-use super::SqlxAdapter;
-use super::database::Database;
-use super::error::Operation;
+//! `normalize_names`: brings emails and usernames that another program stored into the form that lookups use.
+
+use super::super::SqlxAdapter;
+use super::super::database::Database;
+use super::super::error::Operation;
 use crate::adapters::rules;
 use crate::{AuthError, AuthResult};
 
 const NAME: &str = "normalize_names";
 
-/// What [`SqlxAdapter::normalize_names`] has done.
+/// The result of [`SqlxAdapter::normalize_names`].
 #[derive(Debug, Default)]
 pub struct NormalizedNames {
-    /// How many emails and usernames it has changed.
+    /// The number of emails and usernames that were changed.
     pub changed: usize,
-    /// What it had to leave alone.
-    pub left_alone: Vec<LeftAlone>,
+    /// The names that were not changed, and why.
+    pub skipped: Vec<SkippedName>,
 }
 
-/// An email or username that is stored in mixed case, so that no lookup finds it.
+/// An email or username that no lookup finds, and that [`SqlxAdapter::normalize_names`] cannot change.
 #[derive(Debug)]
-pub struct LeftAlone {
-    /// Whose it is.
+pub struct SkippedName {
+    /// The user that has the name.
     pub user_id: String,
-    /// [`AuthError::Conflict`] where another user has it in lower case, [`AuthError::Validation`] where it is too long
-    /// to be one.
+    /// [`AuthError::Conflict`] if another user has the normalized name, [`AuthError::Validation`] if the name is not
+    /// valid, as one that is too long.
     pub error: AuthError,
 }
 
 impl SqlxAdapter {
-    /// Lower-cases the emails and usernames that another program stored in mixed case, which the lookups here would not
-    /// find. A username leaves its spelling in `display_username`, if there is none.
+    /// Lower-cases the emails and usernames that another program stored in mixed case; lookups do not find them. The
+    /// original spelling of a username moves to `display_username` if that is NULL.
     ///
-    /// Call it once after [`migrate`](Self::migrate), where such a program had the database; again is harmless. It reads
-    /// the users in pieces of 1,000 and changes one at a time, while traffic goes on. Where two users' names are the same
-    /// but for case, one of them is left alone and reported: whose it is, is not for a program to decide.
+    /// Call it once after [`migrate`](Self::migrate) if another program filled the database. Further calls are harmless.
+    /// It reads users in batches of 1,000 and changes one name at a time, so traffic goes on. If the names of two users
+    /// differ in case only, one of them is skipped and reported: a person has to decide which user keeps the name.
     ///
     /// # Errors
     ///
     /// [`AuthError::Unavailable`], [`AuthError::OutcomeUnknown`] or [`AuthError::Database`]. Some names may be changed
-    /// by then; call again.
+    /// already; call it again.
     pub async fn normalize_names(&self) -> AuthResult<NormalizedNames> {
         let mut done = NormalizedNames::default();
         let mut from = String::new();
@@ -52,7 +54,7 @@ impl SqlxAdapter {
             });
             let users = users.await?;
             let last = users.last().map(|user| user.id.clone());
-            // The last user of a piece is the first of the next.
+            // The last user of a batch is the first of the next.
             for user in users
                 .into_iter()
                 .filter(|user| user.id != from || from.is_empty())
@@ -79,7 +81,7 @@ impl NormalizedNames {
         match changed {
             Ok(changed) => self.changed += usize::from(changed),
             Err(error @ (AuthError::Conflict { .. } | AuthError::Validation { .. })) => {
-                self.left_alone.push(LeftAlone {
+                self.skipped.push(SkippedName {
                     user_id: user_id.to_owned(),
                     error,
                 });
@@ -91,7 +93,7 @@ impl NormalizedNames {
 }
 
 impl Database {
-    /// Whether there was anything to change. What others have changed meanwhile is left to them.
+    /// Whether a row was changed. A name that changed since it was read is not touched.
     async fn normalize_email(&self, id: &str, stored: &str) -> AuthResult<bool> {
         let email = rules::name_key("email", stored)?;
         if email == stored {
