@@ -14,11 +14,20 @@ pub mod adapters;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+pub mod prelude;
 pub mod types;
 
+pub use adapters::{
+    DatabaseAdapter, MemoryDatabaseAdapter, Transaction, spawn_cleanup, transaction,
+};
 #[cfg(feature = "sqlx-postgres")]
-pub use adapters::{MIGRATOR, postgres::columns};
-pub use adapters::{spawn_cleanup, transaction};
+pub use adapters::{MIGRATOR, SqlxAdapter, postgres::columns};
 pub use async_trait::async_trait;
 pub use error::{AuthError, AuthResult, ConflictField, SharedError};
 pub use types::*;
+
+// Their types are in the API: a caller that uses these needs no dependency of the same version.
+pub use chrono;
+pub use serde_json;
+#[cfg(feature = "sqlx-postgres")]
+pub use sqlx;

@@ -1,3 +1,5 @@
+//! `spawn_cleanup`: a task that removes expired sessions and verifications at an interval.
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -5,12 +7,12 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::DatabaseAdapter;
-use super::back_off::random_fraction;
+use super::backoff::random_fraction;
 use crate::types::CleanUp;
 use crate::{AuthError, AuthResult};
 
 /// Longer pauses are this long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Calls [`clean_up`](DatabaseAdapter::clean_up) about once per `every`, until the returned [`CleanupTask`] is dropped.
 ///
@@ -47,7 +49,7 @@ pub fn spawn_cleanup(
         collision: false,
         source: Some(error.into()),
     })?;
-    let every = every.min(LONGEST_PAUSE);
+    let every = every.min(MAX_PAUSE);
     let report = Arc::new(Mutex::new(CleanupReport::default()));
     let task = runtime.spawn({
         let report = Arc::clone(&report);

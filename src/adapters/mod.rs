@@ -1,21 +1,23 @@
-//! The trait behind which everything is stored, and the adapters that implement it.
+//! The trait [`DatabaseAdapter`], what is built on it, and the two adapters that implement it.
+//!
+//! The two adapters mirror each other file by file; what both must do alike exists once, beside them.
 
-mod back_off;
+mod adapter;
+mod backoff;
 mod cleanup;
-mod forward;
+mod delegate;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;
 mod rules;
-mod traits;
 mod transaction;
 mod user_list;
 
+pub use adapter::{DatabaseAdapter, Transaction};
 pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
     MIGRATOR, NormalizedNames, PoolConfig, PoolStats, SkippedName, SqlxAdapter, SqlxAdapterBuilder,
 };
-pub use traits::{DatabaseAdapter, Transaction};
 pub use transaction::{OpenTransaction, transaction};

@@ -1,8 +1,10 @@
+//! `transaction`: runs a closure in a transaction, commits or rolls back, and retries on conflicts.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::back_off::{MAX_RETRIES, back_off};
-use super::forward::forward_database_adapter;
+use super::backoff::{DEFAULT_MAX_RETRIES, backoff};
+use super::delegate::forward_database_adapter;
 use super::{DatabaseAdapter, Transaction};
 use crate::{AuthError, AuthResult};
 
@@ -90,10 +92,10 @@ where
                 }
             },
         };
-        if !collided || collisions == MAX_RETRIES {
+        if !collided || collisions == DEFAULT_MAX_RETRIES {
             return Err(error);
         }
-        tokio::time::sleep(back_off(collisions)).await;
+        tokio::time::sleep(backoff(collisions)).await;
         collisions += 1;
     }
 }

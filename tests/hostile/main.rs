@@ -294,7 +294,7 @@ async fn hashing(pool: &PgPool) -> SqlxAdapter {
 /// A method that is not among the calls fails here, a parameter or field that is not in them does not compile.
 #[test]
 fn every_method_is_a_call() {
-    let source = include_str!("../../src/adapters/traits.rs");
+    let source = include_str!("../../src/adapters/adapter.rs");
     let (_, methods) = source.split_once("pub trait DatabaseAdapter").unwrap();
     let (methods, _) = methods.split_once("pub trait Transaction").unwrap();
     let methods: Vec<&str> = methods

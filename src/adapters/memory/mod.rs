@@ -8,7 +8,7 @@ use std::sync::{self, Arc};
 
 use crate::AuthResult;
 use crate::adapters::Transaction;
-use crate::adapters::forward::forward_database_adapter;
+use crate::adapters::delegate::forward_database_adapter;
 use crate::types::{Account, CleanUp, Session, User, Verification};
 
 use self::sequence::Sequence;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Access, Change, Database, Store, Tables};
 use crate::adapters::Transaction;
-use crate::adapters::forward::forward_database_adapter;
+use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
 /// A transaction changes tables of its own, which lie over the store's, and remembers how. Its commit makes the same

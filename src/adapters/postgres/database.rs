@@ -15,7 +15,7 @@ use super::lease::{Lease, Origin};
 use super::pool::{LONGEST_TIMEOUT, Server, patience};
 use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
-use crate::adapters::back_off::{MAX_RETRIES, back_off};
+use crate::adapters::backoff::{DEFAULT_MAX_RETRIES, backoff};
 use crate::types::{CleanUp, Session, User};
 use crate::{AuthError, AuthResult};
 
@@ -48,7 +48,7 @@ pub(super) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            max_retries: MAX_RETRIES,
+            max_retries: DEFAULT_MAX_RETRIES,
             hash_session_tokens: false,
             answer_timeout: None,
             share_between_callers: true,
@@ -230,7 +230,7 @@ impl Connections {
             drop(lease);
             match failure {
                 Failure::Collision if collisions < self.settings.max_retries => {
-                    tokio::time::sleep(back_off(collisions)).await;
+                    tokio::time::sleep(backoff(collisions)).await;
                     collisions += 1;
                 }
                 Failure::DeadConnection | Failure::UnfitConnection

@@ -7,7 +7,7 @@ use self::database::{Database, Settings};
 use self::error::Operation;
 use self::lease::Origin;
 use crate::AuthResult;
-use crate::adapters::forward::forward_database_adapter;
+use crate::adapters::delegate::forward_database_adapter;
 
 pub use self::builder::SqlxAdapterBuilder;
 pub use self::maintenance::{MIGRATOR, NormalizedNames, SkippedName};

@@ -5,7 +5,7 @@ use super::database::Database;
 use super::error::{Operation, commit_error, statement_error};
 use super::lease::Lease;
 use crate::adapters::Transaction;
-use crate::adapters::forward::forward_database_adapter;
+use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
 /// All operations on one connection, between BEGIN and COMMIT.

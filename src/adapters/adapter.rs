@@ -1,3 +1,5 @@
+//! `DatabaseAdapter` and `Transaction`: what every adapter promises, told at the methods.
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
