@@ -5,8 +5,9 @@ use std::sync::Arc;
 use better_auth::adapters::{
     DatabaseAdapter, MemoryDatabaseAdapter, OpenTransaction, Transaction, transaction,
 };
-use better_auth::conformance::{
-    Adapter, account_updates, general, identifiers, one_time_tokens, session, session_updates,
+use better_auth::conformance::Adapter;
+use better_auth::conformance::cases::{
+    account_updates, general, identifiers, one_time_tokens, session, session_updates,
     transaction_helper, transactions, user, user_filters, user_lists,
 };
 use better_auth::{AuthResult, CreateUser};

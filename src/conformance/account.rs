@@ -4,8 +4,7 @@ use super::{Adapter, account_of, assert_error, new_user};
 use crate::types::{Account, CreateAccount};
 use crate::{AuthError, ConflictField};
 
-/// What `create_account` returns is what the lookups return.
-pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let account = adapter
         .create_account(account_of(&user, "Octocat"))
@@ -27,8 +26,7 @@ pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
     );
 }
 
-/// No field of `CreateAccount` gets lost.
-pub async fn create_keeps_every_field(adapter: Adapter) {
+pub(super) async fn create_keeps_every_field(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let create = CreateAccount::new(&user.id, "provider", "account")
         .with_access_token("access")
@@ -59,8 +57,7 @@ pub async fn create_keeps_every_field(adapter: Adapter) {
     assert_eq!(found, Some(account));
 }
 
-/// An account needs its user.
-pub async fn create_needs_the_user(adapter: Adapter) {
+pub(super) async fn create_needs_the_user(adapter: Adapter) {
     assert_error!(
         adapter
             .create_account(CreateAccount::new("nobody", "github", "1"))
@@ -70,8 +67,7 @@ pub async fn create_needs_the_user(adapter: Adapter) {
     assert_eq!(adapter.get_account("github", "1").await.unwrap(), None);
 }
 
-/// An account of a provider is linked once, whoever's it is.
-pub async fn an_account_is_linked_once(adapter: Adapter) {
+pub(super) async fn an_account_is_linked_once(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let other = new_user(&adapter).await;
     let account = adapter
@@ -94,8 +90,7 @@ pub async fn an_account_is_linked_once(adapter: Adapter) {
         .unwrap();
 }
 
-/// Where the account is taken and the user missing, the conflict is named.
-pub async fn the_conflict_wins_over_the_missing_user(adapter: Adapter) {
+pub(super) async fn the_conflict_wins_over_the_missing_user(adapter: Adapter) {
     let user = new_user(&adapter).await;
     adapter
         .create_account(account_of(&user, "1"))
@@ -113,8 +108,7 @@ pub async fn the_conflict_wins_over_the_missing_user(adapter: Adapter) {
     }
 }
 
-/// A provider id takes up to 255 bytes, an account id up to 1,024.
-pub async fn keys_have_a_longest_length(adapter: Adapter) {
+pub(super) async fn keys_have_a_longest_length(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let (provider, id) = ("p".repeat(255), "ä".repeat(512));
     let account = CreateAccount::new(&user.id, &provider, &id);
@@ -143,8 +137,7 @@ pub async fn keys_have_a_longest_length(adapter: Adapter) {
     );
 }
 
-/// The list holds every account, the newest first.
-pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
+pub(super) async fn list_is_newest_first_and_complete(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let mut accounts = Vec::new();
     for index in 0..110 {
@@ -156,8 +149,7 @@ pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
     assert_eq!(adapter.get_user_accounts("nobody").await.unwrap(), []);
 }
 
-/// `delete_account` takes the row's id, succeeds again, and frees the account.
-pub async fn delete_unlinks(adapter: Adapter) {
+pub(super) async fn delete_unlinks(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let account = adapter
         .create_account(account_of(&user, "1"))

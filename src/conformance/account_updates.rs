@@ -4,8 +4,7 @@ use super::{Adapter, account_of, assert_error, in_an_hour, new_user};
 use crate::AuthError;
 use crate::types::{Account, UpdateAccount};
 
-/// Every column that an update may name is set; an empty update returns the row as it is.
-pub async fn update_sets_every_column(adapter: Adapter) {
+pub(super) async fn update_sets_every_column(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let account = adapter
         .create_account(account_of(&user, "1"))
@@ -54,8 +53,7 @@ pub async fn update_sets_every_column(adapter: Adapter) {
     assert_eq!(updated.access_token.as_deref(), Some("access"));
 }
 
-/// An unknown id is `AccountNotFound`, for an empty update too; invalid input is refused before that.
-pub async fn update_of_an_unknown_account_fails(adapter: Adapter) {
+pub(super) async fn update_of_an_unknown_account_fails(adapter: Adapter) {
     let update = UpdateAccount {
         access_token_expires_at: Some(Some(in_an_hour())),
         ..UpdateAccount::default()
@@ -78,8 +76,7 @@ pub async fn update_of_an_unknown_account_fails(adapter: Adapter) {
     );
 }
 
-/// Input that cannot be stored is refused, with the field's name, and changes nothing.
-pub async fn impossible_input_is_refused(adapter: Adapter) {
+pub(super) async fn impossible_input_is_refused(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let account = adapter
         .create_account(account_of(&user, "1"))
@@ -115,8 +112,7 @@ pub async fn impossible_input_is_refused(adapter: Adapter) {
     assert_eq!(found, Some(account));
 }
 
-/// An update moves `updated_at` forward and touches no other account.
-pub async fn update_changes_one_account(adapter: Adapter) {
+pub(super) async fn update_changes_one_account(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let mut account = adapter
         .create_account(account_of(&user, "1"))

@@ -15,8 +15,7 @@ use crate::types::{
 
 const HOSTILE: &str = "'; DROP TABLE users; -- \" % _ \\ \\0 $1 {} \u{202e}\u{1f600} \r\n\t";
 
-/// Ids that the adapter makes are UUIDv7, hyphenated and lower-case.
-pub async fn ids_are_uuids_of_version_7(adapter: Adapter) {
+pub(super) async fn ids_are_uuids_of_version_7(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let account = adapter
@@ -31,8 +30,7 @@ pub async fn ids_are_uuids_of_version_7(adapter: Adapter) {
     }
 }
 
-/// Session tokens are 32 bytes, base64url without padding, each another.
-pub async fn tokens_are_random(adapter: Adapter) {
+pub(super) async fn tokens_are_random(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let mut tokens = HashSet::new();
     for _ in 0..20 {
@@ -47,8 +45,7 @@ pub async fn tokens_are_random(adapter: Adapter) {
     }
 }
 
-/// What a create returns equals what every later get returns, to the microsecond.
-pub async fn times_are_kept_to_the_microsecond(adapter: Adapter) {
+pub(super) async fn times_are_kept_to_the_microsecond(adapter: Adapter) {
     let user = new_user(&adapter).await;
     assert_eq!(user.created_at, user.created_at.trunc_subsecs(6));
     let expires_at = in_an_hour().trunc_subsecs(6);
@@ -70,8 +67,7 @@ pub async fn times_are_kept_to_the_microsecond(adapter: Adapter) {
     assert_eq!(user.ban_expires, Some(before_1970));
 }
 
-/// The furthest times that chrono holds can be stored, and come back.
-pub async fn times_may_be_the_furthest(adapter: Adapter) {
+pub(super) async fn times_may_be_the_furthest(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = CreateSession::new(&user.id, DateTime::<Utc>::MAX_UTC);
     let session = adapter.create_session(session).await.unwrap();
@@ -83,8 +79,7 @@ pub async fn times_may_be_the_furthest(adapter: Adapter) {
     assert_eq!(found, Some(session));
 }
 
-/// `updated_at` is `created_at` at first and moves forward on every change, even to the same value.
-pub async fn updated_at_moves_forward(adapter: Adapter) {
+pub(super) async fn updated_at_moves_forward(adapter: Adapter) {
     let mut user = new_user(&adapter).await;
     assert_eq!(user.updated_at, user.created_at);
     for _ in 0..20 {
@@ -107,8 +102,7 @@ pub async fn updated_at_moves_forward(adapter: Adapter) {
     assert!(updated.updated_at > session.updated_at);
 }
 
-/// A time that PostgreSQL cannot store is refused, with the field's name.
-pub async fn times_before_postgresql_are_refused(adapter: Adapter) {
+pub(super) async fn times_before_postgresql_are_refused(adapter: Adapter) {
     let first: DateTime<Utc> = "-4713-11-24T00:00:00Z".parse().unwrap();
     let user = new_user(&adapter).await;
     let ban_until = |time| UpdateUser {
@@ -153,8 +147,7 @@ pub async fn times_before_postgresql_are_refused(adapter: Adapter) {
     );
 }
 
-/// A NUL character is refused wherever text is stored, with the field's name.
-pub async fn nul_characters_are_refused(adapter: Adapter) {
+pub(super) async fn nul_characters_are_refused(adapter: Adapter) {
     const NUL: &str = "a\0b";
     let user = new_user(&adapter).await;
     let metadata = |value: serde_json::Value| {
@@ -227,8 +220,7 @@ pub async fn nul_characters_are_refused(adapter: Adapter) {
     assert_eq!(adapter.get_user_accounts(&user.id).await.unwrap(), []);
 }
 
-/// A lookup by a key that cannot be stored answers `None`.
-pub async fn impossible_lookups_answer_none(adapter: Adapter) {
+pub(super) async fn impossible_lookups_answer_none(adapter: Adapter) {
     for key in ["a\0b".to_owned(), "x".repeat(5000)] {
         let key = key.as_str();
         assert_eq!(adapter.get_user_by_id(key).await.unwrap(), None);
@@ -246,8 +238,7 @@ pub async fn impossible_lookups_answer_none(adapter: Adapter) {
     }
 }
 
-/// A delete by a key that cannot be stored does nothing.
-pub async fn impossible_deletes_do_nothing(adapter: Adapter) {
+pub(super) async fn impossible_deletes_do_nothing(adapter: Adapter) {
     let user = new_user(&adapter).await;
     for key in ["a\0b".to_owned(), "x".repeat(5000)] {
         adapter.delete_user(&key).await.unwrap();
@@ -259,8 +250,7 @@ pub async fn impossible_deletes_do_nothing(adapter: Adapter) {
     assert_eq!(adapter.get_user_by_id(&user.id).await.unwrap(), Some(user));
 }
 
-/// An update or a create by a key that cannot be stored does not find what it belongs to.
-pub async fn impossible_updates_find_nothing(adapter: Adapter) {
+pub(super) async fn impossible_updates_find_nothing(adapter: Adapter) {
     for key in ["a\0b".to_owned(), "x".repeat(5000)] {
         let update = UpdateUser {
             banned: Some(true),
@@ -293,8 +283,7 @@ pub async fn impossible_updates_find_nothing(adapter: Adapter) {
     }
 }
 
-/// Quotes, wildcards and SQL come back unchanged and match only themselves.
-pub async fn text_is_data(adapter: Adapter) {
+pub(super) async fn text_is_data(adapter: Adapter) {
     let create = CreateUser::new()
         .with_id(HOSTILE)
         .with_name(HOSTILE)
@@ -322,8 +311,7 @@ pub async fn text_is_data(adapter: Adapter) {
     );
 }
 
-/// Text that is no key may be megabytes long.
-pub async fn text_may_be_megabytes(adapter: Adapter) {
+pub(super) async fn text_may_be_megabytes(adapter: Adapter) {
     let long = "Grüße ".repeat(400_000);
     let user = adapter
         .create_user(CreateUser::new().with_name(&long).with_image(&long))
@@ -336,8 +324,7 @@ pub async fn text_may_be_megabytes(adapter: Adapter) {
     assert_eq!(found, Some((session, user)));
 }
 
-/// `Debug` of a row shows no token, password or value.
-pub async fn secrets_do_not_show(adapter: Adapter) {
+pub(super) async fn secrets_do_not_show(adapter: Adapter) {
     const SECRET: &str = "hunter2";
     let mut metadata = crate::types::Metadata::new();
     metadata.insert("pin".to_owned(), SECRET.into());
@@ -365,8 +352,7 @@ pub async fn secrets_do_not_show(adapter: Adapter) {
     assert!(written.contains("\"providerId\":\"github\""), "{written}");
 }
 
-/// A future that is dropped half-way leaves no lock behind.
-pub async fn dropped_futures_leave_nothing_behind(adapter: Adapter) {
+pub(super) async fn dropped_futures_leave_nothing_behind(adapter: Adapter) {
     let user = adapter
         .create_user(CreateUser::new().with_email("dropped@example.com"))
         .await
@@ -402,8 +388,7 @@ pub async fn dropped_futures_leave_nothing_behind(adapter: Adapter) {
     assert_eq!(adapter.get_user_sessions(&user.id).await.unwrap(), []);
 }
 
-/// `clean_up` removes the dead sessions and verifications, counts both, and leaves the live ones.
-pub async fn clean_up_removes_what_is_dead(adapter: Adapter) {
+pub(super) async fn clean_up_removes_what_is_dead(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let verification = adapter.create_verification(code("a", "1")).await.unwrap();
@@ -430,8 +415,7 @@ pub async fn clean_up_removes_what_is_dead(adapter: Adapter) {
     assert_eq!(found, Some(verification));
 }
 
-/// Many callers at once, over few keys, neither block each other nor break what belongs together.
-pub async fn everything_at_once_stays_whole(adapter: Adapter) {
+pub(super) async fn everything_at_once_stays_whole(adapter: Adapter) {
     let callers = at_once(8, |caller| {
         let adapter = adapter.clone();
         async move {

@@ -2,8 +2,7 @@
 
 use super::{Adapter, code, expired_code};
 
-/// `get_verification_by_identifier` finds the newest live row of an identifier.
-pub async fn newest_of_an_identifier(adapter: Adapter) {
+pub(super) async fn newest_of_an_identifier(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
     let newest = adapter.create_verification(code("a", "2")).await.unwrap();
     adapter
@@ -19,8 +18,7 @@ pub async fn newest_of_an_identifier(adapter: Adapter) {
     );
 }
 
-/// A deleted or expired row is found no more; the one before it is.
-pub async fn the_next_newest_is_found(adapter: Adapter) {
+pub(super) async fn the_next_newest_is_found(adapter: Adapter) {
     let first = adapter.create_verification(code("a", "1")).await.unwrap();
     let second = adapter.create_verification(code("a", "1")).await.unwrap();
     for expected in [Some(&second), Some(&first), None] {
@@ -38,8 +36,7 @@ pub async fn the_next_newest_is_found(adapter: Adapter) {
     assert_eq!(found, None);
 }
 
-/// Identifiers take up to 1,024 bytes; nothing is found by what cannot be one.
-pub async fn impossible_identifiers_find_nothing(adapter: Adapter) {
+pub(super) async fn impossible_identifiers_find_nothing(adapter: Adapter) {
     let longest = "ä".repeat(512);
     let row = adapter
         .create_verification(code(&longest, "1"))

@@ -2,8 +2,7 @@
 
 use super::{Adapter, at_once, code, expired_code};
 
-/// `consume_verification` returns the newest live row and removes all of the pair.
-pub async fn consume_takes_all_of_the_pair(adapter: Adapter) {
+pub(super) async fn consume_takes_all_of_the_pair(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
     let newest = adapter.create_verification(code("a", "1")).await.unwrap();
     adapter
@@ -22,8 +21,7 @@ pub async fn consume_takes_all_of_the_pair(adapter: Adapter) {
     assert_eq!(adapter.delete_expired_verifications().await.unwrap(), 0);
 }
 
-/// `consume_verification` gives nothing for a pair that has expired, and removes it all the same.
-pub async fn consume_refuses_the_expired(adapter: Adapter) {
+pub(super) async fn consume_refuses_the_expired(adapter: Adapter) {
     adapter
         .create_verification(expired_code("a", "1"))
         .await
@@ -49,8 +47,7 @@ pub async fn consume_refuses_the_expired(adapter: Adapter) {
     }
 }
 
-/// Among many callers at once, exactly one gets the verification, duplicates or not.
-pub async fn one_of_many_consumes(adapter: Adapter) {
+pub(super) async fn one_of_many_consumes(adapter: Adapter) {
     for round in 0..10 {
         for _ in 0..=round % 3 {
             adapter.create_verification(code("a", "1")).await.unwrap();
@@ -68,8 +65,7 @@ pub async fn one_of_many_consumes(adapter: Adapter) {
     }
 }
 
-/// A pair is used up as it is spelled, whatever is in it.
-pub async fn consume_takes_the_pair_as_it_is_spelled(adapter: Adapter) {
+pub(super) async fn consume_takes_the_pair_as_it_is_spelled(adapter: Adapter) {
     let long = "ü%".repeat(500_000);
     for (identifier, value) in [("Ada", "a_%"), ("'; --", "\\"), ("long", &long)] {
         let row = adapter
@@ -89,8 +85,7 @@ pub async fn consume_takes_the_pair_as_it_is_spelled(adapter: Adapter) {
     }
 }
 
-/// A pair that was used up can be issued again.
-pub async fn a_used_pair_can_be_issued_again(adapter: Adapter) {
+pub(super) async fn a_used_pair_can_be_issued_again(adapter: Adapter) {
     for _ in 0..3 {
         let row = adapter.create_verification(code("a", "1")).await.unwrap();
         let consumed = adapter.consume_verification("a", "1").await.unwrap();

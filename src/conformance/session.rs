@@ -9,8 +9,7 @@ use super::{
 use crate::AuthError;
 use crate::types::{CreateSession, Session};
 
-/// What `create_session` returns is what the lookups return.
-pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let found = adapter.get_session(&session.token).await.unwrap();
@@ -20,8 +19,7 @@ pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
     assert_eq!(adapter.get_session("nothing").await.unwrap(), None);
 }
 
-/// A session needs its user.
-pub async fn create_needs_the_user(adapter: Adapter) {
+pub(super) async fn create_needs_the_user(adapter: Adapter) {
     assert_error!(
         adapter
             .create_session(CreateSession::new("nobody", in_an_hour()))
@@ -30,8 +28,7 @@ pub async fn create_needs_the_user(adapter: Adapter) {
     );
 }
 
-/// No field of `CreateSession` gets lost.
-pub async fn create_keeps_every_field(adapter: Adapter) {
+pub(super) async fn create_keeps_every_field(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let create = CreateSession::new(&user.id, user.created_at + chrono::TimeDelta::days(1))
         .with_ip_address("2001:db8::1")
@@ -55,8 +52,7 @@ pub async fn create_keeps_every_field(adapter: Adapter) {
     assert_eq!(session, expected);
 }
 
-/// A session whose end has come is not found.
-pub async fn only_live_sessions_are_found(adapter: Adapter) {
+pub(super) async fn only_live_sessions_are_found(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let dead = CreateSession::new(&user.id, an_hour_ago());
     let dead = adapter.create_session(dead).await.unwrap();
@@ -71,8 +67,7 @@ pub async fn only_live_sessions_are_found(adapter: Adapter) {
     assert_eq!(adapter.get_session(&ending.token).await.unwrap(), None);
 }
 
-/// The list holds every session, the newest first.
-pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
+pub(super) async fn list_is_newest_first_and_complete(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let mut sessions = Vec::new();
     for _ in 0..120 {
@@ -86,8 +81,7 @@ pub async fn list_is_newest_first_and_complete(adapter: Adapter) {
     assert_eq!(adapter.get_user_sessions("nobody").await.unwrap(), []);
 }
 
-/// The list holds no dead session.
-pub async fn list_leaves_out_dead_sessions(adapter: Adapter) {
+pub(super) async fn list_leaves_out_dead_sessions(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let live = new_session(&adapter, &user).await;
     let dead = CreateSession::new(&user.id, an_hour_ago());
@@ -96,8 +90,7 @@ pub async fn list_leaves_out_dead_sessions(adapter: Adapter) {
     assert_listed(&listed, &[live]);
 }
 
-/// The end of a live session can be moved, also into the past.
-pub async fn expiry_moves(adapter: Adapter) {
+pub(super) async fn expiry_moves(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let later = session.expires_at + chrono::TimeDelta::days(1);
@@ -119,8 +112,7 @@ pub async fn expiry_moves(adapter: Adapter) {
     assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
 }
 
-/// A dead session stays dead.
-pub async fn a_dead_session_is_never_revived(adapter: Adapter) {
+pub(super) async fn a_dead_session_is_never_revived(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     adapter
@@ -136,16 +128,14 @@ pub async fn a_dead_session_is_never_revived(adapter: Adapter) {
     assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
 }
 
-/// An unknown token is `SessionNotFound`.
-pub async fn unknown_sessions_cannot_be_extended(adapter: Adapter) {
+pub(super) async fn unknown_sessions_cannot_be_extended(adapter: Adapter) {
     assert_error!(
         adapter.update_session_expiry("nothing", in_an_hour()).await,
         AuthError::SessionNotFound
     );
 }
 
-/// `delete_session` ends that session, and succeeds again.
-pub async fn delete_ends_one_session(adapter: Adapter) {
+pub(super) async fn delete_ends_one_session(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let kept = new_session(&adapter, &user).await;
@@ -156,8 +146,7 @@ pub async fn delete_ends_one_session(adapter: Adapter) {
     assert_listed(&listed, &[kept]);
 }
 
-/// `delete_user_sessions` ends all sessions of that user and nobody else's.
-pub async fn delete_ends_all_sessions_of_one_user(adapter: Adapter) {
+pub(super) async fn delete_ends_all_sessions_of_one_user(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let other = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
@@ -171,8 +160,7 @@ pub async fn delete_ends_all_sessions_of_one_user(adapter: Adapter) {
     new_session(&adapter, &user).await;
 }
 
-/// `delete_expired_sessions` removes what is not live, however much, and counts it.
-pub async fn expired_sessions_are_removed(adapter: Adapter) {
+pub(super) async fn expired_sessions_are_removed(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let live = new_session(&adapter, &user).await;
     let dead = at_once(4, |_| {
@@ -191,8 +179,7 @@ pub async fn expired_sessions_are_removed(adapter: Adapter) {
     assert_listed(&listed, &[live]);
 }
 
-/// A session that is opened while its user is deleted does not survive.
-pub async fn no_session_survives_its_user(adapter: Adapter) {
+pub(super) async fn no_session_survives_its_user(adapter: Adapter) {
     for _ in 0..10 {
         let user = new_user(&adapter).await;
         let answers = at_once(6, |index| {
@@ -219,8 +206,7 @@ pub async fn no_session_survives_its_user(adapter: Adapter) {
     }
 }
 
-/// `get_session_with_user` finds the session together with its user.
-pub async fn session_with_user(adapter: Adapter) {
+pub(super) async fn session_with_user(adapter: Adapter) {
     let create = crate::types::CreateUser::new()
         .with_email("a@example.com")
         .with_username("A")
@@ -241,8 +227,7 @@ pub async fn session_with_user(adapter: Adapter) {
     );
 }
 
-/// `delete_session` takes what a list shows in place of the token, and ends that session only.
-pub async fn what_a_list_shows_can_be_deleted(adapter: Adapter) {
+pub(super) async fn what_a_list_shows_can_be_deleted(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let mut sessions = Vec::new();
     for _ in 0..3 {
@@ -266,8 +251,7 @@ pub async fn what_a_list_shows_can_be_deleted(adapter: Adapter) {
     assert!(sessions.is_empty(), "a session was listed no more");
 }
 
-/// What a list shows in place of the token opens nothing where it is a digest, and neither do other digests.
-pub async fn a_digest_opens_nothing(adapter: Adapter) {
+pub(super) async fn a_digest_opens_nothing(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let listed = adapter.get_user_sessions(&user.id).await.unwrap();

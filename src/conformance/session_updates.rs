@@ -13,8 +13,7 @@ fn active(active: bool) -> UpdateSession {
     }
 }
 
-/// Every column that an update may name is set; an empty update returns the row as it is.
-pub async fn update_sets_every_column(adapter: Adapter) {
+pub(super) async fn update_sets_every_column(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let text = |text: &str| Some(Some(text.to_owned()));
@@ -62,8 +61,7 @@ pub async fn update_sets_every_column(adapter: Adapter) {
     assert_eq!(updated.user_agent.as_deref(), Some("agent"));
 }
 
-/// `update_session` ends a session for good.
-pub async fn update_needs_a_live_session(adapter: Adapter) {
+pub(super) async fn update_needs_a_live_session(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let ended = adapter
@@ -87,8 +85,7 @@ pub async fn update_needs_a_live_session(adapter: Adapter) {
     );
 }
 
-/// `update_session` may move the end into the past, which ends the session for good.
-pub async fn update_may_end_in_the_past(adapter: Adapter) {
+pub(super) async fn update_may_end_in_the_past(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let expiry = |time| UpdateSession {
@@ -109,8 +106,7 @@ pub async fn update_may_end_in_the_past(adapter: Adapter) {
     assert_eq!(adapter.delete_expired_sessions().await.unwrap(), 1);
 }
 
-/// `delete_expired_sessions` removes the sessions that were ended too.
-pub async fn ended_sessions_are_removed(adapter: Adapter) {
+pub(super) async fn ended_sessions_are_removed(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let live = new_session(&adapter, &user).await;
     for _ in 0..3 {
@@ -125,8 +121,7 @@ pub async fn ended_sessions_are_removed(adapter: Adapter) {
     assert_eq!(adapter.get_session(&live.token).await.unwrap(), Some(live));
 }
 
-/// A token that is unknown or cannot be one is `SessionNotFound`, for an empty update too.
-pub async fn unknown_sessions_cannot_be_updated(adapter: Adapter) {
+pub(super) async fn unknown_sessions_cannot_be_updated(adapter: Adapter) {
     for token in ["nothing".to_owned(), "a\0b".to_owned(), "x".repeat(5000)] {
         for update in [UpdateSession::default(), active(true)] {
             assert_error!(
@@ -137,8 +132,7 @@ pub async fn unknown_sessions_cannot_be_updated(adapter: Adapter) {
     }
 }
 
-/// Input that cannot be stored is refused, with the field's name, before the session is looked for.
-pub async fn impossible_input_is_refused(adapter: Adapter) {
+pub(super) async fn impossible_input_is_refused(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     for token in ["nothing", &session.token] {
@@ -169,8 +163,7 @@ pub async fn impossible_input_is_refused(adapter: Adapter) {
     assert_eq!(found, Some(session));
 }
 
-/// What a list shows in place of the token changes nothing where it is a digest, and neither do other digests.
-pub async fn a_digest_changes_nothing(adapter: Adapter) {
+pub(super) async fn a_digest_changes_nothing(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let listed = adapter.get_user_sessions(&user.id).await.unwrap();

@@ -24,8 +24,7 @@ impl From<AuthError> for SignUpError {
     }
 }
 
-/// What the closure did lasts where it answers `Ok`, and its answer is handed on.
-pub async fn it_commits_on_ok(adapter: Adapter) {
+pub(super) async fn it_commits_on_ok(adapter: Adapter) {
     let rows: AuthResult<Rows> = transaction(&adapter, |tx| async move {
         let rows = Rows::create(&tx, "a").await?;
         rows.assert_seen(&tx).await;
@@ -35,8 +34,7 @@ pub async fn it_commits_on_ok(adapter: Adapter) {
     rows.unwrap().assert_seen(&adapter).await;
 }
 
-/// Nothing lasts where the closure answers `Err`, which may be an error of its own.
-pub async fn it_rolls_back_on_err(adapter: Adapter) {
+pub(super) async fn it_rolls_back_on_err(adapter: Adapter) {
     let created = Mutex::new(Vec::new());
     let refused: Result<(), SignUpError> = transaction(&adapter, |tx| async {
         let rows = Rows::create(&tx, "a").await?;
@@ -69,8 +67,7 @@ pub async fn it_rolls_back_on_err(adapter: Adapter) {
     assert_eq!(found, None);
 }
 
-/// An error that the closure keeps to itself undoes everything all the same, and is told.
-pub async fn a_swallowed_error_undoes_all(adapter: Adapter) {
+pub(super) async fn a_swallowed_error_undoes_all(adapter: Adapter) {
     adapter.create_user(named("taken")).await.unwrap();
     let answer: AuthResult<()> = transaction(&adapter, |tx| async move {
         Rows::create(&tx, "a").await?;
@@ -90,8 +87,7 @@ pub async fn a_swallowed_error_undoes_all(adapter: Adapter) {
     assert_eq!(adapter.get_verification("a", "a").await.unwrap(), None);
 }
 
-/// Where the call is dropped while the closure is at work, nothing lasts.
-pub async fn a_dropped_call_undoes_all(adapter: Adapter) {
+pub(super) async fn a_dropped_call_undoes_all(adapter: Adapter) {
     let created = Mutex::new(None);
     let endless = transaction(&adapter, |tx| async {
         let rows = Rows::create(&tx, "a").await?;
@@ -131,8 +127,7 @@ async fn sign_up(
     .await
 }
 
-/// It can borrow what it works with, in a task of its own too.
-pub async fn it_runs_in_a_task_on_what_it_borrows(adapter: Adapter) {
+pub(super) async fn it_runs_in_a_task_on_what_it_borrows(adapter: Adapter) {
     let database = adapter.clone();
     let task = tokio::spawn(async move {
         let user = named("a");
@@ -147,8 +142,7 @@ pub async fn it_runs_in_a_task_on_what_it_borrows(adapter: Adapter) {
     assert_eq!(account.unwrap().user_id, user.id);
 }
 
-/// Of many who sign up with one address at once, one succeeds, and nothing of the others stays.
-pub async fn one_of_many_signs_up(adapter: Adapter) {
+pub(super) async fn one_of_many_signs_up(adapter: Adapter) {
     const EMAILS: usize = 4;
     let answers = at_once(16, |index| {
         let adapter = adapter.clone();
@@ -192,8 +186,7 @@ pub async fn one_of_many_signs_up(adapter: Adapter) {
     assert_eq!(winners, [1; EMAILS]);
 }
 
-/// Many who read and change one user at once all get through.
-pub async fn writers_of_one_user_all_get_through(adapter: Adapter) {
+pub(super) async fn writers_of_one_user_all_get_through(adapter: Adapter) {
     const TASKS: usize = 16;
     const ROUNDS: usize = 5;
     let before = new_user(&adapter).await;

@@ -36,8 +36,7 @@ fn assert_one_wins<A, B>(first: &AuthResult<A>, second: &AuthResult<B>, on: Conf
     assert!(lost, "{error:?} on the {on}");
 }
 
-/// Of two transactions that create a user with the same id, email or username, one succeeds.
-pub async fn one_of_two_gets_the_name(adapter: Adapter) {
+pub(super) async fn one_of_two_gets_the_name(adapter: Adapter) {
     for (field, create) in [
         (ConflictField::UserId, CreateUser::new().with_id("a")),
         (ConflictField::Email, named("b")),
@@ -67,8 +66,7 @@ pub async fn one_of_two_gets_the_name(adapter: Adapter) {
     }
 }
 
-/// Of a transaction and a caller outside that take the same email, one gets it.
-pub async fn one_of_inside_and_outside_gets_the_email(adapter: Adapter) {
+pub(super) async fn one_of_inside_and_outside_gets_the_email(adapter: Adapter) {
     let transaction = adapter.begin().await.unwrap();
     let one = transaction.create_user(named("a")).await.unwrap();
     let database = adapter.clone();
@@ -81,8 +79,7 @@ pub async fn one_of_inside_and_outside_gets_the_email(adapter: Adapter) {
     assert_eq!(found, Some(second.unwrap_or(one)));
 }
 
-/// Of two transactions that give their users the same email, one succeeds; the other user stays as before.
-pub async fn one_of_two_changes_to_the_email(adapter: Adapter) {
+pub(super) async fn one_of_two_changes_to_the_email(adapter: Adapter) {
     let (one, other) = (new_user(&adapter).await, new_user(&adapter).await);
     let to_email = || UpdateUser {
         email: Some(Some("a@example.com".to_owned())),
@@ -109,8 +106,7 @@ pub async fn one_of_two_changes_to_the_email(adapter: Adapter) {
     assert_eq!(found, Some(loser));
 }
 
-/// Of two transactions that link the same account, one succeeds.
-pub async fn one_of_two_gets_the_account(adapter: Adapter) {
+pub(super) async fn one_of_two_gets_the_account(adapter: Adapter) {
     let (one, other) = (new_user(&adapter).await, new_user(&adapter).await);
     let transaction = adapter.begin().await.unwrap();
     let account = account_of(&one, "1");
@@ -134,8 +130,7 @@ pub async fn one_of_two_gets_the_account(adapter: Adapter) {
     }
 }
 
-/// Who wants a name that a transaction has taken gets it when that one is rolled back or dropped.
-pub async fn an_undone_transaction_gives_its_names_back(adapter: Adapter) {
+pub(super) async fn an_undone_transaction_gives_its_names_back(adapter: Adapter) {
     for (name, roll_back) in [("a", true), ("b", false)] {
         let transaction = adapter.begin().await.unwrap();
         transaction.create_user(named(name)).await.unwrap();
@@ -164,8 +159,7 @@ pub async fn an_undone_transaction_gives_its_names_back(adapter: Adapter) {
     }
 }
 
-/// A name that a transaction gives up is free for others at its commit, not before.
-pub async fn a_name_given_up_is_free_at_commit(adapter: Adapter) {
+pub(super) async fn a_name_given_up_is_free_at_commit(adapter: Adapter) {
     let user = adapter.create_user(named("a")).await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     let update = UpdateUser {
@@ -202,8 +196,7 @@ async fn consume(transaction: Box<dyn Transaction>) -> AuthResult<bool> {
     Ok(consumed.is_some())
 }
 
-/// Among many transactions that use the same one-time token, exactly one commits with it.
-pub async fn one_of_many_uses_the_token(adapter: Adapter) {
+pub(super) async fn one_of_many_uses_the_token(adapter: Adapter) {
     for round in 0..5 {
         for _ in 0..=round % 2 {
             adapter.create_verification(code("a", "1")).await.unwrap();
@@ -224,8 +217,7 @@ pub async fn one_of_many_uses_the_token(adapter: Adapter) {
     }
 }
 
-/// Of a transaction and whoever else uses the same one-time token meanwhile, exactly one gets it.
-pub async fn one_of_two_uses_the_token(adapter: Adapter) {
+pub(super) async fn one_of_two_uses_the_token(adapter: Adapter) {
     for inside in [true, false] {
         adapter.create_verification(code("a", "1")).await.unwrap();
         let transaction = adapter.begin().await.unwrap();
@@ -258,8 +250,7 @@ async fn create_for(transaction: &dyn Transaction, user: &User) -> AuthResult<St
     Ok(session.token)
 }
 
-/// Where one transaction deletes a user and another creates what belongs to the user, nothing is left without its user.
-pub async fn nothing_outlives_its_user(adapter: Adapter) {
+pub(super) async fn nothing_outlives_its_user(adapter: Adapter) {
     for delete_first in [true, false] {
         let user = new_user(&adapter).await;
         let transaction = adapter.begin().await.unwrap();
@@ -309,8 +300,7 @@ pub async fn nothing_outlives_its_user(adapter: Adapter) {
     }
 }
 
-/// Two transactions that change different columns of one user both leave their change.
-pub async fn changes_of_different_columns_are_both_kept(adapter: Adapter) {
+pub(super) async fn changes_of_different_columns_are_both_kept(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let to_name = UpdateUser {
         name: Some(Some("Ada".to_owned())),
@@ -340,8 +330,7 @@ pub async fn changes_of_different_columns_are_both_kept(adapter: Adapter) {
     assert!(changed.updated_at > user.updated_at);
 }
 
-/// Two transactions that change the same users in opposite order both end, each whole or not at all.
-pub async fn opposite_orders_come_to_an_end(adapter: Adapter) {
+pub(super) async fn opposite_orders_come_to_an_end(adapter: Adapter) {
     let (one, other) = (new_user(&adapter).await, new_user(&adapter).await);
     let mut tasks = Vec::new();
     for (role, ids) in [
@@ -376,8 +365,7 @@ pub async fn opposite_orders_come_to_an_end(adapter: Adapter) {
     }
 }
 
-/// A commit does what the operations did, not what they would do by then: what others add meanwhile stays.
-pub async fn a_commit_takes_only_what_was_seen(adapter: Adapter) {
+pub(super) async fn a_commit_takes_only_what_was_seen(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = || CreateSession::new(&user.id, in_an_hour());
     let before = adapter.create_session(session()).await.unwrap();
@@ -399,8 +387,7 @@ pub async fn a_commit_takes_only_what_was_seen(adapter: Adapter) {
     assert_eq!(found, Some(late));
 }
 
-/// An empty update is a look: it holds nothing that its user has to be there for at commit.
-pub async fn an_empty_update_holds_nothing(adapter: Adapter) {
+pub(super) async fn an_empty_update_holds_nothing(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let transaction = adapter.begin().await.unwrap();
     let seen = transaction.update_user(&user.id, UpdateUser::default());

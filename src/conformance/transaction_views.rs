@@ -40,8 +40,7 @@ async fn assert_changed(adapter: &dyn DatabaseAdapter, old: &Rows, user: &User, 
     assert_eq!(found, None);
 }
 
-/// Updates and deletes are seen inside at once, and outside at commit.
-pub async fn own_changes_are_seen_inside(adapter: Adapter) {
+pub(super) async fn own_changes_are_seen_inside(adapter: Adapter) {
     let rows = Rows::create(&adapter, "a").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     let update = UpdateUser {
@@ -74,8 +73,7 @@ pub async fn own_changes_are_seen_inside(adapter: Adapter) {
     assert_changed(&adapter, &rows, &user, &session).await;
 }
 
-/// Lists inside hold what was there and what is new, the newest first, without what was deleted.
-pub async fn lists_mix_old_and_new_rows(adapter: Adapter) {
+pub(super) async fn lists_mix_old_and_new_rows(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let (mut sessions, mut accounts) = (vec![], vec![]);
     for index in 0..6 {
@@ -117,8 +115,7 @@ pub async fn lists_mix_old_and_new_rows(adapter: Adapter) {
     assert_eq!(listed, accounts);
 }
 
-/// What is given up or deleted inside can be taken inside at once.
-pub async fn names_given_up_inside_are_free_inside(adapter: Adapter) {
+pub(super) async fn names_given_up_inside_are_free_inside(adapter: Adapter) {
     let first = named("a").with_id("a").with_username("a");
     let first = adapter.create_user(first).await.unwrap();
     let second = named("b").with_id("b").with_username("b");
@@ -153,8 +150,7 @@ pub async fn names_given_up_inside_are_free_inside(adapter: Adapter) {
     assert_eq!(adapter.get_user_accounts("b").await.unwrap(), [account]);
 }
 
-/// A user who is deleted inside is gone there with sessions and accounts, and outside at commit.
-pub async fn a_user_deleted_inside_is_gone_inside(adapter: Adapter) {
+pub(super) async fn a_user_deleted_inside_is_gone_inside(adapter: Adapter) {
     let rows = Rows::create(&adapter, "a").await.unwrap();
     let id = &rows.verification.id;
     let transaction = adapter.begin().await.unwrap();
@@ -170,8 +166,7 @@ pub async fn a_user_deleted_inside_is_gone_inside(adapter: Adapter) {
     assert_eq!(adapter.get_session(&inside.token).await.unwrap(), None);
 }
 
-/// Readers outside neither wait for a transaction that has changed or deleted the same rows, nor see any of it.
-pub async fn readers_outside_do_not_wait(adapter: Adapter) {
+pub(super) async fn readers_outside_do_not_wait(adapter: Adapter) {
     let changed = Rows::create(&adapter, "a").await.unwrap();
     let deleted = Rows::create(&adapter, "b").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
@@ -197,8 +192,7 @@ pub async fn readers_outside_do_not_wait(adapter: Adapter) {
     deleted.assert_unseen(&adapter).await;
 }
 
-/// Code that holds a transaction can read through the adapter between its own operations.
-pub async fn the_adapter_reads_meanwhile(adapter: Adapter) {
+pub(super) async fn the_adapter_reads_meanwhile(adapter: Adapter) {
     let rows = Rows::create(&adapter, "a").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     for round in 0..20 {
@@ -213,8 +207,7 @@ pub async fn the_adapter_reads_meanwhile(adapter: Adapter) {
     assert_eq!(user.unwrap().role.as_deref(), Some("19"));
 }
 
-/// What expires while a transaction is open is dead in it from then on.
-pub async fn time_goes_on_inside(adapter: Adapter) {
+pub(super) async fn time_goes_on_inside(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let transaction = adapter.begin().await.unwrap();
     let soon = Utc::now() + TimeDelta::milliseconds(800);
@@ -239,8 +232,7 @@ pub async fn time_goes_on_inside(adapter: Adapter) {
     transaction.commit().await.unwrap();
 }
 
-/// A session that is dead, or was ended inside, is never revived inside.
-pub async fn dead_sessions_stay_dead_inside(adapter: Adapter) {
+pub(super) async fn dead_sessions_stay_dead_inside(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     let dead = CreateSession::new(&user.id, an_hour_ago());
@@ -267,8 +259,7 @@ pub async fn dead_sessions_stay_dead_inside(adapter: Adapter) {
     assert_eq!(adapter.get_session(&session.token).await.unwrap(), None);
 }
 
-/// `updated_at` moves forward on every change inside, and is kept.
-pub async fn updated_at_moves_forward_inside(adapter: Adapter) {
+pub(super) async fn updated_at_moves_forward_inside(adapter: Adapter) {
     let old = Rows::create(&adapter, "old").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     let new = Rows::create(&transaction, "new").await.unwrap();
@@ -299,8 +290,7 @@ pub async fn updated_at_moves_forward_inside(adapter: Adapter) {
     assert_eq!(after.unwrap(), before.unwrap());
 }
 
-/// Dead rows that are removed inside are counted there, and gone at commit.
-pub async fn dead_rows_are_removed_at_commit(adapter: Adapter) {
+pub(super) async fn dead_rows_are_removed_at_commit(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let live = new_session(&adapter, &user).await;
     for _ in 0..3 {
@@ -334,8 +324,7 @@ pub async fn dead_rows_are_removed_at_commit(adapter: Adapter) {
     assert_eq!(adapter.get_session(&live.token).await.unwrap(), Some(live));
 }
 
-/// A one-time token that is used inside is used up there; a rollback leaves it usable, a commit does not.
-pub async fn one_time_tokens_are_used_up_at_commit(adapter: Adapter) {
+pub(super) async fn one_time_tokens_are_used_up_at_commit(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
     let newest = adapter.create_verification(code("a", "1")).await.unwrap();
     for commit in [false, true] {

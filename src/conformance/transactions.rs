@@ -112,8 +112,7 @@ pub(super) fn to_role(role: &str) -> UpdateUser {
     }
 }
 
-/// A commit makes everything visible, exactly as it was answered; before, nobody outside sees any of it.
-pub async fn a_commit_makes_all_visible(adapter: Adapter) {
+pub(super) async fn a_commit_makes_all_visible(adapter: Adapter) {
     let transaction = adapter.begin().await.unwrap();
     let rows = Rows::create(&transaction, "a").await.unwrap();
     rows.assert_seen(&transaction).await;
@@ -124,8 +123,7 @@ pub async fn a_commit_makes_all_visible(adapter: Adapter) {
     rows.assert_seen(&adapter).await;
 }
 
-/// A rollback leaves nothing, and frees everything.
-pub async fn a_rollback_leaves_nothing(adapter: Adapter) {
+pub(super) async fn a_rollback_leaves_nothing(adapter: Adapter) {
     let kept = Rows::create(&adapter, "kept").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     let rows = Rows::create(&transaction, "a").await.unwrap();
@@ -137,8 +135,7 @@ pub async fn a_rollback_leaves_nothing(adapter: Adapter) {
     again.assert_seen(&adapter).await;
 }
 
-/// A transaction that is dropped leaves nothing, and frees everything.
-pub async fn a_drop_leaves_nothing(adapter: Adapter) {
+pub(super) async fn a_drop_leaves_nothing(adapter: Adapter) {
     let kept = Rows::create(&adapter, "kept").await.unwrap();
     let transaction = adapter.begin().await.unwrap();
     let rows = Rows::create(&transaction, "a").await.unwrap();
@@ -150,8 +147,7 @@ pub async fn a_drop_leaves_nothing(adapter: Adapter) {
     again.assert_seen(&adapter).await;
 }
 
-/// A transaction in which nothing was done ends well either way.
-pub async fn an_empty_transaction_ends_well(adapter: Adapter) {
+pub(super) async fn an_empty_transaction_ends_well(adapter: Adapter) {
     for _ in 0..10 {
         adapter.begin().await.unwrap().commit().await.unwrap();
         adapter.begin().await.unwrap().rollback().await.unwrap();
@@ -159,8 +155,7 @@ pub async fn an_empty_transaction_ends_well(adapter: Adapter) {
     new_user(&adapter).await;
 }
 
-/// Whatever a transaction was doing when it was dropped, others can write the same rows at once.
-pub async fn a_transaction_may_be_dropped_in_any_state(adapter: Adapter) {
+pub(super) async fn a_transaction_may_be_dropped_in_any_state(adapter: Adapter) {
     for state in 0..10 {
         let transaction = adapter.begin().await.unwrap();
         if state > 0 {
@@ -183,8 +178,7 @@ pub async fn a_transaction_may_be_dropped_in_any_state(adapter: Adapter) {
     }
 }
 
-/// Any number of transactions may be begun and dropped, half-way too.
-pub async fn dropped_transactions_use_nothing_up(adapter: Adapter) {
+pub(super) async fn dropped_transactions_use_nothing_up(adapter: Adapter) {
     for round in 0..50 {
         let mut begin = adapter.begin();
         poll(begin.as_mut(), round % 5).await;
@@ -228,8 +222,7 @@ async fn fail(transaction: &dyn Transaction, taken: &Rows, failure: usize) -> Au
     failed.unwrap_err()
 }
 
-/// After an error everything further fails, reads and the commit too, and nothing lasts.
-pub async fn an_error_aborts(adapter: Adapter) {
+pub(super) async fn an_error_aborts(adapter: Adapter) {
     let taken = Rows::create(&adapter, "taken").await.unwrap();
     for failure in 0..FAILURES {
         let transaction = adapter.begin().await.unwrap();
@@ -265,8 +258,7 @@ pub async fn an_error_aborts(adapter: Adapter) {
     }
 }
 
-/// After an error a rollback succeeds.
-pub async fn an_aborted_transaction_can_be_rolled_back(adapter: Adapter) {
+pub(super) async fn an_aborted_transaction_can_be_rolled_back(adapter: Adapter) {
     let taken = Rows::create(&adapter, "taken").await.unwrap();
     for failure in 0..FAILURES {
         let transaction = adapter.begin().await.unwrap();
@@ -277,8 +269,7 @@ pub async fn an_aborted_transaction_can_be_rolled_back(adapter: Adapter) {
     }
 }
 
-/// A transaction inside a transaction is not supported, and the one that was asked goes on.
-pub async fn begin_inside_is_unsupported(adapter: Adapter) {
+pub(super) async fn begin_inside_is_unsupported(adapter: Adapter) {
     let transaction = adapter.begin().await.unwrap();
     let first = Rows::create(&transaction, "a").await.unwrap();
     match transaction.begin().await.map(drop) {
@@ -292,8 +283,7 @@ pub async fn begin_inside_is_unsupported(adapter: Adapter) {
     second.assert_seen(&adapter).await;
 }
 
-/// What collides inside names its field, be it with what was there or with what the transaction did.
-pub async fn conflicts_inside_name_the_field(adapter: Adapter) {
+pub(super) async fn conflicts_inside_name_the_field(adapter: Adapter) {
     let first = named("old").with_id("old").with_username("old");
     let old = adapter.create_user(first).await.unwrap();
     adapter
@@ -330,8 +320,7 @@ pub async fn conflicts_inside_name_the_field(adapter: Adapter) {
     }
 }
 
-/// A call that is dropped before its answer either never began or ends the transaction; half of it never lasts.
-pub async fn a_dropped_call_aborts(adapter: Adapter) {
+pub(super) async fn a_dropped_call_aborts(adapter: Adapter) {
     for round in 0..24 {
         let (first, second) = (format!("a{round}"), format!("b{round}"));
         let transaction = adapter.begin().await.unwrap();
@@ -362,8 +351,7 @@ pub async fn a_dropped_call_aborts(adapter: Adapter) {
     }
 }
 
-/// Hundreds of rows of each kind are committed together.
-pub async fn hundreds_of_rows_are_committed_together(adapter: Adapter) {
+pub(super) async fn hundreds_of_rows_are_committed_together(adapter: Adapter) {
     const COUNT: usize = 500;
     let transaction = adapter.begin().await.unwrap();
     let owner = new_user(&transaction).await;

@@ -30,8 +30,7 @@ fn holding(value: Value) -> Metadata {
     Metadata::from_iter([("value".to_owned(), value)])
 }
 
-/// What `create_user` returns is what the lookups return.
-pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
     let create = email("ada@example.com").with_username("ada");
     let user = adapter.create_user(create).await.unwrap();
     assert_eq!(
@@ -51,8 +50,7 @@ pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
     assert_eq!(adapter.get_user_by_username("nobody").await.unwrap(), None);
 }
 
-/// No field of `CreateUser` gets lost; what it does not have has the schema's default.
-pub async fn create_keeps_every_field(adapter: Adapter) {
+pub(super) async fn create_keeps_every_field(adapter: Adapter) {
     let create = CreateUser {
         id: Some("id".to_owned()),
         name: Some("name".to_owned()),
@@ -85,8 +83,7 @@ pub async fn create_keeps_every_field(adapter: Adapter) {
     assert_eq!(user, expected);
 }
 
-/// The caller may choose the id.
-pub async fn create_accepts_an_id(adapter: Adapter) {
+pub(super) async fn create_accepts_an_id(adapter: Adapter) {
     let user = adapter
         .create_user(CreateUser::new().with_id("Mine"))
         .await
@@ -96,8 +93,7 @@ pub async fn create_accepts_an_id(adapter: Adapter) {
     assert_eq!(adapter.get_user_by_id("mine").await.unwrap(), None);
 }
 
-/// A taken id, email or username is a conflict on that field, and stores nothing.
-pub async fn create_names_the_conflict(adapter: Adapter) {
+pub(super) async fn create_names_the_conflict(adapter: Adapter) {
     let first = email("a@example.com").with_id("1").with_username("a");
     adapter.create_user(first).await.unwrap();
     assert_error!(
@@ -132,8 +128,7 @@ pub async fn create_names_the_conflict(adapter: Adapter) {
     assert_eq!(adapter.get_user_by_username("b").await.unwrap(), None);
 }
 
-/// Of several conflicts the id's is named first, then the email's.
-pub async fn create_prefers_the_id_then_the_email(adapter: Adapter) {
+pub(super) async fn create_prefers_the_id_then_the_email(adapter: Adapter) {
     let first = email("a@example.com").with_id("1").with_username("a");
     adapter.create_user(first.clone()).await.unwrap();
     assert_error!(
@@ -154,8 +149,7 @@ pub async fn create_prefers_the_id_then_the_email(adapter: Adapter) {
     );
 }
 
-/// Any number of users may have neither email nor username.
-pub async fn many_users_may_have_no_names(adapter: Adapter) {
+pub(super) async fn many_users_may_have_no_names(adapter: Adapter) {
     for _ in 0..5 {
         let user = new_user(&adapter).await;
         assert_eq!(
@@ -165,8 +159,7 @@ pub async fn many_users_may_have_no_names(adapter: Adapter) {
     }
 }
 
-/// Emails are stored lower-cased, by Unicode's rules, and found in any case.
-pub async fn emails_compare_without_case(adapter: Adapter) {
+pub(super) async fn emails_compare_without_case(adapter: Adapter) {
     let user = adapter
         .create_user(email("ÄDA.Łoś@Example.COM"))
         .await
@@ -178,8 +171,7 @@ pub async fn emails_compare_without_case(adapter: Adapter) {
     }
 }
 
-/// Usernames are stored lower-cased, by Unicode's rules, and found in any case.
-pub async fn usernames_compare_without_case(adapter: Adapter) {
+pub(super) async fn usernames_compare_without_case(adapter: Adapter) {
     let create = CreateUser::new().with_username("ΆΔΑ");
     let user = adapter.create_user(create).await.unwrap();
     assert_eq!(user.username.as_deref(), Some("άδα"));
@@ -187,8 +179,7 @@ pub async fn usernames_compare_without_case(adapter: Adapter) {
     assert_eq!(found, Some(user));
 }
 
-/// A username given without a display username leaves its spelling there.
-pub async fn a_username_keeps_its_spelling(adapter: Adapter) {
+pub(super) async fn a_username_keeps_its_spelling(adapter: Adapter) {
     let create = CreateUser::new().with_username("AdaLovelace");
     let user = adapter.create_user(create).await.unwrap();
     assert_eq!(user.display_username.as_deref(), Some("AdaLovelace"));
@@ -206,8 +197,7 @@ pub async fn a_username_keeps_its_spelling(adapter: Adapter) {
     assert_eq!(user.display_username.as_deref(), Some("Lady Ada"));
 }
 
-/// Ids, emails and usernames take up to 255 bytes.
-pub async fn keys_have_a_longest_length(adapter: Adapter) {
+pub(super) async fn keys_have_a_longest_length(adapter: Adapter) {
     let longest = "ä".repeat(127) + "x";
     let create = CreateUser::new()
         .with_id(&longest)
@@ -242,8 +232,7 @@ pub async fn keys_have_a_longest_length(adapter: Adapter) {
     );
 }
 
-/// Metadata of every shape comes back.
-pub async fn metadata_comes_back(adapter: Adapter) {
+pub(super) async fn metadata_comes_back(adapter: Adapter) {
     let metadata = holding(json!({
         "": null, "a b": [true, false, "", "\u{1f600}\u{7f}\u{1}"], "nested": {"a": {"b": [[], {}]}},
         "A": 1, "a": 2,
@@ -265,8 +254,7 @@ pub async fn metadata_comes_back(adapter: Adapter) {
     );
 }
 
-/// Metadata nested 100 deep comes back; deeper is refused.
-pub async fn metadata_may_be_nested_to_the_limit(adapter: Adapter) {
+pub(super) async fn metadata_may_be_nested_to_the_limit(adapter: Adapter) {
     let nested =
         |depth: usize| holding((1..depth).fold(json!(1), |value, _| Value::Array(vec![value])));
     let create = CreateUser::new().with_metadata(nested(100));
@@ -296,8 +284,7 @@ pub async fn metadata_may_be_nested_to_the_limit(adapter: Adapter) {
     );
 }
 
-/// Numbers come back as they went in; whole floats beyond 10¹⁶ as integers, where 64 bits hold them.
-pub async fn metadata_numbers_come_back(adapter: Adapter) {
+pub(super) async fn metadata_numbers_come_back(adapter: Adapter) {
     let same = json!([
         0,
         -1,
@@ -335,8 +322,7 @@ pub async fn metadata_numbers_come_back(adapter: Adapter) {
     assert_eq!(found, Some(user));
 }
 
-/// Every column that an update may name is set, and no other.
-pub async fn update_sets_every_column(adapter: Adapter) {
+pub(super) async fn update_sets_every_column(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let text = |text: &str| Some(Some(text.to_owned()));
     let update = UpdateUser {
@@ -387,8 +373,7 @@ pub async fn update_sets_every_column(adapter: Adapter) {
     assert_eq!(changed, expected);
 }
 
-/// `Some(None)` sets a nullable column to NULL.
-pub async fn update_can_set_null(adapter: Adapter) {
+pub(super) async fn update_can_set_null(adapter: Adapter) {
     let create = email("a@example.com")
         .with_username("a")
         .with_name("a")
@@ -422,8 +407,7 @@ pub async fn update_can_set_null(adapter: Adapter) {
     );
 }
 
-/// An empty update returns the row as it is, `updated_at` included.
-pub async fn an_empty_update_changes_nothing(adapter: Adapter) {
+pub(super) async fn an_empty_update_changes_nothing(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let updated = adapter
         .update_user(&user.id, UpdateUser::default())
@@ -432,8 +416,7 @@ pub async fn an_empty_update_changes_nothing(adapter: Adapter) {
     assert_eq!(updated, user);
 }
 
-/// An unknown id is `UserNotFound`, for an empty update too; invalid input is refused before that.
-pub async fn update_of_an_unknown_user_fails(adapter: Adapter) {
+pub(super) async fn update_of_an_unknown_user_fails(adapter: Adapter) {
     for update in [UpdateUser::default(), to_email("a@example.com")] {
         assert_error!(
             adapter.update_user("nobody", update).await,
@@ -446,8 +429,7 @@ pub async fn update_of_an_unknown_user_fails(adapter: Adapter) {
     );
 }
 
-/// Setting one's own email or username again is no conflict.
-pub async fn update_keeps_its_own_names(adapter: Adapter) {
+pub(super) async fn update_keeps_its_own_names(adapter: Adapter) {
     let create = email("a@example.com").with_username("a");
     let user = adapter.create_user(create).await.unwrap();
     adapter
@@ -463,8 +445,7 @@ pub async fn update_keeps_its_own_names(adapter: Adapter) {
     assert_eq!(found, Some(user));
 }
 
-/// Someone else's email or username is a conflict on that field; the email's is named first.
-pub async fn update_names_the_conflict(adapter: Adapter) {
+pub(super) async fn update_names_the_conflict(adapter: Adapter) {
     let first = email("a@example.com").with_username("a");
     adapter.create_user(first).await.unwrap();
     let second = new_user(&adapter).await;
@@ -494,8 +475,7 @@ pub async fn update_names_the_conflict(adapter: Adapter) {
     );
 }
 
-/// A refused update changes nothing, the names that were free included.
-pub async fn a_refused_update_changes_nothing(adapter: Adapter) {
+pub(super) async fn a_refused_update_changes_nothing(adapter: Adapter) {
     adapter
         .create_user(CreateUser::new().with_username("taken"))
         .await
@@ -520,8 +500,7 @@ pub async fn a_refused_update_changes_nothing(adapter: Adapter) {
     adapter.create_user(email("new@example.com")).await.unwrap();
 }
 
-/// A given-up email or username is free at once.
-pub async fn given_up_names_are_free(adapter: Adapter) {
+pub(super) async fn given_up_names_are_free(adapter: Adapter) {
     let create = email("a@example.com").with_username("a");
     let user = adapter.create_user(create.clone()).await.unwrap();
     adapter
@@ -548,8 +527,7 @@ pub async fn given_up_names_are_free(adapter: Adapter) {
         .unwrap();
 }
 
-/// `banned = Some(false)` clears the ban's reason and end, whatever the update says of them.
-pub async fn unbanning_clears_the_ban(adapter: Adapter) {
+pub(super) async fn unbanning_clears_the_ban(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let ban = UpdateUser {
         banned: Some(true),
@@ -570,8 +548,7 @@ pub async fn unbanning_clears_the_ban(adapter: Adapter) {
     );
 }
 
-/// Deleting a user takes the sessions and accounts along, and nobody else's.
-pub async fn delete_takes_sessions_and_accounts(adapter: Adapter) {
+pub(super) async fn delete_takes_sessions_and_accounts(adapter: Adapter) {
     let user = adapter
         .create_user(email("a@example.com").with_username("a"))
         .await
@@ -613,8 +590,7 @@ pub async fn delete_takes_sessions_and_accounts(adapter: Adapter) {
         .unwrap();
 }
 
-/// Deleting what is not there succeeds.
-pub async fn delete_succeeds_twice(adapter: Adapter) {
+pub(super) async fn delete_succeeds_twice(adapter: Adapter) {
     let user = new_user(&adapter).await;
     adapter.delete_user(&user.id).await.unwrap();
     adapter.delete_user(&user.id).await.unwrap();
@@ -624,8 +600,7 @@ pub async fn delete_succeeds_twice(adapter: Adapter) {
     );
 }
 
-/// Of many who sign up with one address at once, one gets it.
-pub async fn one_of_many_gets_the_email(adapter: Adapter) {
+pub(super) async fn one_of_many_gets_the_email(adapter: Adapter) {
     let answers = at_once(16, |index| {
         let adapter = adapter.clone();
         async move {
@@ -656,8 +631,7 @@ pub async fn one_of_many_gets_the_email(adapter: Adapter) {
     );
 }
 
-/// Users who take each other's names at once neither deadlock nor end with the same name.
-pub async fn names_swapped_at_once_stay_unique(adapter: Adapter) {
+pub(super) async fn names_swapped_at_once_stay_unique(adapter: Adapter) {
     let mut users = Vec::new();
     for name in ["a", "b", "c"] {
         let create = email(name).with_username(name);

@@ -84,8 +84,7 @@ async fn assert_finds(
     expected
 }
 
-/// Roles match exactly; who is banned and whose address is verified is told apart.
-pub async fn roles_and_flags_are_told_apart(adapter: Adapter) {
+pub(super) async fn roles_and_flags_are_told_apart(adapter: Adapter) {
     let mut all = Vec::new();
     for role in [None, Some("admin"), Some("Admin"), Some("admins"), Some("")] {
         for flags in 0..4 {
@@ -125,8 +124,7 @@ pub async fn roles_and_flags_are_told_apart(adapter: Adapter) {
     }
 }
 
-/// `created_from` is part of the range, `created_before` is not, to the nanosecond.
-pub async fn times_bound_the_list(adapter: Adapter) {
+pub(super) async fn times_bound_the_list(adapter: Adapter) {
     let mut all = Vec::new();
     for _ in 0..6 {
         all.push(adapter.create_user(CreateUser::new()).await.unwrap());
@@ -173,8 +171,7 @@ pub async fn times_bound_the_list(adapter: Adapter) {
     }
 }
 
-/// Times beyond what can be stored bound the list all the same.
-pub async fn extreme_times_do_not_fail(adapter: Adapter) {
+pub(super) async fn extreme_times_do_not_fail(adapter: Adapter) {
     let all = [adapter.create_user(CreateUser::new()).await.unwrap()];
     let early: DateTime<Utc> = "-5000-01-01T00:00:00Z".parse().unwrap();
     let first: DateTime<Utc> = "-4713-11-24T00:00:00Z".parse().unwrap();
@@ -213,8 +210,7 @@ pub async fn extreme_times_do_not_fail(adapter: Adapter) {
     }
 }
 
-/// Everything that a filter gives has to hold at once.
-pub async fn filters_combine(adapter: Adapter) {
+pub(super) async fn filters_combine(adapter: Adapter) {
     let mut all = Vec::new();
     for index in 0..64 {
         let create = CreateUser {
@@ -301,8 +297,7 @@ const ALIKE: [&str; 16] = [
 ];
 const ROLES: [&str; 4] = ["admin", "Admin", "user", ""];
 
-/// Whatever is asked of users who look alike, the answer is that of the filter in Rust.
-pub async fn any_filter_is_kept(adapter: Adapter) {
+pub(super) async fn any_filter_is_kept(adapter: Adapter) {
     let mut dice = Dice(7);
     let mut all = Vec::new();
     for index in 0..60 {

@@ -55,8 +55,7 @@ async fn new_users(adapter: &dyn DatabaseAdapter, count: usize) -> Vec<User> {
     users
 }
 
-/// An empty store has one page, without users and without a next one.
-pub async fn an_empty_store_has_an_empty_page(adapter: Adapter) {
+pub(super) async fn an_empty_store_has_an_empty_page(adapter: Adapter) {
     for order in ORDERS {
         let page = adapter.list_users(pages_of(1, order)).await.unwrap();
         assert_eq!(page, UserPage::default());
@@ -65,8 +64,7 @@ pub async fn an_empty_store_has_an_empty_page(adapter: Adapter) {
     assert_eq!(count, 0);
 }
 
-/// The pages of any size hold every user once, in either order, and there is no next one behind the last.
-pub async fn pages_are_complete_and_in_order(adapter: Adapter) {
+pub(super) async fn pages_are_complete_and_in_order(adapter: Adapter) {
     let mut users = new_users(&adapter, 5).await;
     for id in ["0", "z", "Ü", "\u{10ffff}"] {
         let create = CreateUser::new().with_id(id).with_name(id);
@@ -85,8 +83,7 @@ pub async fn pages_are_complete_and_in_order(adapter: Adapter) {
     assert_eq!(count, 9);
 }
 
-/// A query that says nothing lists the newest hundred.
-pub async fn the_default_is_the_newest_hundred(adapter: Adapter) {
+pub(super) async fn the_default_is_the_newest_hundred(adapter: Adapter) {
     let mut users = new_users(&adapter, 103).await;
     sort(&mut users, UserOrder::NewestFirst);
     let first = adapter.list_users(ListUsers::new()).await.unwrap();
@@ -98,8 +95,7 @@ pub async fn the_default_is_the_newest_hundred(adapter: Adapter) {
     assert_eq!(next.next_cursor, None);
 }
 
-/// A list shows users as they are at the time, deleted ones not.
-pub async fn lists_show_what_is_stored(adapter: Adapter) {
+pub(super) async fn lists_show_what_is_stored(adapter: Adapter) {
     let users = new_users(&adapter, 3).await;
     let update = UpdateUser {
         name: Some(Some("Ada".to_owned())),
@@ -116,8 +112,7 @@ pub async fn lists_show_what_is_stored(adapter: Adapter) {
     assert_eq!(count, 2);
 }
 
-/// Users who come and go between two pages make no one appear twice or be left out.
-pub async fn pages_are_stable_while_users_come_and_go(adapter: Adapter) {
+pub(super) async fn pages_are_stable_while_users_come_and_go(adapter: Adapter) {
     for order in ORDERS {
         let mut users = new_users(&adapter, 12).await;
         sort(&mut users, order);
@@ -161,8 +156,7 @@ pub async fn pages_are_stable_while_users_come_and_go(adapter: Adapter) {
     }
 }
 
-/// A page holds 1 to 1,000 users; any other limit is refused, also where nobody can match.
-pub async fn limits_are_checked(adapter: Adapter) {
+pub(super) async fn limits_are_checked(adapter: Adapter) {
     new_user(&adapter).await;
     for limit in [0, 1001, u32::MAX] {
         for role in [None, Some("a\0b".to_owned())] {
@@ -182,8 +176,7 @@ pub async fn limits_are_checked(adapter: Adapter) {
     }
 }
 
-/// What is no cursor is refused.
-pub async fn cursors_are_checked(adapter: Adapter) {
+pub(super) async fn cursors_are_checked(adapter: Adapter) {
     new_users(&adapter, 3).await;
     let made =
         |micros: i64, id: &[u8]| URL_SAFE_NO_PAD.encode([&micros.to_be_bytes(), id].concat());
@@ -221,8 +214,7 @@ pub async fn cursors_are_checked(adapter: Adapter) {
     }
 }
 
-/// Cursors are safe in URLs as they are, and lead on, whatever the ids are.
-pub async fn cursors_are_safe_in_urls(adapter: Adapter) {
+pub(super) async fn cursors_are_safe_in_urls(adapter: Adapter) {
     let ids = ["%2F&=?#/+", "\u{10ffff}\u{7f}\u{1}", " ", "", "'\"\\", "ÿ"];
     let mut users = Vec::new();
     for id in ids {
@@ -246,8 +238,7 @@ pub async fn cursors_are_safe_in_urls(adapter: Adapter) {
     }
 }
 
-/// A cursor holds for a filter too: pages of those who match, and of no one else.
-pub async fn filtered_pages_are_complete(adapter: Adapter) {
+pub(super) async fn filtered_pages_are_complete(adapter: Adapter) {
     let mut users = Vec::new();
     for index in 0..30 {
         let name = if index % 3 == 0 { "Ada" } else { "Bob" };
@@ -271,8 +262,7 @@ pub async fn filtered_pages_are_complete(adapter: Adapter) {
     }
 }
 
-/// Sign-ups at the same time all end up in the list.
-pub async fn users_created_at_once_are_all_listed(adapter: Adapter) {
+pub(super) async fn users_created_at_once_are_all_listed(adapter: Adapter) {
     super::at_once(8, |_| {
         let adapter = adapter.clone();
         async move {

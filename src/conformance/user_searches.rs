@@ -35,8 +35,7 @@ async fn found(
     texts
 }
 
-/// Each operator looks into the column that is named, and into no other.
-pub async fn searches_look_into_one_column(adapter: Adapter) {
+pub(super) async fn searches_look_into_one_column(adapter: Adapter) {
     for field in FIELDS {
         for text in ["ada lovelace", "ada", "lady ada", "grace"] {
             let create = with_text(field, text);
@@ -57,8 +56,7 @@ pub async fn searches_look_into_one_column(adapter: Adapter) {
     }
 }
 
-/// Emails and usernames match without case, by Unicode's rules; names as they are spelled.
-pub async fn only_names_match_with_case(adapter: Adapter) {
+pub(super) async fn only_names_match_with_case(adapter: Adapter) {
     for field in FIELDS {
         let create = with_text(field, "ÄDA Łoś");
         adapter.create_user(create).await.unwrap();
@@ -79,8 +77,7 @@ pub async fn only_names_match_with_case(adapter: Adapter) {
     }
 }
 
-/// `%`, `_`, backslashes, quotes and whatever else match only themselves.
-pub async fn search_values_are_literal(adapter: Adapter) {
+pub(super) async fn search_values_are_literal(adapter: Adapter) {
     let hostile = [
         "%",
         "_",
@@ -138,8 +135,7 @@ pub async fn search_values_are_literal(adapter: Adapter) {
     }
 }
 
-/// An empty value begins, and is in, every text; without the column, nobody is found.
-pub async fn an_empty_search_finds_who_has_the_column(adapter: Adapter) {
+pub(super) async fn an_empty_search_finds_who_has_the_column(adapter: Adapter) {
     for field in FIELDS {
         for text in ["a", "b", ""] {
             let create = with_text(field, text);
@@ -154,8 +150,7 @@ pub async fn an_empty_search_finds_who_has_the_column(adapter: Adapter) {
     }
 }
 
-/// What cannot be stored matches nobody.
-pub async fn impossible_values_find_nobody(adapter: Adapter) {
+pub(super) async fn impossible_values_find_nobody(adapter: Adapter) {
     let create = with_text(Name, "ab")
         .with_email("ab")
         .with_username("ab")
@@ -184,8 +179,7 @@ pub async fn impossible_values_find_nobody(adapter: Adapter) {
     }
 }
 
-/// A prefix may end in the last character that there is, or in the last one before the surrogates.
-pub async fn prefixes_may_end_in_any_character(adapter: Adapter) {
+pub(super) async fn prefixes_may_end_in_any_character(adapter: Adapter) {
     let texts = [
         "a",
         "a\u{10ffff}",
@@ -217,8 +211,7 @@ pub async fn prefixes_may_end_in_any_character(adapter: Adapter) {
     }
 }
 
-/// Names may be megabytes long, and so may what is looked for in them.
-pub async fn names_may_be_megabytes(adapter: Adapter) {
+pub(super) async fn names_may_be_megabytes(adapter: Adapter) {
     let long = "Grüße %_\\ ".repeat(100_000);
     let other = format!("{long}!");
     for name in [&long, &other] {
@@ -248,8 +241,7 @@ pub async fn names_may_be_megabytes(adapter: Adapter) {
     }
 }
 
-/// Names with the same beginning, however long, are told apart.
-pub async fn long_names_are_told_apart(adapter: Adapter) {
+pub(super) async fn long_names_are_told_apart(adapter: Adapter) {
     for beginning in ["x".repeat(200), "ä\u{1f600}".repeat(100)] {
         let texts = ["", "a", "b", "ab"].map(|end| format!("{beginning}{end}"));
         for text in &texts {
@@ -268,8 +260,7 @@ pub async fn long_names_are_told_apart(adapter: Adapter) {
     }
 }
 
-/// Roles may be long too, and are told apart by their last character.
-pub async fn long_roles_are_told_apart(adapter: Adapter) {
+pub(super) async fn long_roles_are_told_apart(adapter: Adapter) {
     let long = "x".repeat(1_000_000);
     for role in [&long, &format!("{long}a"), &format!("{long}b")] {
         let create = CreateUser::new().with_role(role);

@@ -3,8 +3,7 @@
 use super::{Adapter, assert_error, at_once, code, expired_code};
 use crate::AuthError;
 
-/// What `create_verification` returns is what the lookups return.
-pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
+pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
     let row = adapter
         .create_verification(code("Ada", "123"))
         .await
@@ -30,8 +29,7 @@ pub async fn create_returns_what_every_get_returns(adapter: Adapter) {
     );
 }
 
-/// A verification whose end has come is not found.
-pub async fn only_live_verifications_are_found(adapter: Adapter) {
+pub(super) async fn only_live_verifications_are_found(adapter: Adapter) {
     adapter
         .create_verification(expired_code("a", "1"))
         .await
@@ -40,8 +38,7 @@ pub async fn only_live_verifications_are_found(adapter: Adapter) {
     assert_eq!(adapter.get_verification_by_value("1").await.unwrap(), None);
 }
 
-/// Of several rows of a pair, the newest live one is found.
-pub async fn the_newest_is_found(adapter: Adapter) {
+pub(super) async fn the_newest_is_found(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
     let newest = adapter.create_verification(code("a", "1")).await.unwrap();
     adapter
@@ -63,8 +60,7 @@ pub async fn the_newest_is_found(adapter: Adapter) {
     );
 }
 
-/// The same identifier may hold several values.
-pub async fn an_identifier_holds_several_values(adapter: Adapter) {
+pub(super) async fn an_identifier_holds_several_values(adapter: Adapter) {
     let first = adapter.create_verification(code("a", "1")).await.unwrap();
     let second = adapter.create_verification(code("a", "2")).await.unwrap();
     assert_eq!(
@@ -77,8 +73,7 @@ pub async fn an_identifier_holds_several_values(adapter: Adapter) {
     );
 }
 
-/// Identifiers take up to 1,024 bytes.
-pub async fn identifiers_have_a_longest_length(adapter: Adapter) {
+pub(super) async fn identifiers_have_a_longest_length(adapter: Adapter) {
     let longest = "ä".repeat(512);
     let row = adapter
         .create_verification(code(&longest, "1"))
@@ -99,8 +94,7 @@ pub async fn identifiers_have_a_longest_length(adapter: Adapter) {
     );
 }
 
-/// Values may be megabytes long and are found all the same.
-pub async fn values_may_be_megabytes(adapter: Adapter) {
+pub(super) async fn values_may_be_megabytes(adapter: Adapter) {
     let long = "ü!".repeat(1_000_000);
     let row = adapter.create_verification(code("a", &long)).await.unwrap();
     assert_eq!(
@@ -117,8 +111,7 @@ pub async fn values_may_be_megabytes(adapter: Adapter) {
     );
 }
 
-/// `delete_verification` takes the row's id and succeeds again.
-pub async fn delete_removes_one(adapter: Adapter) {
+pub(super) async fn delete_removes_one(adapter: Adapter) {
     let first = adapter.create_verification(code("a", "1")).await.unwrap();
     let second = adapter.create_verification(code("a", "1")).await.unwrap();
     adapter.delete_verification(&second.id).await.unwrap();
@@ -129,8 +122,7 @@ pub async fn delete_removes_one(adapter: Adapter) {
     );
 }
 
-/// `delete_expired_verifications` removes what is not live, however much, and counts it.
-pub async fn expired_verifications_are_removed(adapter: Adapter) {
+pub(super) async fn expired_verifications_are_removed(adapter: Adapter) {
     let live = adapter.create_verification(code("a", "1")).await.unwrap();
     at_once(4, |_| {
         let adapter = adapter.clone();

@@ -1,0 +1,403 @@
+//! The list of cases: the promises that every adapter keeps, and those of each group.
+//!
+//! This list is the only place that names a case or a group. The tests, `groups: all`, the table of [`GROUPS`], the
+//! message about an unknown group and the promise that a failing case prints follow from it. A listed case that does
+//! not exist does not compile. A case that is not listed is dead code, which the lints refuse.
+
+use super::macros::declare_cases;
+use super::{Adapter, Promise};
+#[allow(unused_imports, reason = "the table of groups links to it")]
+use crate::adapters::DatabaseAdapter;
+
+declare_cases! { $
+    required {
+        general {
+            /// An id that the adapter makes is a UUIDv7, hyphenated and in lower case.
+            ids_are_uuids_of_version_7
+            /// A session token is 32 random bytes, in base64url without padding.
+            tokens_are_random
+            /// A time is kept to the microsecond: every get returns the time that the create returned.
+            times_are_kept_to_the_microsecond
+            /// The latest time that chrono can hold is stored and read back.
+            times_may_be_the_furthest
+            /// `updated_at` equals `created_at` at first, and moves forward on every change, even to the same value.
+            updated_at_moves_forward
+            /// A time that PostgreSQL cannot store is `Validation` and names the field.
+            times_before_postgresql_are_refused
+            /// A NUL character in any stored text is `Validation` and names the field.
+            nul_characters_are_refused
+            /// A lookup by a key that cannot be stored returns `None`.
+            impossible_lookups_answer_none
+            /// A delete by a key that cannot be stored changes nothing.
+            impossible_deletes_do_nothing
+            /// An update by a key that cannot be stored, or a create for such a user, is the `...NotFound` of what is
+            /// missing.
+            impossible_updates_find_nothing
+            /// Quotes, wildcards and SQL are stored unchanged and match only themselves.
+            text_is_data
+            /// A text that is not a key can be megabytes long.
+            text_may_be_megabytes
+            /// The `Debug` output of a row shows no token, password, verification value or metadata value.
+            secrets_do_not_show
+            /// A future that is dropped before it completes leaves no lock and no half-written row.
+            dropped_futures_leave_nothing_behind
+            /// `clean_up` removes expired sessions and verifications, counts both, and keeps the live rows.
+            clean_up_removes_what_is_dead
+            /// Concurrent callers on the same few keys do not deadlock and do not break references.
+            everything_at_once_stays_whole
+        }
+        user {
+            /// Every lookup of a user returns what `create_user` returned.
+            create_returns_what_every_get_returns
+            /// `create_user` stores every field of `CreateUser`; the other columns have the schema's defaults.
+            create_keeps_every_field
+            /// The caller can choose the id of a new user.
+            create_accepts_an_id
+            /// A taken id, email or username is `Conflict` with that field, and nothing is stored.
+            create_names_the_conflict
+            /// If several keys conflict, the error names the id first, then the email, then the username.
+            create_prefers_the_id_then_the_email
+            /// Any number of users can have no email and no username.
+            many_users_may_have_no_names
+            /// Emails are stored in lower case by Unicode's rules and found in any case.
+            emails_compare_without_case
+            /// Usernames are stored in lower case by Unicode's rules and found in any case.
+            usernames_compare_without_case
+            /// A username without a display username is copied to `display_username` as it was spelled.
+            a_username_keeps_its_spelling
+            /// Ids, emails and usernames can have up to 255 bytes; a longer one is `Validation`.
+            keys_have_a_longest_length
+            /// Metadata of every JSON type is read back unchanged, and an update replaces it as a whole.
+            metadata_comes_back
+            /// Metadata can be nested 100 deep; deeper metadata is `Validation`.
+            metadata_may_be_nested_to_the_limit
+            /// A number is read back unchanged; a whole float from 10¹⁶ on becomes an integer if it fits 64 bits.
+            metadata_numbers_come_back
+            /// `update_user` sets every column that the update names, and no other column.
+            update_sets_every_column
+            /// `Some(None)` sets a nullable column to NULL.
+            update_can_set_null
+            /// An empty update returns the row unchanged, including `updated_at`.
+            an_empty_update_changes_nothing
+            /// An unknown id is `UserNotFound`, also for an empty update; invalid input is `Validation` first.
+            update_of_an_unknown_user_fails
+            /// A user's own email or username can be set again without a conflict.
+            update_keeps_its_own_names
+            /// Another user's email or username is `Conflict` with that field; the email is named first.
+            update_names_the_conflict
+            /// A refused update changes nothing and takes no email or username.
+            a_refused_update_changes_nothing
+            /// An email or username that a user gave up can be taken at once.
+            given_up_names_are_free
+            /// `banned = Some(false)` clears `ban_reason` and `ban_expires`, also if the update sets them.
+            unbanning_clears_the_ban
+            /// `delete_user` deletes the sessions and accounts of that user only.
+            delete_takes_sessions_and_accounts
+            /// `delete_user` succeeds for a user that does not exist.
+            delete_succeeds_twice
+            /// If many callers create a user with the same email at once, exactly one succeeds.
+            one_of_many_gets_the_email
+            /// Users who take each other's emails and usernames at once do not deadlock and stay unique.
+            names_swapped_at_once_stay_unique
+        }
+        session {
+            /// Every lookup of a session returns what `create_session` returned.
+            create_returns_what_every_get_returns
+            /// `create_session` for an unknown user is `UserNotFound`.
+            create_needs_the_user
+            /// `create_session` stores every field of `CreateSession`.
+            create_keeps_every_field
+            /// An expired session is not found.
+            only_live_sessions_are_found
+            /// `get_user_sessions` returns every live session, newest first.
+            list_is_newest_first_and_complete
+            /// `get_user_sessions` leaves out expired sessions.
+            list_leaves_out_dead_sessions
+            /// `update_session_expiry` moves the expiry, also into the past.
+            expiry_moves
+            /// An expired session is never revived: `update_session_expiry` is `SessionNotFound`.
+            a_dead_session_is_never_revived
+            /// `update_session_expiry` with an unknown token is `SessionNotFound`.
+            unknown_sessions_cannot_be_extended
+            /// `delete_session` deletes that session only, and succeeds again.
+            delete_ends_one_session
+            /// `delete_user_sessions` deletes all sessions of that user and of no other user.
+            delete_ends_all_sessions_of_one_user
+            /// `delete_expired_sessions` removes all expired sessions, however many, and returns their number.
+            expired_sessions_are_removed
+            /// A session that is created while its user is deleted does not outlive the user.
+            no_session_survives_its_user
+            /// `get_session_with_user` returns the session and its user.
+            session_with_user
+            /// `delete_session` accepts what `get_user_sessions` returns in place of the token.
+            what_a_list_shows_can_be_deleted
+            /// A digest of a token, as `get_user_sessions` may return it, opens no session.
+            a_digest_opens_nothing
+        }
+        account {
+            /// Every lookup of an account returns what `create_account` returned.
+            create_returns_what_every_get_returns
+            /// `create_account` stores every field of `CreateAccount`.
+            create_keeps_every_field
+            /// `create_account` for an unknown user is `UserNotFound`.
+            create_needs_the_user
+            /// A pair of provider id and account id is unique among all users; a second one is `Conflict` with
+            /// `Account`.
+            an_account_is_linked_once
+            /// If the account is taken and the user does not exist, the error is `Conflict`.
+            the_conflict_wins_over_the_missing_user
+            /// A provider id can have up to 255 bytes, an account id up to 1,024; a longer one is `Validation`.
+            keys_have_a_longest_length
+            /// `get_user_accounts` returns every account, newest first.
+            list_is_newest_first_and_complete
+            /// `delete_account` takes the row's id, succeeds again, and frees the account for linking.
+            delete_unlinks
+        }
+        verification {
+            /// Every lookup of a verification returns what `create_verification` returned.
+            create_returns_what_every_get_returns
+            /// An expired verification is not found.
+            only_live_verifications_are_found
+            /// If a pair occurs several times, the newest live row is found.
+            the_newest_is_found
+            /// An identifier can have several values.
+            an_identifier_holds_several_values
+            /// An identifier can have up to 1,024 bytes; a longer one is `Validation`.
+            identifiers_have_a_longest_length
+            /// A value can be megabytes long and is found.
+            values_may_be_megabytes
+            /// `delete_verification` takes the row's id, deletes that row only, and succeeds again.
+            delete_removes_one
+            /// `delete_expired_verifications` removes all expired rows, however many, and returns their number.
+            expired_verifications_are_removed
+        }
+    }
+
+    /// [`update_session`](DatabaseAdapter::update_session)
+    session_updates {
+        session_updates {
+            /// `update_session` sets every column that the update names; an empty update returns the row unchanged.
+            update_sets_every_column
+            /// `active = Some(false)` ends a session; it is not found and cannot be updated again.
+            update_needs_a_live_session
+            /// `update_session` can move the expiry into the past, which ends the session.
+            update_may_end_in_the_past
+            /// `delete_expired_sessions` also removes sessions that were ended by `active = Some(false)`.
+            ended_sessions_are_removed
+            /// A token that is unknown or cannot be stored is `SessionNotFound`, also for an empty update.
+            unknown_sessions_cannot_be_updated
+            /// Input that cannot be stored is `Validation`, names the field and changes nothing, also for an unknown
+            /// session.
+            impossible_input_is_refused
+            /// A digest of a token, as `get_user_sessions` may return it, updates no session.
+            a_digest_changes_nothing
+        }
+    }
+
+    /// [`update_account`](DatabaseAdapter::update_account)
+    account_updates {
+        account_updates {
+            /// `update_account` sets every column that the update names; an empty update returns the row unchanged.
+            update_sets_every_column
+            /// An unknown id is `AccountNotFound`, also for an empty update; invalid input is `Validation` first.
+            update_of_an_unknown_account_fails
+            /// Input that cannot be stored is `Validation`, names the field and changes nothing.
+            impossible_input_is_refused
+            /// `update_account` moves `updated_at` forward and changes no other account.
+            update_changes_one_account
+        }
+    }
+
+    /// [`consume_verification`](DatabaseAdapter::consume_verification)
+    one_time_tokens {
+        one_time_tokens {
+            /// `consume_verification` returns the newest live row and removes all rows of the pair.
+            consume_takes_all_of_the_pair
+            /// `consume_verification` returns `None` for an expired pair and removes its rows.
+            consume_refuses_the_expired
+            /// If many callers consume the same pair at once, exactly one of them gets it.
+            one_of_many_consumes
+            /// `consume_verification` matches identifier and value exactly.
+            consume_takes_the_pair_as_it_is_spelled
+            /// A consumed pair can be issued again.
+            a_used_pair_can_be_issued_again
+        }
+    }
+
+    /// [`get_verification_by_identifier`](DatabaseAdapter::get_verification_by_identifier)
+    identifiers {
+        identifiers {
+            /// `get_verification_by_identifier` returns the newest live row of an identifier.
+            newest_of_an_identifier
+            /// After the newest row is deleted or expired, the next newest row is found.
+            the_next_newest_is_found
+            /// An identifier of 1,024 bytes is found; one that cannot be stored finds nothing.
+            impossible_identifiers_find_nothing
+        }
+    }
+
+    /// [`list_users`](DatabaseAdapter::list_users), [`count_users`](DatabaseAdapter::count_users)
+    user_lists {
+        user_lists {
+            /// An empty store has one page without users and without a cursor.
+            an_empty_store_has_an_empty_page
+            /// Pages of every size contain every user exactly once, in both orders, and the last page has no cursor.
+            pages_are_complete_and_in_order
+            /// A default query returns the newest hundred users.
+            the_default_is_the_newest_hundred
+            /// A list shows the current rows and no deleted users.
+            lists_show_what_is_stored
+            /// If users are created or deleted between two pages, no other user is repeated or left out.
+            pages_are_stable_while_users_come_and_go
+            /// A limit outside 1 to 1,000 is `Validation`, also if no user can match.
+            limits_are_checked
+            /// An invalid cursor is `Validation`.
+            cursors_are_checked
+            /// A cursor can be put into a URL unescaped and leads to the next page, whatever the ids contain.
+            cursors_are_safe_in_urls
+            /// A filter applies to every page that a cursor leads to.
+            filtered_pages_are_complete
+            /// Users who are created at the same time are all listed.
+            users_created_at_once_are_all_listed
+        }
+        user_filters {
+            /// Roles match exactly, and the flags `banned` and `email_verified` select their users.
+            roles_and_flags_are_told_apart
+            /// `created_from` is inclusive and `created_before` exclusive, to the nanosecond.
+            times_bound_the_list
+            /// A time that cannot be stored still bounds the list.
+            extreme_times_do_not_fail
+            /// A user is listed if all conditions of a filter hold.
+            filters_combine
+            /// For any filter, the users found are those that the same filter selects in Rust.
+            any_filter_is_kept
+        }
+        user_searches {
+            /// A search looks at the named column only.
+            searches_look_into_one_column
+            /// Emails and usernames match without case, by Unicode's rules; names match with case.
+            only_names_match_with_case
+            /// `%`, `_`, backslashes, quotes and all other characters match only themselves.
+            search_values_are_literal
+            /// An empty search value matches every user who has a value in the column.
+            an_empty_search_finds_who_has_the_column
+            /// A search value that cannot be stored matches no user.
+            impossible_values_find_nobody
+            /// A prefix can end in any character, including the last one of Unicode.
+            prefixes_may_end_in_any_character
+            /// Names and search values can be megabytes long.
+            names_may_be_megabytes
+            /// Long names with a common beginning are told apart.
+            long_names_are_told_apart
+            /// Long roles are told apart by their last character.
+            long_roles_are_told_apart
+        }
+    }
+
+    /// [`begin`](DatabaseAdapter::begin), [`transaction`](crate::transaction()); the cases need
+    /// [`consume_verification`](DatabaseAdapter::consume_verification) too
+    transactions {
+        transactions {
+            /// A commit makes every change visible exactly as it was returned; before the commit, no change is
+            /// visible outside.
+            a_commit_makes_all_visible
+            /// A rollback leaves no change, and frees every key.
+            a_rollback_leaves_nothing
+            /// Dropping a transaction leaves no change, and frees every key.
+            a_drop_leaves_nothing
+            /// A transaction without operations can be committed and rolled back.
+            an_empty_transaction_ends_well
+            /// A transaction can be dropped in any state; others can then write the same rows at once.
+            a_transaction_may_be_dropped_in_any_state
+            /// Any number of transactions can be begun and dropped, also while `begin` is under way.
+            dropped_transactions_use_nothing_up
+            /// After an error, every further operation and the commit are `TransactionAborted`, and no change lasts.
+            an_error_aborts
+            /// After an error, a rollback succeeds.
+            an_aborted_transaction_can_be_rolled_back
+            /// `begin` inside a transaction is `Unsupported`, and the outer transaction continues.
+            begin_inside_is_unsupported
+            /// A conflict inside a transaction names the field, with rows from before and with rows of the
+            /// transaction.
+            conflicts_inside_name_the_field
+            /// A call that is dropped inside a transaction either never began or aborts the transaction; half of it
+            /// never lasts.
+            a_dropped_call_aborts
+            /// Hundreds of rows of each kind are committed together.
+            hundreds_of_rows_are_committed_together
+        }
+        transaction_views {
+            /// Updates and deletes are visible inside the transaction at once, and outside after the commit.
+            own_changes_are_seen_inside
+            /// A list inside a transaction contains old and new rows, newest first, without deleted rows.
+            lists_mix_old_and_new_rows
+            /// A key that is given up or deleted inside a transaction can be taken inside it at once.
+            names_given_up_inside_are_free_inside
+            /// A user deleted inside a transaction is gone inside it, with sessions and accounts, and outside after
+            /// the commit.
+            a_user_deleted_inside_is_gone_inside
+            /// Readers outside do not wait for a transaction that changed the same rows, and see none of its changes.
+            readers_outside_do_not_wait
+            /// Code that holds a transaction can read through the adapter between its operations.
+            the_adapter_reads_meanwhile
+            /// A row that expires while a transaction is open is expired inside it too.
+            time_goes_on_inside
+            /// A session that is expired, or was ended inside a transaction, is never revived inside it.
+            dead_sessions_stay_dead_inside
+            /// `updated_at` moves forward on every change inside a transaction, and is kept at the commit.
+            updated_at_moves_forward_inside
+            /// Expired rows that are removed inside a transaction are counted there, and gone after the commit.
+            dead_rows_are_removed_at_commit
+            /// A one-time token consumed inside a transaction is used up after a commit, and usable after a rollback.
+            one_time_tokens_are_used_up_at_commit
+        }
+        transaction_races {
+            /// If two transactions create a user with the same id, email or username, exactly one commits.
+            one_of_two_gets_the_name
+            /// If a transaction and a caller outside take the same email, exactly one succeeds.
+            one_of_inside_and_outside_gets_the_email
+            /// If two transactions give their users the same email, exactly one commits, and the other user is
+            /// unchanged.
+            one_of_two_changes_to_the_email
+            /// If two transactions link the same account, exactly one commits.
+            one_of_two_gets_the_account
+            /// A key that a transaction took is free after its rollback or drop, also for a caller who is waiting.
+            an_undone_transaction_gives_its_names_back
+            /// A key that a transaction gives up is free after its commit, not before.
+            a_name_given_up_is_free_at_commit
+            /// If many transactions consume the same one-time token, exactly one commits.
+            one_of_many_uses_the_token
+            /// If a transaction and another caller consume the same one-time token, exactly one gets it.
+            one_of_two_uses_the_token
+            /// If one transaction deletes a user and another creates rows of that user, no row is left without its
+            /// user.
+            nothing_outlives_its_user
+            /// If two transactions change different columns of a user, both changes last.
+            changes_of_different_columns_are_both_kept
+            /// Two transactions that change the same users in opposite order both end, each as a whole or not at all.
+            opposite_orders_come_to_an_end
+            /// A commit changes only the rows that its operations saw; rows that others add meanwhile stay.
+            a_commit_takes_only_what_was_seen
+            /// An empty update inside a transaction does not require the user to exist at the commit.
+            an_empty_update_holds_nothing
+        }
+        transaction_helper {
+            /// If the closure returns `Ok`, its changes last, and `transaction` returns its value.
+            it_commits_on_ok
+            /// If the closure returns `Err`, no change lasts; the error can be the application's own type.
+            it_rolls_back_on_err
+            /// If the closure ignores an error of an operation, no change lasts, and the answer is
+            /// `TransactionAborted`.
+            a_swallowed_error_undoes_all
+            /// If the call of `transaction` is dropped while the closure runs, no change lasts.
+            a_dropped_call_undoes_all
+            /// The closure can borrow its inputs, also in a spawned task.
+            it_runs_in_a_task_on_what_it_borrows
+            /// If many callers sign up with the same email at once, exactly one succeeds, and no row of the others is
+            /// left.
+            one_of_many_signs_up
+            /// Many transactions that read and change the same user all succeed.
+            writers_of_one_user_all_get_through
+        }
+    }
+}
