@@ -1,6 +1,6 @@
 use super::columns::{NullableTime, Time};
 use super::database::Database;
-use super::error::Operation;
+use super::error::{Constraints, Operation};
 use crate::adapters::rules;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -21,6 +21,15 @@ macro_rules! query_account {
     };
 }
 
+const CONSTRAINTS: Constraints = Constraints {
+    table: "accounts",
+    unique: &[(
+        "accounts_provider_id_account_id_key",
+        ConflictField::Account,
+    )],
+    user: Some("accounts_user_id_fkey"),
+};
+
 impl Database {
     pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
         let account = rules::new_account(account, rules::now())?;
@@ -35,7 +44,8 @@ impl Database {
                 None => AuthError::UserNotFound,
             });
         }
-        self.run(Operation::write("create_account"), |connection| {
+        let operation = Operation::write("create_account").may_violate(&CONSTRAINTS);
+        self.run(operation, |connection| {
             Box::pin(
                 query_account!(
                     "INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, refresh_token, \

@@ -16,6 +16,16 @@ pub(super) struct Operation {
     pub(super) name: &'static str,
     writes: bool,
     pub(super) in_transaction: bool,
+    constraints: Option<&'static Constraints>,
+}
+
+/// The constraints of a table that a caller's input may violate.
+pub(super) struct Constraints {
+    pub(super) table: &'static str,
+    /// Name and what is taken.
+    pub(super) unique: &'static [(&'static str, ConflictField)],
+    /// The name of the reference to `users`.
+    pub(super) user: Option<&'static str>,
 }
 
 impl Operation {
@@ -24,6 +34,7 @@ impl Operation {
             name,
             writes: false,
             in_transaction: false,
+            constraints: None,
         }
     }
 
@@ -31,6 +42,14 @@ impl Operation {
         Self {
             writes: true,
             ..Self::read(name)
+        }
+    }
+
+    /// The same, where the caller's input may violate these.
+    pub(super) const fn may_violate(self, constraints: &'static Constraints) -> Self {
+        Self {
+            constraints: Some(constraints),
+            ..self
         }
     }
 
@@ -83,7 +102,10 @@ pub(super) fn statement_error(
     operation: Operation,
     server: &Server,
 ) -> AuthError {
-    if let Some(answer) = violation(&error) {
+    if let Some(answer) = operation
+        .constraints
+        .and_then(|ours| violation(&error, ours))
+    {
         return answer;
     }
     let name = operation.name;
@@ -188,28 +210,38 @@ pub(super) fn migration_error(error: MigrateError, server: &Server) -> AuthError
     }
 }
 
-/// The typed answer where a constraint says what the caller did.
-fn violation(error: &sqlx::Error) -> Option<AuthError> {
+/// The typed answer where a constraint says what the caller did. A constraint of another table's says nothing of the kind,
+/// whatever its name, and neither does one that a trigger's statements violate.
+fn violation(error: &sqlx::Error, ours: &Constraints) -> Option<AuthError> {
     let error = postgres_error(error)?;
-    let conflict = |field| AuthError::Conflict { field };
-    // Some engines name the constraint only in the message.
-    let words = error.constraint().unwrap_or(error.message());
+    if !matches!(error.code(), "23505" | "23503") || by_code_of_the_application(error) {
+        return None;
+    }
+    let words = match (error.table(), error.constraint()) {
+        (Some(table), Some(constraint)) if without_shard(table) == ours.table => constraint,
+        // Some engines name both only in the message.
+        (None, None) => error.message(),
+        _ => return None,
+    };
     words
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .map(without_shard)
-        .find_map(|constraint| match (error.code(), constraint) {
-            ("23505", "users_pkey") => Some(conflict(ConflictField::UserId)),
-            ("23505", "users_email_key") => Some(conflict(ConflictField::Email)),
-            ("23505", "users_username_key") => Some(conflict(ConflictField::Username)),
-            ("23505", "sessions_token_key") => Some(conflict(ConflictField::SessionToken)),
-            ("23505", "accounts_provider_id_account_id_key") => {
-                Some(conflict(ConflictField::Account))
-            }
-            ("23503", "sessions_user_id_fkey" | "accounts_user_id_fkey") => {
-                Some(AuthError::UserNotFound)
-            }
-            _ => None,
+        .find_map(|name| match error.code() {
+            "23505" => ours
+                .unique
+                .iter()
+                .find(|(constraint, _)| *constraint == name)
+                .map(|&(_, field)| AuthError::Conflict { field }),
+            _ => (ours.user == Some(name)).then_some(AuthError::UserNotFound),
         })
+}
+
+/// Whether it comes out of a trigger, function or procedure. The context names each of these that was under way, in any
+/// language of the server, and then, if the role wants that, the statement's parameters.
+fn by_code_of_the_application(error: &PgDatabaseError) -> bool {
+    let context = error.r#where().unwrap_or_default();
+    let context = context.split("$1 = ").next().unwrap_or_default();
+    context.contains("PL/") || context.contains("SQL") || error.routine() == Some("exec_stmt_raise")
 }
 
 /// The name without the number that a sharding engine appends.
@@ -376,6 +408,7 @@ fn scrubbed(error: sqlx::Error) -> SharedError {
 struct ServerError {
     sqlstate: String,
     message: Option<String>,
+    schema: Option<String>,
     table: Option<String>,
     column: Option<String>,
     constraint: Option<String>,
@@ -392,6 +425,7 @@ impl ServerError {
         Self {
             sqlstate: error.code().to_owned(),
             message: harmless.then(|| error.message().to_owned()),
+            schema: error.schema().map(str::to_owned),
             table: error.table().map(str::to_owned),
             column: error.column().map(str::to_owned),
             constraint: error.constraint().map(str::to_owned),
@@ -405,11 +439,12 @@ impl fmt::Display for ServerError {
         if let Some(message) = &self.message {
             write!(f, ": {message}")?;
         }
-        for (what, name) in [
-            ("table", &self.table),
-            ("column", &self.column),
-            ("constraint", &self.constraint),
-        ] {
+        match (&self.schema, &self.table) {
+            (Some(schema), Some(table)) => write!(f, ", table {schema}.{table}")?,
+            (None, Some(name)) => write!(f, ", table {name}")?,
+            _ => {}
+        }
+        for (what, name) in [("column", &self.column), ("constraint", &self.constraint)] {
             if let Some(name) = name {
                 write!(f, ", {what} {name}")?;
             }
@@ -431,6 +466,7 @@ mod tests {
             let said = ServerError {
                 sqlstate: sqlstate.to_owned(),
                 message: None,
+                schema: None,
                 table: None,
                 column: None,
                 constraint: None,

@@ -8,11 +8,11 @@ use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{
     Batchers, Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, LookUp, StatementFuture,
 };
-use super::error::Operation;
+use super::error::{Constraints, Operation};
 use super::token::{Presented, digest, is_presentable};
 use crate::adapters::rules;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
-use crate::{AuthError, AuthResult};
+use crate::{AuthError, AuthResult, ConflictField};
 
 /// A statement that answers with whole sessions: `query_session!("SELECT " COLUMNS " FROM sessions WHERE …", …)`.
 macro_rules! query_session {
@@ -111,6 +111,12 @@ impl From<SessionWithUser> for (Session, User) {
     }
 }
 
+const CONSTRAINTS: Constraints = Constraints {
+    table: "sessions",
+    unique: &[("sessions_token_key", ConflictField::SessionToken)],
+    user: Some("sessions_user_id_fkey"),
+};
+
 impl Keyed for Session {
     fn key(&self) -> &str {
         &self.token
@@ -190,7 +196,8 @@ impl Database {
         } else {
             &session.token
         };
-        let created = self.run(Operation::write("create_session"), |connection| {
+        let operation = Operation::write("create_session").may_violate(&CONSTRAINTS);
+        let created = self.run(operation, |connection| {
             Box::pin(
                 query_session!(
                     "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \

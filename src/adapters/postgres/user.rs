@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use super::batch::{Batcher, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{Batchers, Database, LookUp, StatementFuture};
-use super::error::Operation;
+use super::error::{Constraints, Operation};
 use crate::adapters::rules;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -27,6 +27,16 @@ macro_rules! query_user {
     };
 }
 pub(super) use query_user;
+
+pub(super) const CONSTRAINTS: Constraints = Constraints {
+    table: "users",
+    unique: &[
+        ("users_pkey", ConflictField::UserId),
+        ("users_email_key", ConflictField::Email),
+        ("users_username_key", ConflictField::Username),
+    ],
+    user: None,
+};
 
 impl Keyed for User {
     fn key(&self) -> &str {
@@ -53,7 +63,8 @@ impl LookUp for User {
 impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
         let user = rules::new_user(user, rules::now())?;
-        let created = self.run(Operation::write("create_user"), |connection| {
+        let operation = Operation::write("create_user").may_violate(&CONSTRAINTS);
+        let created = self.run(operation, |connection| {
             Box::pin(
                 query_user!(
                     "INSERT INTO users (id, name, email, email_verified, image, username, display_username, role, \
@@ -129,7 +140,8 @@ impl Database {
         if !rules::is_possible_id(id) {
             return Err(AuthError::UserNotFound);
         }
-        let updated = self.run(Operation::write("update_user"), |connection| {
+        let operation = Operation::write("update_user").may_violate(&CONSTRAINTS);
+        let updated = self.run(operation, |connection| {
             Box::pin(
                 query_user!(
                     "UPDATE users SET \

@@ -3,6 +3,7 @@
 use super::super::SqlxAdapter;
 use super::super::database::Database;
 use super::super::error::Operation;
+use super::super::user::CONSTRAINTS;
 use crate::adapters::rules;
 use crate::{AuthError, AuthResult};
 
@@ -99,7 +100,8 @@ impl Database {
         if email == stored {
             return Ok(false);
         }
-        let changed = self.run(Operation::write(NAME), |connection| {
+        let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
+        let changed = self.run(operation, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET email = $3, \
@@ -120,7 +122,8 @@ impl Database {
         if username == stored {
             return Ok(false);
         }
-        let changed = self.run(Operation::write(NAME), |connection| {
+        let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
+        let changed = self.run(operation, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET username = $3, display_username = COALESCE(display_username, username), \
