@@ -1,6 +1,7 @@
 //! Shared, boxed and borrowed adapters are adapters too, with every provided method, and so are transactions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use better_auth::adapters::{
     DatabaseAdapter, MemoryDatabaseAdapter, OpenTransaction, Transaction, transaction,
@@ -76,6 +77,44 @@ async fn references_are_adapters() {
         Arc::new(borrowed)
     })
     .await;
+}
+
+/// A wrapper as an application writes one. It counts the calls.
+struct Counting<A> {
+    inner: A,
+    calls: Arc<AtomicUsize>,
+}
+
+better_auth::forward_database_adapter! {
+    impl [A: DatabaseAdapter] for Counting<A>, |this| this.inner, |call| {
+        this.calls.fetch_add(1, Ordering::Relaxed);
+        call().await
+    }
+}
+
+#[tokio::test]
+async fn wrappers_made_by_the_macro_are_adapters() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    passes(|inner| {
+        let calls = Arc::clone(&calls);
+        Arc::new(Counting { inner, calls })
+    })
+    .await;
+    assert!(calls.load(Ordering::Relaxed) > CASES.len());
+}
+
+/// The default asks two getters; the wrapper hands the method on.
+#[tokio::test]
+async fn wrappers_hand_provided_methods_on() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let wrapper = Counting {
+        inner: MemoryDatabaseAdapter::new(),
+        calls: Arc::clone(&calls),
+    };
+    assert_eq!(wrapper.get_session_with_user("token").await.unwrap(), None);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    wrapper.clean_up().await.unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

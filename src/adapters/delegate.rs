@@ -1,70 +1,113 @@
-//! Implementations of the trait that hand every method, the provided ones too, to something else.
+//! The list of the adapter's methods, and the implementations of [`DatabaseAdapter`] made from it:
+//! they hand every method, the provided ones too, to something else.
 
 use std::sync::Arc;
 
-/// Implements [`DatabaseAdapter`] by the methods of the same names of what `to` gives. `call` is one of them with its
-/// arguments, not yet called.
-macro_rules! forward_database_adapter {
-    (impl [$($generics:tt)*] for $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr) => {
-        const _: () = {
-            use async_trait::async_trait;
-            use chrono::{DateTime, Utc};
-            use $crate::types::{
-                Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Session,
-                UpdateAccount, UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
-            };
-            use $crate::{AuthResult, adapters::{DatabaseAdapter, Transaction}};
+use super::DatabaseAdapter;
 
-            forward_database_adapter! {
-                @methods [$($generics)*] $type, $this, $to, $call, $answer;
-                create_user(user: CreateUser) -> User;
-                get_user_by_id(id: &str) -> Option<User>;
-                get_user_by_email(email: &str) -> Option<User>;
-                get_user_by_username(username: &str) -> Option<User>;
-                update_user(id: &str, update: UpdateUser) -> User;
+/// Calls a macro with its own arguments and the list of all methods behind them:
+/// `name! { arguments… required { method(argument: Type) -> Answer; … } provided { … } }`.
+///
+/// The list is the only one. What has to name every method is made from it: forwarding, and the tests' calls.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! with_database_adapter_methods {
+    ($name:path { $($arguments:tt)* }) => {
+        $name! {
+            $($arguments)*
+            required {
+                create_user(user: $crate::CreateUser) -> $crate::User;
+                get_user_by_id(id: &str) -> Option<$crate::User>;
+                get_user_by_email(email: &str) -> Option<$crate::User>;
+                get_user_by_username(username: &str) -> Option<$crate::User>;
+                update_user(id: &str, update: $crate::UpdateUser) -> $crate::User;
                 delete_user(id: &str) -> ();
-                create_session(session: CreateSession) -> Session;
-                get_session(token: &str) -> Option<Session>;
-                get_user_sessions(user_id: &str) -> Vec<Session>;
-                update_session_expiry(token: &str, expires_at: DateTime<Utc>) -> ();
+                create_session(session: $crate::CreateSession) -> $crate::Session;
+                get_session(token: &str) -> Option<$crate::Session>;
+                get_user_sessions(user_id: &str) -> Vec<$crate::Session>;
+                update_session_expiry(
+                    token: &str, expires_at: $crate::chrono::DateTime<$crate::chrono::Utc>
+                ) -> ();
                 delete_session(token: &str) -> ();
                 delete_user_sessions(user_id: &str) -> ();
                 delete_expired_sessions() -> usize;
-                create_account(account: CreateAccount) -> Account;
-                get_account(provider: &str, id: &str) -> Option<Account>;
-                get_user_accounts(user_id: &str) -> Vec<Account>;
+                create_account(account: $crate::CreateAccount) -> $crate::Account;
+                get_account(provider: &str, id: &str) -> Option<$crate::Account>;
+                get_user_accounts(user_id: &str) -> Vec<$crate::Account>;
                 delete_account(id: &str) -> ();
-                create_verification(v: CreateVerification) -> Verification;
-                get_verification(identifier: &str, value: &str) -> Option<Verification>;
-                get_verification_by_value(value: &str) -> Option<Verification>;
+                create_verification(v: $crate::CreateVerification) -> $crate::Verification;
+                get_verification(identifier: &str, value: &str) -> Option<$crate::Verification>;
+                get_verification_by_value(value: &str) -> Option<$crate::Verification>;
                 delete_verification(id: &str) -> ();
                 delete_expired_verifications() -> usize;
-                get_session_with_user(token: &str) -> Option<(Session, User)>;
-                consume_verification(identifier: &str, value: &str) -> Option<Verification>;
-                get_verification_by_identifier(identifier: &str) -> Option<Verification>;
-                update_session(token: &str, update: UpdateSession) -> Session;
-                update_account(id: &str, update: UpdateAccount) -> Account;
-                list_users(query: ListUsers) -> UserPage;
-                count_users(filter: UserFilter) -> u64;
-                clean_up() -> CleanUp;
-                begin() -> Box<dyn Transaction>;
             }
-        };
+            provided {
+                get_session_with_user(token: &str) -> Option<($crate::Session, $crate::User)>;
+                consume_verification(identifier: &str, value: &str) -> Option<$crate::Verification>;
+                get_verification_by_identifier(identifier: &str) -> Option<$crate::Verification>;
+                update_session(token: &str, update: $crate::UpdateSession) -> $crate::Session;
+                update_account(id: &str, update: $crate::UpdateAccount) -> $crate::Account;
+                list_users(query: $crate::ListUsers) -> $crate::UserPage;
+                count_users(filter: $crate::UserFilter) -> u64;
+                clean_up() -> $crate::CleanUp;
+                begin() -> Box<dyn $crate::Transaction>;
+            }
+        }
+    };
+}
+
+/// Implements [`DatabaseAdapter`](crate::DatabaseAdapter) by handing every method to another adapter, the provided ones
+/// too: a wrapper written by hand that leaves out `get_session_with_user` costs a second round trip, and nothing says so.
+///
+/// The arguments are the type with the generics of the `impl`, what `this` hands its calls to, and what a method does.
+/// `call` is the other adapter's method with its arguments, not yet called; the block runs in an `async fn`:
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use better_auth::{DatabaseAdapter, forward_database_adapter};
+///
+/// /// Says how long each call took.
+/// struct Timed<A> {
+///     inner: A,
+/// }
+///
+/// forward_database_adapter! {
+///     impl [A: DatabaseAdapter] for Timed<A>, |this| this.inner, |call| {
+///         let started = Instant::now();
+///         let answer = call().await;
+///         println!("{:?}", started.elapsed());
+///         answer
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! forward_database_adapter {
+    (impl [$($generics:tt)*] for $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr) => {
+        $crate::with_database_adapter_methods! {
+            $crate::forward_database_adapter { @impl [$($generics)*] $type, |$this| $to, |$call| $answer; }
+        }
     };
     (
-        @methods [$($generics:tt)*] $type:ty, $this:ident, $to:expr, $call:ident, $answer:expr;
-        $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)*
+        @impl [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr;
+        $($kind:ident { $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)* })*
     ) => {
-        #[async_trait]
-        impl<$($generics)*> DatabaseAdapter for $type {
-            $(
-                async fn $method(&self $(, $argument: $argument_type)*) -> AuthResult<$output> {
-                    let $this = self;
-                    let $call = || $to.$method($($argument),*);
-                    $answer
-                }
-            )*
-        }
+        const _: () = {
+            #[allow(unused_imports, reason = "what is forwarded to may have the methods of its own")]
+            use $crate::DatabaseAdapter as _;
+
+            #[deny(clippy::missing_trait_methods)]
+            #[$crate::async_trait]
+            impl<$($generics)*> $crate::DatabaseAdapter for $type {
+                $($(
+                    async fn $method(&self $(, $argument: $argument_type)*) -> $crate::AuthResult<$output> {
+                        let $this = self;
+                        let $call = || $to.$method($($argument),*);
+                        $answer
+                    }
+                )*)*
+            }
+        };
     };
 }
 pub(super) use forward_database_adapter;

@@ -1,6 +1,8 @@
 //! Every method with its arguments as data, and every place in the arguments that takes text.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+use std::borrow::Borrow;
+
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
@@ -276,70 +278,32 @@ impl From<Box<dyn Transaction>> for Answer {
     }
 }
 
-/// How an argument that is kept as data is handed over.
-trait Argument {
-    type Handed<'a>
-    where
-        Self: 'a;
-
-    fn hand(&self) -> Self::Handed<'_>;
-}
-
-impl Argument for String {
-    type Handed<'a> = &'a str;
-
-    fn hand(&self) -> &str {
-        self
-    }
-}
-
-macro_rules! arguments_by_value {
-    ($($type:ty),* $(,)?) => {
-        $(impl Argument for $type {
-            type Handed<'a> = Self;
-
-            fn hand(&self) -> Self {
-                self.clone()
-            }
-        })*
-    };
-}
-arguments_by_value!(
-    CreateUser,
-    UpdateUser,
-    CreateSession,
-    UpdateSession,
-    CreateAccount,
-    UpdateAccount,
-    CreateVerification,
-    ListUsers,
-    UserFilter,
-    DateTime<Utc>,
-);
-
 macro_rules! calls {
-    ($($method:ident($($argument:ident: $type:ty),*);)*) => {
+    ($($kind:ident {
+        $($method:ident($($argument:ident: $(&$text:ident)? $($value:path)?),*) -> $answer:ty;)*
+    })*) => {
         /// A method with its arguments. `&str` is kept as `String`.
         #[allow(non_camel_case_types, reason = "the names of the methods")]
         #[derive(Clone, Debug)]
         pub(crate) enum Call {
-            $($method { $($argument: $type),* },)*
+            $($($method { $($argument: $(<$text as ToOwned>::Owned)? $($value)?),* },)*)*
         }
 
         impl Call {
-            pub(crate) const METHODS: &[&str] = &[$(stringify!($method)),*];
+            pub(crate) const METHODS: &[&str] = &[$($(stringify!($method)),*),*];
 
             pub(crate) fn method(&self) -> &'static str {
                 match self {
-                    $(Self::$method { .. } => stringify!($method),)*
+                    $($(Self::$method { .. } => stringify!($method),)*)*
                 }
             }
 
             pub(crate) async fn make(&self, database: &dyn DatabaseAdapter) -> AuthResult<Answer> {
-                match self {
-                    $(Self::$method { $($argument),* } => {
-                        database.$method($($argument.hand()),*).await.map(Answer::from)
-                    })*
+                match self.clone() {
+                    $($(Self::$method { $($argument),* } => {
+                        let answer = database.$method($($(Borrow::<$text>::borrow(&$argument))? $(<$value>::from($argument))?),*);
+                        answer.await.map(Answer::from)
+                    })*)*
                 }
             }
         }
@@ -348,45 +312,13 @@ macro_rules! calls {
             fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
                 let _ = &choose;
                 match self {
-                    $(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*
+                    $($(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*)*
                 }
             }
         }
     };
 }
-calls! {
-    create_user(user: CreateUser);
-    get_user_by_id(id: String);
-    get_user_by_email(email: String);
-    get_user_by_username(username: String);
-    update_user(id: String, update: UpdateUser);
-    delete_user(id: String);
-    create_session(session: CreateSession);
-    get_session(token: String);
-    get_user_sessions(user_id: String);
-    update_session_expiry(token: String, expires_at: DateTime<Utc>);
-    delete_session(token: String);
-    delete_user_sessions(user_id: String);
-    delete_expired_sessions();
-    create_account(account: CreateAccount);
-    get_account(provider: String, id: String);
-    get_user_accounts(user_id: String);
-    delete_account(id: String);
-    create_verification(v: CreateVerification);
-    get_verification(identifier: String, value: String);
-    get_verification_by_value(value: String);
-    delete_verification(id: String);
-    delete_expired_verifications();
-    get_session_with_user(token: String);
-    consume_verification(identifier: String, value: String);
-    get_verification_by_identifier(identifier: String);
-    update_session(token: String, update: UpdateSession);
-    update_account(id: String, update: UpdateAccount);
-    list_users(query: ListUsers);
-    count_users(filter: UserFilter);
-    clean_up();
-    begin();
-}
+better_auth::with_database_adapter_methods!(calls {});
 
 impl Call {
     /// The names of the places for text.
