@@ -54,7 +54,7 @@ pub enum AuthError {
         message: String,
         /// Whether it lost against others at work at the same time, so that the same again may pass at once. In a
         /// transaction, the whole of it has to run again, as [`transaction`](crate::transaction()) does.
-        collision: bool,
+        contention: bool,
         /// What the layer below said.
         source: Option<SharedError>,
     },
@@ -95,11 +95,11 @@ impl AuthError {
     }
 
     /// Whether it lost against others at work at the same time.
-    pub(crate) fn is_collision(&self) -> bool {
+    pub(crate) fn is_contention(&self) -> bool {
         matches!(
             self,
             Self::Unavailable {
-                collision: true,
+                contention: true,
                 ..
             }
         )

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
-use better_auth::types::CleanUp;
+use better_auth::types::Removed;
 use better_auth::{AuthError, CreateSession, CreateUser, CreateVerification, spawn_cleanup};
 use chrono::{TimeDelta, Utc};
 
@@ -39,7 +39,7 @@ async fn it_runs_at_its_interval_until_it_is_dropped() {
     tokio::time::sleep(HOUR * 3 / 2).await;
     let report = cleanup.report();
     assert!((1..=3).contains(&report.runs), "{report:?}");
-    let expected = CleanUp {
+    let expected = Removed {
         sessions: 3,
         verifications: 2,
     };
@@ -76,7 +76,7 @@ fn it_needs_a_runtime() {
 #[cfg(feature = "sqlx-postgres")]
 mod postgres {
     use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
-    use better_auth::types::CleanUp;
+    use better_auth::types::Removed;
     use better_auth::{spawn_cleanup, transaction};
     use sqlx::PgPool;
 
@@ -111,10 +111,10 @@ mod postgres {
             .execute(&mut *other)
             .await
             .unwrap();
-        assert_eq!(database.clean_up().await.unwrap(), CleanUp::default());
+        assert_eq!(database.clean_up().await.unwrap(), Removed::default());
         assert_eq!(database.delete_expired_sessions().await.unwrap(), 2);
         other.rollback().await.unwrap();
-        let left = CleanUp {
+        let left = Removed {
             sessions: 0,
             verifications: 2,
         };
@@ -129,11 +129,11 @@ mod postgres {
             let database = adapter(&pool).await;
             instances.push(tokio::spawn(async move { database.clean_up().await }));
         }
-        let mut removed = CleanUp::default();
+        let mut removed = Removed::default();
         for instance in instances {
             removed += instance.await.unwrap().unwrap();
         }
-        let all = CleanUp {
+        let all = Removed {
             sessions: 12000,
             verifications: 3000,
         };
@@ -145,18 +145,18 @@ mod postgres {
         let database = adapter(&pool).await;
         add_dead_rows(&database, 2, 1).await;
         let inside = database.begin().await.unwrap();
-        let all = CleanUp {
+        let all = Removed {
             sessions: 2,
             verifications: 1,
         };
         assert_eq!(inside.clean_up().await.unwrap(), all);
         assert_eq!(
             database.clean_up().await.unwrap(),
-            CleanUp::default(),
+            Removed::default(),
             "the rows are locked"
         );
         inside.rollback().await.unwrap();
-        let removed: better_auth::AuthResult<CleanUp> =
+        let removed: better_auth::AuthResult<Removed> =
             transaction(&database, |tx| async move { tx.clean_up().await }).await;
         assert_eq!(removed.unwrap(), all);
     }

@@ -107,7 +107,7 @@ async fn a_stale_plan_in_a_transaction_is_a_conflict(pool: PgPool) {
             matches!(
                 stale,
                 AuthError::Unavailable {
-                    collision: true,
+                    contention: true,
                     ..
                 }
             ),

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::types::{
-    Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Removed,
     Session, UpdateAccount, UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
 };
 use crate::{AuthError, AuthResult};
@@ -334,8 +334,8 @@ pub trait DatabaseAdapter: Send + Sync {
     /// one has removed. [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
     ///
     /// What fails half-way has removed some; call again.
-    async fn clean_up(&self) -> AuthResult<CleanUp> {
-        Ok(CleanUp {
+    async fn clean_up(&self) -> AuthResult<Removed> {
+        Ok(Removed {
             sessions: self.delete_expired_sessions().await?,
             verifications: self.delete_expired_verifications().await?,
         })

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 
 use super::DatabaseAdapter;
 use super::backoff::random_fraction;
-use crate::types::CleanUp;
+use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
 /// Longer pauses are this long.
@@ -46,7 +46,7 @@ pub fn spawn_cleanup(
     }
     let runtime = Handle::try_current().map_err(|error| AuthError::Unavailable {
         message: "spawn_cleanup needs a tokio runtime: call it from inside one".to_owned(),
-        collision: false,
+        contention: false,
         source: Some(error.into()),
     })?;
     let every = every.min(MAX_PAUSE);
@@ -104,13 +104,13 @@ pub struct CleanupReport {
     /// How many of these runs failed. What a failed run had removed before is not counted in `removed`.
     pub failures: u64,
     /// All that it has removed.
-    pub removed: CleanUp,
+    pub removed: Removed,
     /// Why the last run failed; `None` where it did not.
     pub last_error: Option<String>,
 }
 
 impl CleanupReport {
-    fn add(&mut self, outcome: AuthResult<CleanUp>) {
+    fn add(&mut self, outcome: AuthResult<Removed>) {
         self.runs += 1;
         match outcome {
             Ok(removed) => {

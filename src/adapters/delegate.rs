@@ -49,7 +49,7 @@ macro_rules! with_database_adapter_methods {
                 update_account(id: &str, update: $crate::UpdateAccount) -> $crate::Account;
                 list_users(query: $crate::ListUsers) -> $crate::UserPage;
                 count_users(filter: $crate::UserFilter) -> u64;
-                clean_up() -> $crate::CleanUp;
+                clean_up() -> $crate::Removed;
                 begin() -> Box<dyn $crate::Transaction>;
             }
         }

@@ -6,12 +6,12 @@ mod adapter;
 mod backoff;
 mod cleanup;
 mod delegate;
+mod input;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;
-mod rules;
 mod transaction;
-mod user_list;
+mod user_query;
 
 pub use adapter::{DatabaseAdapter, Transaction};
 pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};

@@ -87,7 +87,7 @@ where
                 Ok(()) => return Ok(value),
                 Err(error @ AuthError::TransactionAborted) => (error.into(), collided),
                 Err(error) => {
-                    let collided = error.is_collision();
+                    let collided = error.is_contention();
                     (error.into(), collided)
                 }
             },
@@ -113,7 +113,7 @@ struct Shared {
 
 impl OpenTransaction {
     fn note<T>(&self, answer: AuthResult<T>) -> AuthResult<T> {
-        if answer.as_ref().is_err_and(AuthError::is_collision) {
+        if answer.as_ref().is_err_and(AuthError::is_contention) {
             self.shared.collided.store(true, Ordering::Relaxed);
         }
         answer

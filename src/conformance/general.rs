@@ -10,7 +10,7 @@ use super::{
 };
 use crate::AuthError;
 use crate::types::{
-    CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, UpdateUser,
+    CreateAccount, CreateSession, CreateUser, CreateVerification, Removed, UpdateUser,
 };
 
 const HOSTILE: &str = "'; DROP TABLE users; -- \" % _ \\ \\0 $1 {} \u{202e}\u{1f600} \r\n\t";
@@ -400,11 +400,11 @@ pub(super) async fn clean_up_removes_what_is_dead(adapter: Adapter) {
         let dead = expired_code("a", "1");
         adapter.create_verification(dead).await.unwrap();
     }
-    let removed = CleanUp {
+    let removed = Removed {
         sessions: 3,
         verifications: 2,
     };
-    for expected in [removed, CleanUp::default()] {
+    for expected in [removed, Removed::default()] {
         assert_eq!(adapter.clean_up().await.unwrap(), expected);
     }
     assert_eq!(adapter.delete_expired_sessions().await.unwrap(), 0);

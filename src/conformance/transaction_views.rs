@@ -11,7 +11,7 @@ use super::{
 };
 use crate::AuthError;
 use crate::adapters::DatabaseAdapter;
-use crate::types::{CleanUp, CreateSession, CreateVerification, Session, UpdateUser, User};
+use crate::types::{CreateSession, CreateVerification, Removed, Session, UpdateUser, User};
 
 /// Fails unless the user and the session are these, and the account and the verification of `old` are gone.
 async fn assert_changed(adapter: &dyn DatabaseAdapter, old: &Rows, user: &User, session: &Session) {
@@ -312,15 +312,15 @@ pub(super) async fn dead_rows_are_removed_at_commit(adapter: Adapter) {
     }
     transaction.rollback().await.unwrap();
     let transaction = adapter.begin().await.unwrap();
-    let removed = CleanUp {
+    let removed = Removed {
         sessions: 3,
         verifications: 3,
     };
-    for expected in [removed, CleanUp::default()] {
+    for expected in [removed, Removed::default()] {
         assert_eq!(transaction.clean_up().await.unwrap(), expected);
     }
     transaction.commit().await.unwrap();
-    assert_eq!(adapter.clean_up().await.unwrap(), CleanUp::default());
+    assert_eq!(adapter.clean_up().await.unwrap(), Removed::default());
     assert_eq!(adapter.get_session(&live.token).await.unwrap(), Some(live));
 }
 

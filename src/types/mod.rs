@@ -6,14 +6,14 @@
 use std::fmt;
 
 mod account;
-mod clean_up;
+mod removed;
 mod session;
 mod user;
 mod user_list;
 mod verification;
 
 pub use account::{Account, CreateAccount, UpdateAccount};
-pub use clean_up::CleanUp;
+pub use removed::Removed;
 pub use session::{CreateSession, Session, UpdateSession};
 pub use user::{CreateUser, UpdateUser, User};
 pub use user_list::{

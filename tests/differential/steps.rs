@@ -46,7 +46,7 @@ pub(crate) enum Step {
     ConsumeVerification(String, String),
     DeleteVerification(Made),
     DeleteExpiredVerifications,
-    CleanUp,
+    Removed,
     Begin,
     Commit,
     Rollback,
@@ -568,7 +568,7 @@ fn transaction_step() -> BoxedStrategy<Step> {
         1 => Just(Step::Rollback),
         1 => Just(Step::DropTransaction),
         2 => user_id().prop_map(Step::LookOutside),
-        1 => Just(Step::CleanUp),
+        1 => Just(Step::Removed),
     ]
     .boxed()
 }

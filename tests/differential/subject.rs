@@ -224,7 +224,7 @@ impl<A: DatabaseAdapter> Subject<A> {
                 self.inner().delete_expired_verifications().await,
                 |_, count| count.into(),
             ),
-            Step::CleanUp => self.answer(self.inner().clean_up().await, |_, done| {
+            Step::Removed => self.answer(self.inner().clean_up().await, |_, done| {
                 json!([done.sessions, done.verifications])
             }),
             Step::Begin => match self.inner().begin().await {

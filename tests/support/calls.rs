@@ -6,8 +6,8 @@ use std::borrow::Borrow;
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
-    Account, CleanUp, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
-    Metadata, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession, UpdateUser, User,
+    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Metadata,
+    Removed, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession, UpdateUser, User,
     UserFilter, UserOrder, UserPage, UserSearch, Verification,
 };
 use chrono::{DateTime, Utc};
@@ -240,12 +240,12 @@ impl From<UserPage> for Answer {
     }
 }
 
-impl From<CleanUp> for Answer {
+impl From<Removed> for Answer {
     fn from(
-        CleanUp {
+        Removed {
             sessions,
             verifications,
-        }: CleanUp,
+        }: Removed,
     ) -> Self {
         (sessions + verifications).into()
     }

@@ -2,8 +2,8 @@ use std::iter;
 
 use super::table::{Row, joined};
 use super::{Access, Database, Tables, set};
-use crate::adapters::rules;
-use crate::adapters::user_list::Position;
+use crate::adapters::input;
+use crate::adapters::user_query::Position;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -33,7 +33,7 @@ impl Row for Account {
 
 impl<A: Access> Database<A> {
     pub(super) fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
-        let account = rules::new_account(account, rules::now())?;
+        let account = input::new_account(account, input::now())?;
         self.0.write(
             move |Tables {
                       users, accounts, ..
@@ -67,17 +67,17 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn update_account(&self, id: &str, update: UpdateAccount) -> AuthResult<Account> {
-        let update = rules::account_update(update)?;
+        let update = input::account_update(update)?;
         if update == UpdateAccount::default() {
             let found = self.0.read(|Tables { accounts, .. }| accounts.get(id));
             return found.ok_or(AuthError::AccountNotFound);
         }
         let id = id.to_owned();
-        let now = rules::now();
+        let now = input::now();
         self.0.write(move |Tables { accounts, .. }| {
             let mut account = accounts.get(&id).ok_or(AuthError::AccountNotFound)?;
             apply(&mut account, update.clone());
-            account.updated_at = rules::next_update(account.updated_at, now);
+            account.updated_at = input::next_update(account.updated_at, now);
             accounts.put(account.clone());
             Ok(account)
         })

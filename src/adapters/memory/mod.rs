@@ -9,7 +9,7 @@ use std::sync::{self, Arc};
 use crate::AuthResult;
 use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
-use crate::types::{Account, CleanUp, Session, User, Verification};
+use crate::types::{Account, Removed, Session, User, Verification};
 
 use self::sequence::Sequence;
 use self::table::Table;
@@ -166,8 +166,8 @@ impl Access for Arc<Store> {
 struct Database<A>(A);
 
 impl<A: Access> Database<A> {
-    fn clean_up(&self) -> AuthResult<CleanUp> {
-        Ok(CleanUp {
+    fn clean_up(&self) -> AuthResult<Removed> {
+        Ok(Removed {
             sessions: self.delete_expired_sessions()?,
             verifications: self.delete_expired_verifications()?,
         })

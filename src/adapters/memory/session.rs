@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::table::Row;
 use super::{Access, Change, Database, Tables, set};
-use crate::adapters::rules;
-use crate::adapters::user_list::Position;
+use crate::adapters::input;
+use crate::adapters::user_query::Position;
 use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -34,7 +34,7 @@ impl Row for Session {
 
 impl<A: Access> Database<A> {
     pub(super) fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
-        let session = rules::new_session(session, rules::now())?;
+        let session = input::new_session(session, input::now())?;
         self.0.write(move |tables| {
             if tables.sessions.contains(&session.token) {
                 return Err(AuthError::Conflict {
@@ -52,12 +52,12 @@ impl<A: Access> Database<A> {
     pub(super) fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
         Ok(self
             .0
-            .read(|tables| tables.live_session(token, rules::now_micros())))
+            .read(|tables| tables.live_session(token, input::now_micros())))
     }
 
     pub(super) fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
         Ok(self.0.read(|Tables { sessions, .. }| {
-            let now_micros = rules::now_micros();
+            let now_micros = input::now_micros();
             sessions.list(BY_USER, user_id, |session| {
                 is_live(session, now_micros).then(|| session.clone())
             })
@@ -66,7 +66,7 @@ impl<A: Access> Database<A> {
 
     pub(super) fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
         Ok(self.0.read(|tables| {
-            let session = tables.live_session(token, rules::now_micros())?;
+            let session = tables.live_session(token, input::now_micros())?;
             let user = tables.users.get(&session.user_id)?;
             Some((session, user))
         }))
@@ -85,17 +85,17 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
-        let update = rules::session_update(update)?;
+        let update = input::session_update(update)?;
         if update == UpdateSession::default() {
             return self.get_session(token)?.ok_or(AuthError::SessionNotFound);
         }
         let token = token.to_owned();
-        let now = rules::now();
+        let now = input::now();
         self.0.write(move |tables| {
             let session = tables.live_session(&token, now.timestamp_micros());
             let mut session = session.ok_or(AuthError::SessionNotFound)?;
             apply(&mut session, update.clone());
-            session.updated_at = rules::next_update(session.updated_at, now);
+            session.updated_at = input::next_update(session.updated_at, now);
             tables.sessions.put(session.clone());
             Ok(session)
         })
@@ -125,7 +125,7 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        let now_micros = rules::now_micros();
+        let now_micros = input::now_micros();
         let sessions = &self.0.tables().sessions;
         let dead = sessions.keys(&|session| !is_live(session, now_micros));
         // A dead session stays dead.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dashmap::{DashMap, DashSet};
 
-use crate::adapters::user_list::Position;
+use crate::adapters::user_query::Position;
 
 /// What a table keeps, and how its rows are found.
 pub(super) trait Row: Clone {

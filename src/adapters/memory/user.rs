@@ -3,8 +3,8 @@ use std::ops::ControlFlow;
 
 use super::table::{Row, Table};
 use super::{Access, Change, Database, Tables, set};
-use crate::adapters::rules;
-use crate::adapters::user_list::{Position, UserMatch, UserQuery};
+use crate::adapters::input;
+use crate::adapters::user_query::{Position, UserMatch, UserQuery};
 use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -37,7 +37,7 @@ impl Row for User {
 
 impl<A: Access> Database<A> {
     pub(super) fn create_user(&self, user: CreateUser) -> AuthResult<User> {
-        let user = rules::new_user(user, rules::now())?;
+        let user = input::new_user(user, input::now())?;
         self.0.write(move |Tables { users, .. }| {
             if users.contains(&user.id) {
                 return Err(conflict(ConflictField::UserId));
@@ -99,16 +99,16 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
-        let update = rules::user_update(update)?;
+        let update = input::user_update(update)?;
         if update == UpdateUser::default() {
             return self.get_user_by_id(id)?.ok_or(AuthError::UserNotFound);
         }
         let id = id.to_owned();
-        let now = rules::now();
+        let now = input::now();
         self.0.write(move |Tables { users, .. }| {
             let mut user = users.get(&id).ok_or(AuthError::UserNotFound)?;
             apply(&mut user, update.clone());
-            user.updated_at = rules::next_update(user.updated_at, now);
+            user.updated_at = input::next_update(user.updated_at, now);
             check_names_are_free(users, &user)?;
             users.put(user.clone());
             Ok(user)
@@ -133,7 +133,7 @@ impl<A: Access> Database<A> {
     }
 
     fn user_by_name(&self, index: usize, name: &str) -> Option<User> {
-        let name = rules::lookup_name(name)?;
+        let name = input::lookup_name(name)?;
         self.0
             .read(|Tables { users, .. }| users.get(&users.holder(index, &name)?))
     }

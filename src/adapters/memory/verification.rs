@@ -3,8 +3,8 @@ use std::ops::ControlFlow;
 
 use super::table::{Row, joined};
 use super::{Access, Change, Database, Tables};
-use crate::adapters::rules;
-use crate::adapters::user_list::Position;
+use crate::adapters::input;
+use crate::adapters::user_query::Position;
 use crate::types::{CreateVerification, Verification};
 use crate::{AuthError, AuthResult};
 
@@ -36,7 +36,7 @@ impl Row for Verification {
 
 impl<A: Access> Database<A> {
     pub(super) fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification> {
-        let row = rules::new_verification(v, rules::now())?;
+        let row = input::new_verification(v, input::now())?;
         self.0.write(move |Tables { verifications, .. }| {
             verifications.put(row.clone());
             Ok(row.clone())
@@ -71,7 +71,7 @@ impl<A: Access> Database<A> {
         value: &str,
     ) -> AuthResult<Option<Verification>> {
         let pair = joined(identifier, value);
-        let now_micros = rules::now_micros();
+        let now_micros = input::now_micros();
         let take = |Tables { verifications, .. }: &Tables| {
             let all = verifications.list(BY_PAIR, &pair, |row| Some(row.clone()));
             for row in &all {
@@ -107,7 +107,7 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        let now_micros = rules::now_micros();
+        let now_micros = input::now_micros();
         let verifications = &self.0.tables().verifications;
         let dead = verifications.keys(&|row| !is_live(row, now_micros));
         self.remove_in_pieces(&dead, |Tables { verifications, .. }, id| {
@@ -117,7 +117,7 @@ impl<A: Access> Database<A> {
 
     fn newest_live(&self, list: usize, key: &str) -> Option<Verification> {
         self.0.read(|Tables { verifications, .. }| {
-            let now_micros = rules::now_micros();
+            let now_micros = input::now_micros();
             let mut newest = None;
             verifications.walk(list, key, true, None, |row| {
                 if is_live(row, now_micros) {
@@ -143,7 +143,7 @@ fn used_by_another() -> AuthError {
     AuthError::Unavailable {
         message: "commit in memory: someone else used the same one-time token first; run the transaction again"
             .to_owned(),
-        collision: true,
+        contention: true,
         source: None,
     }
 }

@@ -1,7 +1,7 @@
 use super::columns::{NullableTime, Time};
 use super::database::Database;
 use super::error::{Constraints, Operation};
-use crate::adapters::rules;
+use crate::adapters::input;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -32,8 +32,8 @@ const CONSTRAINTS: Constraints = Constraints {
 
 impl Database {
     pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
-        let account = rules::new_account(account, rules::now())?;
-        if !rules::is_possible_id(&account.user_id) {
+        let account = input::new_account(account, input::now())?;
+        if !input::is_possible_id(&account.user_id) {
             let taken = self
                 .get_account(&account.provider_id, &account.account_id)
                 .await?;
@@ -77,7 +77,7 @@ impl Database {
         provider: &str,
         id: &str,
     ) -> AuthResult<Option<Account>> {
-        if !rules::is_possible_account(provider, id) {
+        if !input::is_possible_account(provider, id) {
             return Ok(None);
         }
         self.run(Operation::read("get_account"), |connection| {
@@ -94,7 +94,7 @@ impl Database {
     }
 
     pub(super) async fn get_user_accounts(&self, user_id: &str) -> AuthResult<Vec<Account>> {
-        if !rules::is_possible_id(user_id) {
+        if !input::is_possible_id(user_id) {
             return Ok(Vec::new());
         }
         self.run(Operation::read("get_user_accounts"), |connection| {
@@ -115,8 +115,8 @@ impl Database {
         id: &str,
         update: UpdateAccount,
     ) -> AuthResult<Account> {
-        let update = rules::account_update(update)?;
-        if !rules::is_possible_id(id) {
+        let update = input::account_update(update)?;
+        if !input::is_possible_id(id) {
             return Err(AuthError::AccountNotFound);
         }
         if update == UpdateAccount::default() {
@@ -167,7 +167,7 @@ impl Database {
     }
 
     pub(super) async fn delete_account(&self, id: &str) -> AuthResult<()> {
-        if !rules::is_possible_id(id) {
+        if !input::is_possible_id(id) {
             return Ok(());
         }
         self.run(Operation::write("delete_account"), |connection| {

@@ -117,7 +117,7 @@ impl Source<String> for Server {
 fn unavailable(message: &str) -> AuthError {
     AuthError::Unavailable {
         message: message.to_owned(),
-        collision: false,
+        contention: false,
         source: None,
     }
 }

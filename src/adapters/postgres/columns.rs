@@ -34,7 +34,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 use sqlx::types::Json;
 use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
 
-use crate::adapters::rules;
+use crate::adapters::input;
 use crate::types::Metadata;
 
 /// `TIMESTAMPTZ NOT NULL`, `infinity` included, which reads as the furthest time that chrono holds.
@@ -146,7 +146,7 @@ fn micros_from_time(time: DateTime<Utc>) -> i64 {
         .saturating_sub(EPOCH_SECONDS * 1_000_000);
     if time == DateTime::<Utc>::MAX_UTC {
         INFINITY
-    } else if rules::storable_time(time).is_none() {
+    } else if input::storable_time(time).is_none() {
         MINUS_INFINITY
     } else {
         since_epoch

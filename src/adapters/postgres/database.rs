@@ -16,7 +16,7 @@ use super::pool::{LONGEST_TIMEOUT, Server, patience};
 use super::transaction::SqlxTransaction;
 use crate::adapters::Transaction;
 use crate::adapters::backoff::{DEFAULT_MAX_RETRIES, backoff};
-use crate::types::{CleanUp, Session, User};
+use crate::types::{Removed, Session, User};
 use crate::{AuthError, AuthResult};
 
 /// How long an answer may take where `acquire_timeout` is short, so that a statement with much to do gets through.
@@ -97,10 +97,10 @@ impl Database {
         })))
     }
 
-    pub(super) async fn clean_up(&self) -> AuthResult<CleanUp> {
+    pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
         // A transaction would keep everyone else waiting for its end.
         let alone = self.transaction.is_none();
-        Ok(CleanUp {
+        Ok(Removed {
             sessions: self.delete_dead_sessions("clean_up", alone).await?,
             verifications: self.delete_dead_verifications("clean_up", alone).await?,
         })

@@ -128,7 +128,7 @@ pub(super) fn statement_error(
                 silence(&error),
                 Said(&error)
             ),
-            collision: false,
+            contention: false,
             source: Some(scrubbed(error)),
         };
     }
@@ -179,7 +179,7 @@ pub(super) fn connection_error(error: sqlx::Error, doing: &str, server: &Server)
     };
     AuthError::Unavailable {
         message: format!("{doing} on {server}: {advice}{}", Said(&error)),
-        collision: false,
+        contention: false,
         source: Some(scrubbed(error)),
     }
 }
@@ -308,12 +308,12 @@ fn server_error(error: sqlx::Error, doing: &str, server: &Server) -> AuthError {
         },
     };
     let message = format!("{doing} on {server}: {advice}{}", Said(&error));
-    let collision = collided(&state) || stale;
+    let contention = collided(&state) || stale;
     let source = Some(scrubbed(error));
     if later {
         AuthError::Unavailable {
             message,
-            collision,
+            contention,
             source,
         }
     } else {
@@ -473,7 +473,7 @@ mod tests {
             };
             let error = AuthError::Unavailable {
                 message: String::new(),
-                collision: false,
+                contention: false,
                 source: Some(said.into()),
             };
             assert_eq!(took_too_much(&error), expected, "{sqlstate}");

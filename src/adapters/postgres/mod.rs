@@ -24,7 +24,7 @@ mod lease;
 mod maintenance;
 mod pool;
 mod session;
-mod token;
+mod session_token;
 mod transaction;
 mod user;
 mod user_list;

@@ -9,8 +9,8 @@ use super::database::{
     Batchers, Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, LookUp, StatementFuture,
 };
 use super::error::{Constraints, Operation};
-use super::token::{Presented, digest, is_presentable};
-use crate::adapters::rules;
+use super::session_token::{TokenLookup, digest, is_presentable};
+use crate::adapters::input;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -134,7 +134,7 @@ impl LookUp for Session {
         connection: &'c mut PgConnection,
         tokens: &[String],
     ) -> StatementFuture<'c, Vec<Self>> {
-        let presented = Presented::new(tokens);
+        let presented = TokenLookup::new(tokens);
         Box::pin(async move {
             let sessions = query_session!(
                 "SELECT " COLUMNS " FROM sessions \
@@ -167,7 +167,7 @@ impl LookUp for (Session, User) {
         connection: &'c mut PgConnection,
         tokens: &[String],
     ) -> StatementFuture<'c, Vec<Self>> {
-        let presented = Presented::new(tokens);
+        let presented = TokenLookup::new(tokens);
         Box::pin(async move {
             let rows = query_session_with_user!(
                 "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
@@ -187,8 +187,8 @@ impl LookUp for (Session, User) {
 
 impl Database {
     pub(super) async fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
-        let session = rules::new_session(session, rules::now())?;
-        if !rules::is_possible_id(&session.user_id) {
+        let session = input::new_session(session, input::now())?;
+        if !input::is_possible_id(&session.user_id) {
             return Err(AuthError::UserNotFound);
         }
         let stored_token = if self.connections.settings.hash_session_tokens {
@@ -227,7 +227,7 @@ impl Database {
     }
 
     pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
-        if !rules::is_possible_id(user_id) {
+        if !input::is_possible_id(user_id) {
             return Ok(Vec::new());
         }
         self.run(Operation::read("get_user_sessions"), |connection| {
@@ -271,7 +271,7 @@ impl Database {
         token: &str,
         update: UpdateSession,
     ) -> AuthResult<Session> {
-        let update = rules::session_update(update)?;
+        let update = input::session_update(update)?;
         if update == UpdateSession::default() {
             return self
                 .get_session(token)
@@ -316,7 +316,7 @@ impl Database {
 
     /// Takes what the table holds as well as what a client presents, as lists show the former.
     pub(super) async fn delete_session(&self, token: &str) -> AuthResult<()> {
-        if !rules::is_possible_text(token) {
+        if !input::is_possible_text(token) {
             return Ok(());
         }
         self.run(Operation::write("delete_session"), |connection| {
@@ -334,7 +334,7 @@ impl Database {
     }
 
     pub(super) async fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
-        if !rules::is_possible_id(user_id) {
+        if !input::is_possible_id(user_id) {
             return Ok(());
         }
         self.run(Operation::write("delete_user_sessions"), |connection| {

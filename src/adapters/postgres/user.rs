@@ -7,7 +7,7 @@ use super::batch::{Batcher, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{Batchers, Database, LookUp, StatementFuture};
 use super::error::{Constraints, Operation};
-use crate::adapters::rules;
+use crate::adapters::input;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
@@ -62,7 +62,7 @@ impl LookUp for User {
 
 impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
-        let user = rules::new_user(user, rules::now())?;
+        let user = input::new_user(user, input::now())?;
         let operation = Operation::write("create_user").may_violate(&CONSTRAINTS);
         let created = self.run(operation, |connection| {
             Box::pin(
@@ -97,14 +97,14 @@ impl Database {
     }
 
     pub(super) async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
-        if !rules::is_possible_id(id) {
+        if !input::is_possible_id(id) {
             return Ok(None);
         }
         self.look_up(id).await
     }
 
     pub(super) async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
-        let Some(email) = rules::lookup_name(email) else {
+        let Some(email) = input::lookup_name(email) else {
             return Ok(None);
         };
         self.run(Operation::read("get_user_by_email"), |connection| {
@@ -117,7 +117,7 @@ impl Database {
     }
 
     pub(super) async fn get_user_by_username(&self, username: &str) -> AuthResult<Option<User>> {
-        let Some(username) = rules::lookup_name(username) else {
+        let Some(username) = input::lookup_name(username) else {
             return Ok(None);
         };
         self.run(Operation::read("get_user_by_username"), |connection| {
@@ -130,14 +130,14 @@ impl Database {
     }
 
     pub(super) async fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
-        let update = rules::user_update(update)?;
+        let update = input::user_update(update)?;
         if update == UpdateUser::default() {
             return self
                 .get_user_by_id(id)
                 .await?
                 .ok_or(AuthError::UserNotFound);
         }
-        if !rules::is_possible_id(id) {
+        if !input::is_possible_id(id) {
             return Err(AuthError::UserNotFound);
         }
         let operation = Operation::write("update_user").may_violate(&CONSTRAINTS);
@@ -236,7 +236,7 @@ impl Database {
     }
 
     pub(super) async fn delete_user(&self, id: &str) -> AuthResult<()> {
-        if !rules::is_possible_id(id) {
+        if !input::is_possible_id(id) {
             return Ok(());
         }
         self.run(Operation::write("delete_user"), |connection| {

@@ -3,7 +3,7 @@ use super::database::Database;
 use super::error::Operation;
 use super::user::query_user;
 use crate::AuthResult;
-use crate::adapters::user_list::{UserMatch, UserQuery};
+use crate::adapters::user_query::{UserMatch, UserQuery};
 use crate::types::{
     ListUsers, SearchField, SearchOperator, User, UserFilter, UserOrder, UserPage, UserSearch,
 };

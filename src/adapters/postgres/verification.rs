@@ -2,7 +2,7 @@ use super::columns::Time;
 use super::database::{Database, EXPIRED_VERIFICATIONS_LOCK};
 use super::error::Operation;
 use crate::AuthResult;
-use crate::adapters::rules;
+use crate::adapters::input;
 use crate::types::{CreateVerification, Verification};
 
 /// A statement that answers with whole verifications:
@@ -25,7 +25,7 @@ impl Database {
         &self,
         v: CreateVerification,
     ) -> AuthResult<Verification> {
-        let verification = rules::new_verification(v, rules::now())?;
+        let verification = input::new_verification(v, input::now())?;
         self.run(Operation::write("create_verification"), |connection| {
             Box::pin(
                 query_verification!(
@@ -47,7 +47,7 @@ impl Database {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !rules::is_possible_identifier(identifier) || !rules::is_possible_text(value) {
+        if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
         self.run(Operation::read("get_verification"), |connection| {
@@ -69,7 +69,7 @@ impl Database {
         &self,
         identifier: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !rules::is_possible_identifier(identifier) {
+        if !input::is_possible_identifier(identifier) {
             return Ok(None);
         }
         self.run(
@@ -93,7 +93,7 @@ impl Database {
         &self,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !rules::is_possible_text(value) {
+        if !input::is_possible_text(value) {
             return Ok(None);
         }
         self.run(Operation::read("get_verification_by_value"), |connection| {
@@ -117,7 +117,7 @@ impl Database {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !rules::is_possible_identifier(identifier) || !rules::is_possible_text(value) {
+        if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
         self.run(Operation::write("consume_verification"), |connection| {
@@ -140,7 +140,7 @@ impl Database {
     }
 
     pub(super) async fn delete_verification(&self, id: &str) -> AuthResult<()> {
-        if !rules::is_possible_id(id) {
+        if !input::is_possible_id(id) {
             return Ok(());
         }
         self.run(Operation::write("delete_verification"), |connection| {

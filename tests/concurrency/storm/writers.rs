@@ -62,7 +62,7 @@ fn check(error: &AuthError) {
             | AuthError::Conflict { .. }
             | AuthError::TransactionAborted
             | AuthError::Unavailable {
-                collision: true,
+                contention: true,
                 ..
             }
     );
@@ -137,7 +137,7 @@ enum Operation {
     CreateVerification(CreateVerification),
     ConsumeVerification(String, String),
     DeleteVerification(String),
-    CleanUp(bool),
+    Removed(bool),
     /// A user, with the account and a session that belong to it.
     SignUp(CreateUser),
     /// Changes one twin; in a transaction, the other one too.
@@ -236,8 +236,8 @@ impl Operation {
                 random.pick(&VALUES).to_owned(),
             ),
             37 => Self::DeleteVerification(key(random, is_verification)),
-            38 => Self::CleanUp(true),
-            _ => Self::CleanUp(false),
+            38 => Self::Removed(true),
+            _ => Self::Removed(false),
         }
     }
 
@@ -318,8 +318,8 @@ impl Operation {
                 notes.removes(Scope::Verification(id.clone()));
                 database.delete_verification(&id).await
             }
-            Self::CleanUp(true) => database.clean_up().await.map(drop),
-            Self::CleanUp(false) => database.delete_expired_sessions().await.map(drop),
+            Self::Removed(true) => database.clean_up().await.map(drop),
+            Self::Removed(false) => database.delete_expired_sessions().await.map(drop),
             Self::SignUp(user) => {
                 let id = create(database, user, notes).await?;
                 link(database, CreateAccount::new(&id, SIGNED_UP, &id), notes).await?;

@@ -4,7 +4,7 @@ use super::super::SqlxAdapter;
 use super::super::database::Database;
 use super::super::error::Operation;
 use super::super::user::CONSTRAINTS;
-use crate::adapters::rules;
+use crate::adapters::input;
 use crate::{AuthError, AuthResult};
 
 const NAME: &str = "normalize_names";
@@ -96,7 +96,7 @@ impl NormalizedNames {
 impl Database {
     /// Whether a row was changed. A name that changed since it was read is not touched.
     async fn normalize_email(&self, id: &str, stored: &str) -> AuthResult<bool> {
-        let email = rules::name_key("email", stored)?;
+        let email = input::name_key("email", stored)?;
         if email == stored {
             return Ok(false);
         }
@@ -118,7 +118,7 @@ impl Database {
     }
 
     async fn normalize_username(&self, id: &str, stored: &str) -> AuthResult<bool> {
-        let username = rules::name_key("username", stored)?;
+        let username = input::name_key("username", stored)?;
         if username == stored {
             return Ok(false);
         }

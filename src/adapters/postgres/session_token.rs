@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::adapters::rules;
+use crate::adapters::input;
 
 const PREFIX: &str = "sha256:";
 
@@ -20,16 +20,16 @@ pub(super) fn digest(token: &str) -> String {
 
 /// Whether it can be anyone's token: a digest, above all, is what a leaked table shows.
 pub(super) fn is_presentable(token: &str) -> bool {
-    !token.starts_with(PREFIX) && rules::is_possible_text(token)
+    !token.starts_with(PREFIX) && input::is_possible_text(token)
 }
 
 /// Tokens as clients present them, to be found in either form in which the table may hold them.
-pub(super) struct Presented {
+pub(super) struct TokenLookup {
     stored: Vec<String>,
     by_digest: HashMap<String, String>,
 }
 
-impl Presented {
+impl TokenLookup {
     pub(super) fn new(tokens: &[String]) -> Self {
         let by_digest: HashMap<_, _> = tokens
             .iter()
@@ -56,7 +56,7 @@ impl Presented {
 
 #[cfg(test)]
 mod tests {
-    use super::{Presented, digest, is_presentable};
+    use super::{TokenLookup, digest, is_presentable};
 
     #[test]
     fn digests_are_those_of_sha_256() {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn tokens_are_found_in_both_forms() {
         let tokens = ["abc".to_owned(), "def".to_owned()];
-        let presented = Presented::new(&tokens);
+        let presented = TokenLookup::new(&tokens);
         assert_eq!(presented.stored().len(), 4);
         for token in &tokens {
             for mut stored in [token.clone(), digest(token)] {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::rules;
+use super::input;
 use crate::types::{
     ListUsers, SearchField, SearchOperator, User, UserFilter, UserOrder, UserPage, UserSearch,
 };
@@ -106,18 +106,18 @@ impl UserMatch {
         if !texts
             .into_iter()
             .flatten()
-            .all(|text| rules::is_possible_text(text))
+            .all(|text| input::is_possible_text(text))
         {
             return None;
         }
         let created_until = match created_before {
             // Nothing is before what PostgreSQL's first moment is before.
-            Some(time) => rules::storable_time(ceiling(time))?
+            Some(time) => input::storable_time(ceiling(time))?
                 .checked_sub_signed(TimeDelta::microseconds(1))?,
             None => DateTime::<Utc>::MAX_UTC,
         };
         let created_from = match created_from {
-            Some(time) => rules::storable_time(ceiling(time)).unwrap_or(DateTime::<Utc>::MIN_UTC),
+            Some(time) => input::storable_time(ceiling(time)).unwrap_or(DateTime::<Utc>::MIN_UTC),
             None => DateTime::<Utc>::MIN_UTC,
         };
         Some(Self {
@@ -159,7 +159,7 @@ fn found(search: &UserSearch, user: &User) -> bool {
 
 /// An id that no row has: greater than every one that fits.
 fn after_all_ids() -> String {
-    char::MAX.to_string().repeat(rules::MAX_NAME_BYTES / 4 + 1)
+    char::MAX.to_string().repeat(input::MAX_NAME_BYTES / 4 + 1)
 }
 
 /// The last position before all those of the time.
@@ -172,7 +172,7 @@ fn just_before(time: DateTime<Utc>) -> Position {
 
 /// The first microsecond that is not before the time.
 fn ceiling(time: DateTime<Utc>) -> DateTime<Utc> {
-    let floor = rules::truncate(time);
+    let floor = input::truncate(time);
     if floor == time {
         return time;
     }
@@ -199,10 +199,10 @@ fn parse_cursor(cursor: &str) -> AuthResult<Position> {
         let created_at = match i64::from_be_bytes(*micros) {
             i64::MAX => DateTime::<Utc>::MAX_UTC,
             i64::MIN => DateTime::<Utc>::MIN_UTC,
-            micros => rules::storable_time(DateTime::from_timestamp_micros(micros)?)?,
+            micros => input::storable_time(DateTime::from_timestamp_micros(micros)?)?,
         };
         let id = String::from_utf8(id.to_vec()).ok()?;
-        rules::is_possible_id(&id).then_some((created_at, id))
+        input::is_possible_id(&id).then_some((created_at, id))
     });
     position.ok_or_else(|| {
         let message = "is none: take UserPage::next_cursor as it is, or none for the first page";

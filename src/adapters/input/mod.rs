@@ -301,7 +301,7 @@ fn new_token() -> AuthResult<String> {
 fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
     getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
         message: "the operating system gave no random bytes for an id or token".to_owned(),
-        collision: false,
+        contention: false,
         source: Some(error.into()),
     })
 }
