@@ -362,6 +362,8 @@ pub trait DatabaseAdapter: Send + Sync {
 ///   the same row overwrites the columns that it names. Of two transactions that take the same email, username, account
 ///   or one-time token, or of which one removes the user that the other's row needs, one fails, at the operation or at
 ///   commit. (Where the server's default is stricter, the stricter holds.)
+/// - What a write relied on, the user of a new row or the row it changed, is the same row at commit or the commit fails:
+///   nothing reaches a user who was created meanwhile with a deleted one's id. What was only read is not checked.
 /// - An open one never blocks readers outside it. On PostgreSQL a *writer* of the same row waits for its end, so keep it
 ///   short; in memory nobody waits, and who commits later finds out then. On PostgreSQL it holds one connection.
 /// - Calls on one transaction run one after the other.

@@ -381,6 +381,18 @@ declare_cases! { $
             /// An empty update inside a transaction does not require the user to exist at the commit.
             an_empty_update_holds_nothing
         }
+        transaction_replacements {
+            /// What a transaction creates for a user belongs to nobody who is created meanwhile with the same id.
+            what_is_created_stays_with_its_user
+            /// What a transaction changes of a user or of the user's rows changes nobody who is created meanwhile with the
+            /// same id.
+            what_is_changed_stays_with_its_user
+            /// What a transaction deletes of a user takes nothing from who is created meanwhile with the same id.
+            what_is_deleted_was_its_users
+            /// If a transaction and a caller outside both put a user in another's place, one of the two has it, with
+            /// nothing of the other's.
+            one_of_two_has_the_place
+        }
         transaction_helper {
             /// If the closure returns `Ok`, its changes last, and `transaction` returns its value.
             it_commits_on_ok

@@ -80,6 +80,7 @@ mod session_updates;
 mod support;
 mod transaction_helper;
 mod transaction_races;
+mod transaction_replacements;
 mod transaction_views;
 mod transactions;
 mod user;

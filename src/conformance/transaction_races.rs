@@ -12,7 +12,7 @@ use crate::types::{CreateSession, CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
 /// Starts the second while the first is open, then ends the first. Answers how both ended.
-async fn overlap<T: Send + 'static>(
+pub(super) async fn overlap<T: Send + 'static>(
     first: impl Future<Output = AuthResult<()>>,
     second: impl Future<Output = AuthResult<T>> + Send + 'static,
 ) -> (AuthResult<()>, AuthResult<T>) {

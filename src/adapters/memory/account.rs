@@ -1,3 +1,5 @@
+//! Accounts.
+
 use std::iter;
 
 use super::table::{Row, joined};
@@ -44,7 +46,7 @@ impl<A: Access> Database<A> {
                         field: ConflictField::Account,
                     });
                 }
-                if !users.contains(&account.user_id) {
+                if users.rely(&account.user_id, |_| ()).is_none() {
                     return Err(AuthError::UserNotFound);
                 }
                 accounts.put(account.clone());
@@ -75,7 +77,8 @@ impl<A: Access> Database<A> {
         let id = id.to_owned();
         let now = input::now();
         self.0.write(move |Tables { accounts, .. }| {
-            let mut account = accounts.get(&id).ok_or(AuthError::AccountNotFound)?;
+            let account = accounts.rely(&id, Account::clone);
+            let mut account = account.ok_or(AuthError::AccountNotFound)?;
             apply(&mut account, update.clone());
             account.updated_at = input::next_update(account.updated_at, now);
             accounts.put(account.clone());

@@ -1,3 +1,5 @@
+//! The adapter that keeps everything in memory.
+
 #![allow(
     clippy::unnecessary_wraps,
     reason = "the methods have the trait's signatures"
@@ -12,7 +14,7 @@ use crate::adapters::delegate::forward_database_adapter;
 use crate::types::{Account, Removed, Session, User, Verification};
 
 use self::sequence::Sequence;
-use self::table::Table;
+use self::table::{Seen, Table};
 use self::transaction::{Layer, MemoryTransaction};
 
 mod account;
@@ -101,6 +103,30 @@ impl Tables {
         }
     }
 
+    /// Takes what the last write saw of the tables below.
+    fn take_seen(&self) -> TablesSeen {
+        TablesSeen {
+            users: self.users.take_seen(),
+            sessions: self.sessions.take_seen(),
+            accounts: self.accounts.take_seen(),
+            verifications: self.verifications.take_seen(),
+        }
+    }
+
+    /// Lets the next write see of the tables below only what one saw before.
+    fn expect(&self, seen: &TablesSeen) {
+        let TablesSeen {
+            users,
+            sessions,
+            accounts,
+            verifications,
+        } = seen.clone();
+        self.users.expect(users);
+        self.sessions.expect(sessions);
+        self.accounts.expect(accounts);
+        self.verifications.expect(verifications);
+    }
+
     /// Makes the tables below what these show.
     fn settle(&self) {
         self.users.settle();
@@ -108,6 +134,15 @@ impl Tables {
         self.accounts.settle();
         self.verifications.settle();
     }
+}
+
+/// What a write relied on, table by table.
+#[derive(Clone, Default)]
+struct TablesSeen {
+    users: Seen,
+    sessions: Seen,
+    accounts: Seen,
+    verifications: Seen,
 }
 
 /// A change to be made again when the transaction commits, on what the tables then hold. Fails where it would not pass

@@ -1,3 +1,5 @@
+//! Sessions.
+
 use std::iter;
 
 use chrono::{DateTime, Utc};
@@ -41,7 +43,7 @@ impl<A: Access> Database<A> {
                     field: ConflictField::SessionToken,
                 });
             }
-            if !tables.users.contains(&session.user_id) {
+            if tables.users.rely(&session.user_id, |_| ()).is_none() {
                 return Err(AuthError::UserNotFound);
             }
             tables.sessions.put(session.clone());
@@ -92,7 +94,10 @@ impl<A: Access> Database<A> {
         let token = token.to_owned();
         let now = input::now();
         self.0.write(move |tables| {
-            let session = tables.live_session(&token, now.timestamp_micros());
+            let live = |session: &Session| {
+                is_live(session, now.timestamp_micros()).then(|| session.clone())
+            };
+            let session = tables.sessions.rely(&token, live).flatten();
             let mut session = session.ok_or(AuthError::SessionNotFound)?;
             apply(&mut session, update.clone());
             session.updated_at = input::next_update(session.updated_at, now);

@@ -1,9 +1,12 @@
+//! Tables: rows with their indexes, and tables of transactions that lie over them.
+
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::iter;
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::{DashMap, DashSet};
 
@@ -31,6 +34,8 @@ pub(super) trait Row: Clone {
 /// not in them is looked up below.
 pub(super) struct Table<R> {
     rows: DashSet<ByKey<R>>,
+    /// The greatest generation of a row.
+    generations: AtomicU64,
     /// Key to the row's key.
     unique: Vec<DashMap<String, String>>,
     /// Key to the rows' keys, oldest first. No list is empty.
@@ -42,26 +47,41 @@ struct Below<R> {
     table: Arc<Table<R>>,
     /// The rows of that table that are changed or removed here.
     hidden: DashSet<String>,
+    seen: Mutex<Seen>,
+}
+
+/// The generations of the rows that a write found by these keys, to rely on them or to remove them; `None` of those that
+/// were not there. A row of another generation is another row, whatever its key and its time.
+pub(super) type Seen = HashMap<String, Option<u64>>;
+
+impl<R> Below<R> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A row that is found by its key, without a second copy of that beside it.
-struct ByKey<R>(R);
+struct ByKey<R> {
+    row: R,
+    /// Changes of a row keep it.
+    generation: u64,
+}
 
 impl<R: Row> Borrow<str> for ByKey<R> {
     fn borrow(&self) -> &str {
-        self.0.key()
+        self.row.key()
     }
 }
 
 impl<R: Row> Hash for ByKey<R> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key().hash(state);
+        self.row.key().hash(state);
     }
 }
 
 impl<R: Row> PartialEq for ByKey<R> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.key() == other.0.key()
+        self.row.key() == other.row.key()
     }
 }
 
@@ -71,6 +91,7 @@ impl<R: Row> Default for Table<R> {
     fn default() -> Self {
         Self {
             rows: DashSet::new(),
+            generations: AtomicU64::default(),
             unique: iter::repeat_with(DashMap::new).take(R::UNIQUE).collect(),
             lists: iter::repeat_with(DashMap::new).take(R::LISTS).collect(),
             below: None,
@@ -85,6 +106,7 @@ impl<R: Row> Table<R> {
             below: Some(Below {
                 table: Arc::clone(table),
                 hidden: DashSet::new(),
+                seen: Mutex::default(),
             }),
             ..Self::default()
         }
@@ -99,7 +121,22 @@ impl<R: Row> Table<R> {
             }
         }
         for row in self.rows.iter() {
-            below.table.put(row.0.clone());
+            below.table.put_as(row.row.clone(), row.generation);
+        }
+    }
+
+    /// Takes what the last write saw of the table below.
+    pub(super) fn take_seen(&self) -> Seen {
+        self.below
+            .as_ref()
+            .map(|below| std::mem::take(&mut *below.seen()))
+            .unwrap_or_default()
+    }
+
+    /// Lets the next write see of the table below only what one saw before.
+    pub(super) fn expect(&self, seen: Seen) {
+        if let Some(below) = &self.below {
+            *below.seen() = seen;
         }
     }
 
@@ -116,10 +153,19 @@ impl<R: Row> Table<R> {
         let mut table = self;
         loop {
             if let Some(row) = table.rows.get(key) {
-                return Some(look(&row.0));
+                return Some(look(&row.row));
             }
             table = table.below(key)?;
         }
+    }
+
+    /// As `look`, for the row that a write changes or refers to: it is the same row again when the transaction commits,
+    /// or none.
+    pub(super) fn rely<T>(&self, key: &str, look: impl FnOnce(&R) -> T) -> Option<T> {
+        if !self.rows.contains(key) && !self.is_as_seen(key) {
+            return None;
+        }
+        self.look(key, look)
     }
 
     pub(super) fn contains(&self, key: &str) -> bool {
@@ -189,8 +235,8 @@ impl<R: Row> Table<R> {
         let mut keys: Vec<String> = self
             .rows
             .iter()
-            .filter(|row| test(&row.0))
-            .map(|row| row.0.key().to_owned())
+            .filter(|row| test(&row.row))
+            .map(|row| row.row.key().to_owned())
             .collect();
         if let Some(below) = &self.below {
             keys.extend(
@@ -206,8 +252,16 @@ impl<R: Row> Table<R> {
 
     /// Stores a row in place of the one with its key, if there is one.
     pub(super) fn put(&self, row: R) {
+        let generation = self.generation(row.key()).unwrap_or_else(|| {
+            let base = self.below.as_ref().map_or(self, |below| &*below.table);
+            1 + base.generations.fetch_add(1, Ordering::Relaxed)
+        });
+        self.put_as(row, generation);
+    }
+
+    fn put_as(&self, row: R, generation: u64) {
         self.hide(row.key());
-        let old = self.rows.remove(row.key()).map(|ByKey(old)| old);
+        let old = self.rows.remove(row.key()).map(|old| old.row);
         if let Some(old) = &old {
             self.unindex_unique(old, Some(&row));
         }
@@ -223,13 +277,16 @@ impl<R: Row> Table<R> {
                 index.insert(key, row.key().to_owned());
             }
         }
-        self.rows.insert(ByKey(row));
+        self.rows.insert(ByKey { row, generation });
     }
 
     pub(super) fn remove(&self, key: &str) -> Option<R> {
+        if !self.rows.contains(key) && !self.is_as_seen(key) {
+            return None;
+        }
         let below = self.below(key).and_then(|below| below.get(key));
         self.hide(key);
-        let Some(ByKey(row)) = self.rows.remove(key) else {
+        let Some(ByKey { row, .. }) = self.rows.remove(key) else {
             return below;
         };
         self.unindex_unique(&row, None);
@@ -270,6 +327,23 @@ impl<R: Row> Table<R> {
     fn below(&self, key: &str) -> Option<&Self> {
         let below = self.below.as_ref()?;
         (!below.hidden.contains(key)).then_some(&*below.table)
+    }
+
+    fn generation(&self, key: &str) -> Option<u64> {
+        let own = self.rows.get(key).map(|row| row.generation);
+        own.or_else(|| self.below(key)?.generation(key))
+    }
+
+    /// Whether the table below has the row of this key that was expected, if one was. Remembers it if not.
+    fn is_as_seen(&self, key: &str) -> bool {
+        let Some(below) = &self.below else {
+            return true;
+        };
+        let Some(table) = self.below(key) else {
+            return true;
+        };
+        let generation = table.generation(key);
+        *below.seen().entry(key.to_owned()).or_insert(generation) == generation
     }
 
     fn hide(&self, key: &str) {

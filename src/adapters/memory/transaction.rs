@@ -1,14 +1,17 @@
+//! Transactions of the memory adapter.
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Access, Change, Database, Store, Tables};
+use super::{Access, Change, Database, Store, Tables, TablesSeen};
 use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
 /// A transaction changes tables of its own, which lie over the store's, and remembers how. Its commit makes the same
-/// changes again, on what the store then holds, and so finds whatever does not go together any more.
+/// changes again, on what the store then holds, and so finds whatever does not go together any more. What a change relied
+/// on must be the same row then.
 pub(super) struct MemoryTransaction {
     database: Database<Layer>,
     /// Held during each call.
@@ -53,7 +56,7 @@ impl Transaction for MemoryTransaction {
 pub(super) struct Layer {
     store: Arc<Store>,
     tables: Tables,
-    changes: Mutex<Vec<Change>>,
+    changes: Mutex<Vec<(TablesSeen, Change)>>,
 }
 
 impl Layer {
@@ -68,14 +71,15 @@ impl Layer {
     fn commit(&self) -> AuthResult<()> {
         let alone = self.store.sequence.exclusive();
         let result = self.store.tables.layer();
-        for change in self.changes().iter() {
+        for (seen, change) in self.changes().iter() {
+            result.expect(seen);
             change(&result)?;
         }
         alone.write(|| result.settle());
         Ok(())
     }
 
-    fn changes(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
+    fn changes(&self) -> std::sync::MutexGuard<'_, Vec<(TablesSeen, Change)>> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,9 +95,12 @@ impl Access for Layer {
     }
 
     fn write<T>(&self, write: impl Fn(&Tables) -> AuthResult<T> + Send + 'static) -> AuthResult<T> {
-        let answer = self.read(&write)?;
+        let alone = self.store.sequence.exclusive();
+        let answer = write(&self.tables)?;
+        drop(alone);
         let again = move |tables: &Tables| write(tables).map(drop);
-        self.changes().push(Box::new(again));
+        self.changes()
+            .push((self.tables.take_seen(), Box::new(again)));
         Ok(answer)
     }
 
@@ -105,7 +112,8 @@ impl Access for Layer {
         let alone = self.store.sequence.exclusive();
         let answer = write(&self.tables)?;
         drop(alone);
-        self.changes().push(again(&answer));
+        self.changes()
+            .push((self.tables.take_seen(), again(&answer)));
         Ok(answer)
     }
 

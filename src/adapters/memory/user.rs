@@ -1,8 +1,10 @@
+//! Users.
+
 use std::iter;
 use std::ops::ControlFlow;
 
 use super::table::{Row, Table};
-use super::{Access, Change, Database, Tables, set};
+use super::{Access, Database, Tables, set};
 use crate::adapters::input;
 use crate::adapters::user_query::{Position, UserMatch, UserQuery};
 use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
@@ -106,7 +108,9 @@ impl<A: Access> Database<A> {
         let id = id.to_owned();
         let now = input::now();
         self.0.write(move |Tables { users, .. }| {
-            let mut user = users.get(&id).ok_or(AuthError::UserNotFound)?;
+            let mut user = users
+                .rely(&id, User::clone)
+                .ok_or(AuthError::UserNotFound)?;
             apply(&mut user, update.clone());
             user.updated_at = input::next_update(user.updated_at, now);
             check_names_are_free(users, &user)?;
@@ -116,35 +120,20 @@ impl<A: Access> Database<A> {
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
-        let remove = |tables: &Tables| Ok(tables.remove_user(id));
-        // Whom others create until the commit, under the same id, is someone else.
-        let again = |removed: &Option<User>| -> Change {
-            let removed = removed.as_ref().map(Row::position);
-            Box::new(move |tables| {
-                if let Some((created_at, id)) = &removed
-                    && tables.users.look(id, |user| user.created_at) == Some(*created_at)
-                {
-                    tables.remove_user(id);
-                }
-                Ok(())
-            })
-        };
-        self.0.write_once(remove, again).map(drop)
+        let id = id.to_owned();
+        self.0.write(move |tables| {
+            if tables.users.remove(&id).is_some() {
+                tables.remove_user_sessions(&id);
+                tables.remove_user_accounts(&id);
+            }
+            Ok(())
+        })
     }
 
     fn user_by_name(&self, index: usize, name: &str) -> Option<User> {
         let name = input::lookup_name(name)?;
         self.0
             .read(|Tables { users, .. }| users.get(&users.holder(index, &name)?))
-    }
-}
-
-impl Tables {
-    fn remove_user(&self, id: &str) -> Option<User> {
-        let removed = self.users.remove(id)?;
-        self.remove_user_sessions(id);
-        self.remove_user_accounts(id);
-        Some(removed)
     }
 }
 
