@@ -1,6 +1,6 @@
 //! Promises about `update_account`.
 
-use super::{Adapter, account_of, assert_error, in_an_hour, new_user};
+use super::{Adapter, account_of, assert_error, assert_refused, each_with, in_an_hour, new_user};
 use crate::AuthError;
 use crate::types::{Account, UpdateAccount};
 
@@ -83,19 +83,17 @@ pub(super) async fn impossible_input_is_refused(adapter: Adapter) {
         .await
         .unwrap();
     let text = || Some(Some("a".to_owned()));
-    let nul = || Some(Some("a\0b".to_owned()));
-    let password = UpdateAccount {
-        access_token: text(),
-        password: nul(),
-        ..UpdateAccount::default()
-    };
-    assert_error!(
-        adapter.update_account(&account.id, password).await,
-        AuthError::Validation {
-            field: "password",
-            ..
+    let updates = each_with!(
+        UpdateAccount::default(), Some(Some("a\0b".to_owned())) => UpdateAccount {
+            access_token, refresh_token, id_token, scope, password;
+            access_token_expires_at, refresh_token_expires_at
         }
     );
+    for (field, update) in updates {
+        for id in [&account.id, "nothing"] {
+            assert_refused(field, adapter.update_account(id, update.clone()).await);
+        }
+    }
     let expiry = UpdateAccount {
         access_token: text(),
         refresh_token_expires_at: Some(Some(chrono::DateTime::<chrono::Utc>::MIN_UTC)),

@@ -11,21 +11,25 @@ use crate::adapters::DatabaseAdapter;
 
 declare_cases! { $
     required {
-        general {
-            /// An id that the adapter makes is a UUIDv7, hyphenated and in lower case.
+        randomness {
+            /// An id that the adapter makes is a UUIDv7, hyphenated and in lower case, and all its random bits change.
             ids_are_uuids_of_version_7
             /// A session token is 32 random bytes, in base64url without padding.
             tokens_are_random
-            /// A time is kept to the microsecond: every get returns the time that the create returned.
-            times_are_kept_to_the_microsecond
-            /// The latest time that chrono can hold is stored and read back.
-            times_may_be_the_furthest
-            /// `updated_at` equals `created_at` at first, and moves forward on every change, even to the same value.
-            updated_at_moves_forward
+        }
+        impossible_input {
+            /// A NUL character in any text of a new or changed user is `Validation` and names the field.
+            nul_in_a_user_is_refused
+            /// A NUL character in any text of a new session is `Validation` and names the field; in `user_id` it is
+            /// `UserNotFound`.
+            nul_in_a_session_is_refused
+            /// A NUL character in any text of a new account is `Validation` and names the field; in `user_id` it is
+            /// `UserNotFound`.
+            nul_in_an_account_is_refused
+            /// A NUL character in any text of a new verification is `Validation` and names the field.
+            nul_in_a_verification_is_refused
             /// A time that PostgreSQL cannot store is `Validation` and names the field.
             times_before_postgresql_are_refused
-            /// A NUL character in any stored text is `Validation` and names the field.
-            nul_characters_are_refused
             /// A lookup by a key that cannot be stored returns `None`.
             impossible_lookups_answer_none
             /// A delete by a key that cannot be stored changes nothing.
@@ -33,6 +37,14 @@ declare_cases! { $
             /// An update by a key that cannot be stored, or a create for such a user, is the `...NotFound` of what is
             /// missing.
             impossible_updates_find_nothing
+        }
+        general {
+            /// A time is kept to the microsecond: every get returns the time that the create returned.
+            times_are_kept_to_the_microsecond
+            /// The latest time that chrono can hold is stored and read back.
+            times_may_be_the_furthest
+            /// `updated_at` equals `created_at` at first, and moves forward on every change, even to the same value.
+            updated_at_moves_forward
             /// Quotes, wildcards and SQL are stored unchanged and match only themselves.
             text_is_data
             /// A text that is not a key can be megabytes long.
@@ -123,6 +135,8 @@ declare_cases! { $
             delete_ends_one_session
             /// `delete_user_sessions` deletes all sessions of that user and of no other user.
             delete_ends_all_sessions_of_one_user
+            /// `delete_user_sessions` also deletes sessions that have expired.
+            delete_takes_expired_sessions_too
             /// `delete_expired_sessions` removes all expired sessions, however many, and returns their number.
             expired_sessions_are_removed
             /// A session that is created while its user is deleted does not outlive the user.
@@ -184,6 +198,8 @@ declare_cases! { $
             update_may_end_in_the_past
             /// `delete_expired_sessions` also removes sessions that were ended by `active = Some(false)`.
             ended_sessions_are_removed
+            /// `delete_user_sessions` also deletes sessions that were ended by `active = Some(false)`.
+            delete_takes_ended_sessions_too
             /// A token that is unknown or cannot be stored is `SessionNotFound`, also for an empty update.
             unknown_sessions_cannot_be_updated
             /// Input that cannot be stored is `Validation`, names the field and changes nothing, also for an unknown
@@ -408,6 +424,8 @@ declare_cases! { $
             /// If many callers sign up with the same email at once, exactly one succeeds, and no row of the others is
             /// left.
             one_of_many_signs_up
+            /// If the commit loses against another writer, `transaction` runs the closure again.
+            a_lost_commit_runs_it_again
             /// Many transactions that read and change the same user all succeed.
             writers_of_one_user_all_get_through
         }

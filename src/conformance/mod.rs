@@ -64,8 +64,8 @@ use std::sync::Arc;
 use crate::adapters::DatabaseAdapter;
 pub use cases::GROUPS;
 use support::{
-    account_of, an_hour_ago, assert_error, assert_listed, at_once, code, digests, expired_code,
-    in_an_hour, in_time, new_session, new_user, poll,
+    account_of, an_hour_ago, assert_error, assert_listed, assert_refused, at_once, code, digests,
+    each_with, expired_code, in_an_hour, in_time, new_session, new_user, poll,
 };
 
 mod account;
@@ -73,8 +73,10 @@ mod account_updates;
 pub mod cases;
 mod general;
 mod identifiers;
+mod impossible_input;
 mod macros;
 mod one_time_tokens;
+mod randomness;
 mod session;
 mod session_updates;
 mod support;

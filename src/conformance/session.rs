@@ -160,6 +160,22 @@ pub(super) async fn delete_ends_all_sessions_of_one_user(adapter: Adapter) {
     new_session(&adapter, &user).await;
 }
 
+pub(super) async fn delete_takes_expired_sessions_too(adapter: Adapter) {
+    let (user, other) = (new_user(&adapter).await, new_user(&adapter).await);
+    for owner in [&user, &user, &other] {
+        let dead = CreateSession::new(&owner.id, an_hour_ago());
+        adapter.create_session(dead).await.unwrap();
+    }
+    let moved = new_session(&adapter, &user).await;
+    adapter
+        .update_session_expiry(&moved.token, an_hour_ago())
+        .await
+        .unwrap();
+    adapter.delete_user_sessions(&user.id).await.unwrap();
+    let left = adapter.delete_expired_sessions().await.unwrap();
+    assert_eq!(left, 1, "only the other user's session is left");
+}
+
 pub(super) async fn expired_sessions_are_removed(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let live = new_session(&adapter, &user).await;

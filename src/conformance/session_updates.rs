@@ -1,7 +1,8 @@
 //! Promises about `update_session`.
 
 use super::{
-    Adapter, an_hour_ago, assert_error, assert_listed, digests, in_an_hour, new_session, new_user,
+    Adapter, an_hour_ago, assert_error, assert_listed, assert_refused, digests, each_with,
+    in_an_hour, new_session, new_user,
 };
 use crate::AuthError;
 use crate::types::{Session, UpdateSession};
@@ -121,6 +122,19 @@ pub(super) async fn ended_sessions_are_removed(adapter: Adapter) {
     assert_eq!(adapter.get_session(&live.token).await.unwrap(), Some(live));
 }
 
+pub(super) async fn delete_takes_ended_sessions_too(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    for _ in 0..2 {
+        let ended = new_session(&adapter, &user).await;
+        adapter
+            .update_session(&ended.token, active(false))
+            .await
+            .unwrap();
+    }
+    adapter.delete_user_sessions(&user.id).await.unwrap();
+    assert_eq!(adapter.delete_expired_sessions().await.unwrap(), 0);
+}
+
 pub(super) async fn unknown_sessions_cannot_be_updated(adapter: Adapter) {
     for token in ["nothing".to_owned(), "a\0b".to_owned(), "x".repeat(5000)] {
         for update in [UpdateSession::default(), active(true)] {
@@ -136,17 +150,15 @@ pub(super) async fn impossible_input_is_refused(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let session = new_session(&adapter, &user).await;
     for token in ["nothing", &session.token] {
-        let agent = UpdateSession {
-            user_agent: Some(Some("a\0b".to_owned())),
-            ..active(false)
-        };
-        assert_error!(
-            adapter.update_session(token, agent).await,
-            AuthError::Validation {
-                field: "user_agent",
-                ..
+        let updates = each_with!(
+            active(false), Some(Some("a\0b".to_owned())) => UpdateSession {
+                ip_address, user_agent, impersonated_by, active_organization_id;
+                expires_at, active
             }
         );
+        for (field, update) in updates {
+            assert_refused(field, adapter.update_session(token, update).await);
+        }
         let expiry = UpdateSession {
             expires_at: Some(chrono::DateTime::<chrono::Utc>::MIN_UTC),
             ..active(false)

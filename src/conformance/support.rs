@@ -1,5 +1,6 @@
 //! What cases of several modules need.
 
+use std::fmt::Debug;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User};
+use crate::{AuthError, AuthResult};
 
 /// Fails unless an answer is the error of the pattern.
 macro_rules! assert_error {
@@ -19,6 +21,27 @@ macro_rules! assert_error {
     };
 }
 pub(super) use assert_error;
+
+/// For each of the first fields, its name and the input with this value in it. The fields after the semicolon are not
+/// set; they are named so that a new field of the type is not forgotten.
+macro_rules! each_with {
+    ($base:expr, $value:expr => $type:ident { $($field:ident),* ; $($other:ident),* $(,)? }) => {{
+        let $type { $($field: _,)* $($other: _,)* } = $base;
+        [$((stringify!($field), $type { $field: $value, ..$base })),*]
+    }};
+}
+pub(super) use each_with;
+
+/// Fails unless the answer is `Validation` of this field.
+#[track_caller]
+pub(super) fn assert_refused<T: Debug>(field: &str, answer: AuthResult<T>) {
+    match answer {
+        Err(AuthError::Validation { field: named, .. }) => {
+            assert_eq!(named, field, "the error names another field");
+        }
+        answer => panic!("{answer:?} instead of `Validation` of `{field}`"),
+    }
+}
 
 pub(super) fn in_an_hour() -> DateTime<Utc> {
     Utc::now() + TimeDelta::hours(1)

@@ -4,9 +4,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::task::JoinHandle;
 
 use super::transactions::{Rows, named, to_role};
-use super::{Adapter, account_of, at_once, in_an_hour, in_time, new_user};
+use super::{Adapter, account_of, at_once, code, in_an_hour, in_time, new_user};
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateSession, CreateUser, Session};
 use crate::{AuthError, AuthResult, ConflictField, transaction};
@@ -184,6 +185,31 @@ pub(super) async fn one_of_many_signs_up(adapter: Adapter) {
         }
     }
     assert_eq!(winners, [1; EMAILS]);
+}
+
+pub(super) async fn a_lost_commit_runs_it_again(adapter: Adapter) {
+    adapter.create_verification(code("a", "1")).await.unwrap();
+    let rival: Mutex<Option<JoinHandle<_>>> = Mutex::new(None);
+    let (database, rival) = (&adapter, &rival);
+    let inside = transaction(&adapter, |tx| async move {
+        let consumed = tx.consume_verification("a", "1").await?;
+        if rival.lock().unwrap().is_none() {
+            // A database may let the rival wait for the end of this transaction.
+            let database = database.clone();
+            let task = tokio::spawn(async move { database.consume_verification("a", "1").await });
+            *rival.lock().unwrap() = Some(task);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        AuthResult::Ok(consumed)
+    });
+    let inside = in_time(inside).await.unwrap();
+    let rival = rival.lock().unwrap().take().unwrap();
+    let outside = in_time(rival).await.unwrap().unwrap();
+    assert_eq!(
+        [inside, outside].iter().flatten().count(),
+        1,
+        "exactly one gets the token"
+    );
 }
 
 pub(super) async fn writers_of_one_user_all_get_through(adapter: Adapter) {
