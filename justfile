@@ -11,19 +11,19 @@ _default:
 
 # Start a PostgreSQL server for development, by Docker or from the machine's binaries, and print its URL
 db-up:
-    @tests/support/database.sh up "{{ postgres_dir }}" "{{ url_file }}"
+    @scripts/database.sh up "{{ postgres_dir }}" "{{ url_file }}"
 
 # Stop the server
 db-down:
-    @tests/support/database.sh down "{{ postgres_dir }}" "{{ url_file }}"
+    @scripts/database.sh down "{{ postgres_dir }}" "{{ url_file }}"
 
 # Remove the server with all its data and start an empty one
 db-reset:
-    @tests/support/database.sh reset "{{ postgres_dir }}" "{{ url_file }}"
+    @scripts/database.sh reset "{{ postgres_dir }}" "{{ url_file }}"
 
 # The URL of the server, or what to do where there is none
 @_database-url:
-    tests/support/database.sh url "{{ postgres_dir }}" "{{ url_file }}"
+    scripts/database.sh url "{{ postgres_dir }}" "{{ url_file }}"
 
 # Migrate the development database
 migrate:
@@ -35,11 +35,21 @@ psql *arguments:
 
 # Run all tests; they need `just db-up`
 test *arguments:
-    url=$(just _database-url) && DATABASE_URL=$url cargo test --features conformance,sqlx-postgres {{ arguments }}
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --no-fail-fast --features conformance,sqlx-postgres {{ arguments }}
+
+# Run what needs no server: unit tests, the memory adapter, the examples in the documentation
+test-quick *arguments:
+    cargo test --no-fail-fast --package better-auth --package better-auth-tests --features conformance --lib --test memory {{ arguments }}
+    cargo test --no-fail-fast --package better-auth --features conformance --doc {{ arguments }}
+
+# Run the tests without the features that they can do without
+test-features:
+    CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast
+    CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast --features conformance
 
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:
-    cargo test --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
+    cargo test --package better-auth-tests --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}
 
 # Compare the adapters and press on them, each time with fresh seeds, for so many minutes or until something fails
 soak minutes="10":
@@ -47,14 +57,14 @@ soak minutes="10":
     set -euo pipefail
     export DATABASE_URL=$(just _database-url) DIFFERENTIAL_CASES=1000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
     until (( SECONDS >= 60 * {{ minutes }} )); do
-        cargo test --quiet --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
+        cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
 # Measure what runs without a server: the memory adapter beside bare maps
 bench-micro *arguments:
-    cargo bench --bench memory_size
-    cargo bench --bench memory_ratios
-    cargo bench --bench memory -- --noplot {{ arguments }}
+    cargo bench --package better-auth-benches --bench memory_size
+    cargo bench --package better-auth-benches --bench memory_ratios
+    cargo bench --package better-auth-benches --bench memory -- --noplot {{ arguments }}
 
 # Measure the table of targets beside peers, on a server of its own, and write docs/performance/table.md with its plot
 bench *options:
@@ -82,53 +92,53 @@ bench-check:
 
 # Format and lint, for every combination of features
 lint:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo fmt --check --manifest-path benches/peers/Cargo.toml
     cargo fmt --check --manifest-path examples/app/Cargo.toml
-    cargo fmt --check --manifest-path tests/consumer/app/Cargo.toml
-    cargo clippy --all-targets -- --deny warnings
-    cargo clippy --all-targets --features conformance -- --deny warnings
-    cargo clippy --all-targets --features sqlx-postgres -- --deny warnings
-    cargo clippy --all-targets --features conformance,sqlx-postgres -- --deny warnings
-    cargo clippy --test poolers --test tls --features conformance,sqlx-postgres -- --deny warnings
-    cargo clippy --all-features -- --deny warnings
+    cargo fmt --check --manifest-path tests/consumer/Cargo.toml
+    cargo clippy --workspace --all-targets -- --deny warnings
+    cargo clippy --workspace --all-targets --features conformance -- --deny warnings
+    cargo clippy --workspace --all-targets --features sqlx-postgres -- --deny warnings
+    cargo clippy --workspace --all-targets --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --package better-auth-tests --test infrastructure --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --package better-auth --all-features -- --deny warnings
 
 # Build the documentation, with warnings denied
 doc:
-    RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --features conformance
-    RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --features conformance,sqlx-postgres
+    RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance
+    RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance,sqlx-postgres
 
 # Write .sqlx anew, from the statements in src and a freshly migrated database
 sqlx-prepare:
-    @url=$(just _database-url) && tests/support/sqlx-cache.sh prepare "$url"
+    @url=$(just _database-url) && scripts/sqlx-cache.sh prepare "$url"
 
 # Fail where .sqlx, the statements in src and the migrations differ
 sqlx-check:
-    @url=$(just _database-url) && tests/support/sqlx-cache.sh check "$url"
+    @url=$(just _database-url) && scripts/sqlx-cache.sh check "$url"
 
 # Prove that sqlx-check fails when it should
 sqlx-check-test:
-    @url=$(just _database-url) && tests/support/sqlx-cache.sh test "$url"
+    @url=$(just _database-url) && scripts/sqlx-cache.sh test "$url"
 
 # Run the conformance suite through a stock PgBouncer, and see that a dangerous one is found; `newer` for one built anew
 pgbouncer-check release="":
-    @url=$(just _database-url) && tests/support/pgbouncer.sh "$url" {{ release }}
+    @url=$(just _database-url) && scripts/pgbouncer.sh "$url" {{ release }}
 
 # Run the tests that may notice it on releases of PostgreSQL, all or those named; `ci` for a part on the oldest and the newest
 servers-check *releases:
-    tests/support/releases.sh {{ releases }}
+    scripts/releases.sh {{ releases }}
 
 # Run the conformance suite on a server of yours: PostgreSQL, or an engine that speaks its protocol
 engine-check url:
-    DATABASE_URL={{ quote(url) }} cargo test --features conformance,sqlx-postgres --test conformance_postgres
+    DATABASE_URL={{ quote(url) }} cargo test --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- conformance::
 
 # Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
 tls-check:
-    tests/support/tls.sh
+    scripts/tls.sh
 
 # Build an application against the packaged crate under everything that applications bring along; `ci` for a part
 consumer-check part="all":
-    @url=$(just _database-url) && tests/consumer/matrix.sh {{ part }} "$url"
+    @url=$(just _database-url) && scripts/consumer.sh {{ part }} "$url"
 
 # Build examples/app without a database and run its tests: an application with checked SQL of its own
 app-check:
@@ -137,7 +147,7 @@ app-check:
 
 # Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
 versions-check:
-    tests/support/versions.sh
+    scripts/versions.sh
 
 # Check the licenses and sources of all dependencies, and that none is banned
 deny-check:
@@ -145,8 +155,8 @@ deny-check:
 
 # Write docs/public-api.txt anew
 public-api:
-    tests/support/public-api.sh >docs/public-api.txt
+    scripts/public-api.sh >docs/public-api.txt
 
 # Fail where the public API is not that of docs/public-api.txt
 public-api-check:
-    diff docs/public-api.txt <(tests/support/public-api.sh)
+    diff docs/public-api.txt <(scripts/public-api.sh)

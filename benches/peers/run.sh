@@ -3,7 +3,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-source tests/support/servers.bash
+source scripts/servers.bash
 
 manifest=benches/peers/Cargo.toml
 cargo build --quiet --release --locked --manifest-path "$manifest"

@@ -1,18 +1,16 @@
 //! The schema is the page's, and `migrate` brings any database there.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{adapter, execute, require_database};
 use better_auth::MIGRATOR;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, CreateSession, CreateUser};
 use chrono::{TimeDelta, Utc};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgPool, Row as _, SqlSafeStr as _};
-use support::{adapter, execute, require_database};
 
-const PAGE: &str = include_str!("support/page.sql");
+const PAGE: &str = include_str!("../support/page.sql");
 
 #[tokio::test]
 async fn a_database_is_up() {

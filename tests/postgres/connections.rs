@@ -1,11 +1,10 @@
 //! Connections that others have left in a state of their own: no caller meets a wrong, lost or needless answer on them.
 
-mod support;
-
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::support::{adapter, execute};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{
     AuthError, AuthResult, CreateSession, CreateUser, CreateVerification, UpdateUser, transaction,
@@ -13,7 +12,6 @@ use better_auth::{
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use support::{adapter, execute};
 
 /// A pool of the application's with so many connections.
 async fn application_pool(pool: &PgPool, max_connections: u32) -> PgPool {

@@ -1,15 +1,13 @@
 //! Session tokens that are stored as digests open nothing for who reads the table.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::{adapter, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, AuthResult, CreateSession, CreateUser, Session, UpdateSession};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
-use support::{adapter, url};
 
 async fn hashing(pool: &PgPool) -> SqlxAdapter {
     let builder = SqlxAdapter::builder(&url(pool)).hash_session_tokens(true);

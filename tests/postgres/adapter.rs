@@ -1,16 +1,14 @@
 //! What the PostgreSQL adapter does where the server, the network or the table's contents are not as they should be.
 
-mod support;
-
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
+use crate::support::{adapter, execute, require_database, url};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{AuthError, AuthResult, ConflictField, CreateSession, CreateUser, UpdateUser};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
-use support::{adapter, execute, require_database, url};
 
 const PASSWORD: &str = "s3cret-in-the-url";
 

@@ -1,8 +1,5 @@
 //! Dead rows go by themselves, by one instance at a time.
 
-#[cfg(feature = "sqlx-postgres")]
-mod support;
-
 use std::time::Duration;
 
 use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
@@ -80,8 +77,8 @@ mod postgres {
     use better_auth::{spawn_cleanup, transaction};
     use sqlx::PgPool;
 
-    use super::support::{adapter, execute};
     use super::{Duration, add_dead_rows};
+    use crate::support::{adapter, execute};
 
     async fn add_many_dead_rows(pool: &PgPool) {
         execute(pool, "INSERT INTO users (id) VALUES ('1')").await;

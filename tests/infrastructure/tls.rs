@@ -1,4 +1,4 @@
-//! Encrypted connections, passwords and Unix sockets, on the server that `tests/support/tls.sh` makes. `just tls-check`
+//! Encrypted connections, passwords and Unix sockets, on the server that `scripts/tls.sh` makes. `just tls-check`
 //! runs this, once for each kind of TLS.
 
 use std::env;

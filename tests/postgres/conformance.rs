@@ -1,7 +1,5 @@
 //! The PostgreSQL adapter keeps every promise, each tested on a database of its own, whatever its settings.
 
-mod support;
-
 use better_auth::adapters::SqlxAdapter;
 use sqlx::PgPool;
 
@@ -33,7 +31,7 @@ mod serializable {
     use better_auth::adapters::SqlxAdapter;
     use sqlx::PgPool;
 
-    use super::support::serializable;
+    use crate::support::serializable;
 
     better_auth::conformance_tests!(
         #[sqlx::test(migrator = "better_auth::MIGRATOR")]
@@ -44,5 +42,5 @@ mod serializable {
 
 #[tokio::test]
 async fn a_database_is_up() {
-    support::require_database().await;
+    crate::support::require_database().await;
 }

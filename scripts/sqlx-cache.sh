@@ -5,7 +5,7 @@
 set -euo pipefail
 
 action=$1 url=$2
-cd "${SQLX_CACHE_PROJECT:-$(dirname "$0")/../..}"
+cd "${SQLX_CACHE_PROJECT:-$(dirname "$0")/..}"
 
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
@@ -23,7 +23,7 @@ fresh_database() { cargo sqlx database reset -y >/dev/null; }
 check() {
     fresh_database
     rm -rf "$target/sqlx-prepare-check"
-    cargo sqlx prepare --check -- --features conformance,sqlx-postgres &&
+    cargo sqlx prepare --check -- --package better-auth --features conformance,sqlx-postgres &&
         # sqlx itself only warns of entries that no statement has any more.
         diff --recursive --brief .sqlx "$target/sqlx-prepare-check"
 }
@@ -51,14 +51,14 @@ refuses() {
 case $action in
 prepare)
     fresh_database
-    cargo sqlx prepare -- --features conformance,sqlx-postgres
+    cargo sqlx prepare -- --package better-auth --features conformance,sqlx-postgres
     ;;
 check)
     check
     echo "$(find .sqlx -name '*.json' | wc -l) entries, in step with the statements and the schema"
     ;;
 test)
-    script=$(realpath tests/support/sqlx-cache.sh)
+    script=$(realpath scripts/sqlx-cache.sh)
     refuses "a missing entry" 'rm "$(ls .sqlx/*.json | head -n 1)"'
     refuses "a stale entry" 'sed -i "s/\"hash\"/\"stale\"/" "$(ls .sqlx/*.json | head -n 1)"'
     refuses "a left-over entry" 'cp "$(ls .sqlx/*.json | head -n 1)" .sqlx/query-left-over.json'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds an application against the packaged crate, under what applications bring along: matrix.sh all|ci URL
+# Builds an application against the packaged crate, under what applications bring along: consumer.sh all|ci URL
 #
 # URL names any database of a server on which databases may be created. `ci` leaves out what takes long or resembles
 # the rest.
@@ -13,7 +13,7 @@ all | ci) ;;
     exit 2
     ;;
 esac
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 project=$PWD
 
 # Of the default features, without better-auth itself. Raise it knowingly.
@@ -119,8 +119,8 @@ with_file() {
 
 # The entries that the last build wrote are the application's own, and those in the repository.
 same_entries() {
-    diff --recursive --brief "$scratch/prepared" "$project/tests/consumer/app/.sqlx" >"$scratch/log" ||
-        failed "the entries of SQLX_OFFLINE_DIR are those of tests/consumer/app" - differ 0
+    diff --recursive --brief "$scratch/prepared" "$project/tests/consumer/.sqlx" >"$scratch/log" ||
+        failed "the entries of SQLX_OFFLINE_DIR are those of tests/consumer" - differ 0
 }
 
 dependencies() {
@@ -160,10 +160,10 @@ migrates_first() {
 }
 
 mkdir -p "$parent"
-cp -R tests/consumer/app "$app"
+cp -R tests/consumer "$app"
 rm -rf "$app/target"
 trap clean_up EXIT
-cargo package --quiet --no-verify --allow-dirty --target-dir "$scratch/package" 2>"$scratch/log" || {
+cargo package --package better-auth --quiet --no-verify --allow-dirty --target-dir "$scratch/package" 2>"$scratch/log" || {
     cat "$scratch/log" >&2
     exit 1
 }
@@ -176,7 +176,7 @@ if (cd "$package" && find . -path './tests/*' -o -path './*/Cargo.toml') | grep 
 fi
 
 cd "$app"
-sed -i 's|path = "../../.."|path = "vendor/better-auth"|' Cargo.toml
+sed -i 's|path = "../.."|path = "vendor/better-auth"|' Cargo.toml
 # The versions that better-auth is tested with.
 cp "$package/Cargo.lock" .
 cargo fetch --quiet

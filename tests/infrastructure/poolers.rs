@@ -1,13 +1,11 @@
 //! What the adapter does through PgBouncer. `just pgbouncer-check` runs this; `just test` does not, as it would need
 //! one.
 
-mod support;
-
 use better_auth::AuthError;
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use support::pgbouncer::PgBouncer;
+use crate::support::pgbouncer::PgBouncer;
 
 const TRIES: u32 = 100;
 

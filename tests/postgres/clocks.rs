@@ -2,8 +2,7 @@
 //!
 //! PostgreSQL gets such a clock by a function of the same name in front of `pg_catalog`.
 
-mod support;
-
+use crate::support::execute;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::types::{
     Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Session,
@@ -13,7 +12,6 @@ use better_auth::{AuthError, async_trait};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use support::execute;
 
 /// The clock of an adapter under test.
 #[async_trait]

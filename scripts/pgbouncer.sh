@@ -6,13 +6,13 @@
 set -euo pipefail
 
 export DATABASE_URL=$1
-cd "$(dirname "$0")/../.."
-source tests/support/servers.bash
+cd "$(dirname "$0")/.."
+source scripts/servers.bash
 
 suite=trixie
 cache=${TMPDIR:-/tmp}/better-auth-pgbouncer-$suite
 
-poolers() { cargo test --quiet --features conformance,sqlx-postgres --test poolers -- "$@"; }
+poolers() { cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test infrastructure -- "$@"; }
 
 version() { "${PGBOUNCER:-pgbouncer}" --version | head -n 1; }
 
@@ -46,14 +46,14 @@ build_newer() {
 case ${2:-} in
 "")
     command -v pgbouncer >/dev/null || { say "Install PgBouncer first:  sudo apt-get install --yes pgbouncer"; exit 1; }
-    poolers
+    poolers poolers::
     echo "$(version), session mode: passed"
     ;;
 newer)
     [ -x "$cache/pgbouncer" ] || build_newer
     export PGBOUNCER=$cache/pgbouncer POOL_MODE=transaction
-    poolers conformance:: --include-ignored
-    poolers prepared_statements --include-ignored
+    poolers poolers::conformance:: --include-ignored
+    poolers poolers::prepared_statements --include-ignored
     echo "$(version), transaction mode: passed"
     ;;
 *)

@@ -1,7 +1,8 @@
 //! No log line, no error and no `Debug` shows a secret, whatever goes well or wrong.
 
-#[path = "support/calls.rs"]
+#[path = "../support/calls.rs"]
 mod calls;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;

@@ -6,9 +6,9 @@
 set -euo pipefail
 
 action=$1 directory=$2 url_file=$3
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 
-source tests/support/servers.bash
+source scripts/servers.bash
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
 

@@ -2,7 +2,7 @@
 # Proves what Cargo.toml says of versions: the oldest dependencies that it allows, and the oldest compiler.
 set -euo pipefail
 
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 features=conformance,sqlx-postgres
 target=$(realpath -m target/versions)
 copy=$(mktemp -d)
@@ -12,12 +12,12 @@ cd "$copy"
 
 rm Cargo.lock
 RUSTC_BOOTSTRAP=1 cargo -Z direct-minimal-versions generate-lockfile
-cargo check --locked --features $features --target-dir "$target"
+cargo check --locked --package better-auth --features $features --target-dir "$target"
 echo "compiles with the oldest dependencies that Cargo.toml allows"
 
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 if toolchain=$(rustup toolchain list 2>/dev/null | grep -oE "^$oldest[^ ]*"); then
-    cargo +"$toolchain" check --locked --features $features --target-dir "$target"
+    cargo +"$toolchain" check --locked --package better-auth --features $features --target-dir "$target"
     echo "compiles with Rust $oldest"
 else
     echo "Rust $oldest is not at hand: not compiled with it"

@@ -1,17 +1,15 @@
 //! Lookups of many callers at once, which share statements, are answered as if each had come alone.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::{AuthError, CreateSession, CreateUser, Session, UpdateSession, User};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use support::{adapter, execute, url};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

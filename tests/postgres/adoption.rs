@@ -1,18 +1,16 @@
 //! A database that another program filled is brought to the forms in which names are looked up here.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::{adapter, execute};
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::{AuthError, ConflictField, UpdateUser};
 use sqlx::PgPool;
-use support::{adapter, execute};
 
 #[sqlx::test(migrations = false)]
 async fn names_in_mixed_case_become_reachable(pool: PgPool) {
-    execute(&pool, include_str!("support/page.sql")).await;
+    execute(&pool, include_str!("../support/page.sql")).await;
     execute(
         &pool,
         "INSERT INTO users (id, email, username, display_username) VALUES \

@@ -1,0 +1,16 @@
+//! The PostgreSQL adapter on a running server, each test on a database of its own.
+
+mod adapter;
+mod adoption;
+mod batches;
+mod clocks;
+mod conformance;
+mod connections;
+mod migrations;
+mod plans;
+mod schema;
+mod session_tokens;
+#[path = "../support/mod.rs"]
+mod support;
+mod transactions;
+mod violations;
