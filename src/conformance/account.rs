@@ -1,6 +1,6 @@
 //! Promises about accounts.
 
-use super::{Adapter, account_of, assert_error, new_user};
+use super::{Adapter, account_of, assert_eq, assert_error, new_user};
 use crate::types::{Account, CreateAccount};
 use crate::{AuthError, ConflictField};
 

@@ -1,6 +1,8 @@
 //! Promises about `update_account`.
 
-use super::{Adapter, account_of, assert_error, assert_refused, each_with, in_an_hour, new_user};
+use super::{
+    Adapter, account_of, assert_eq, assert_error, assert_refused, each_with, in_an_hour, new_user,
+};
 use crate::AuthError;
 use crate::types::{Account, UpdateAccount};
 

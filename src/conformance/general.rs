@@ -3,8 +3,8 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use super::{
-    Adapter, account_of, an_hour_ago, at_once, code, expired_code, in_an_hour, new_session,
-    new_user,
+    Adapter, account_of, an_hour_ago, assert_eq, at_once, code, expired_code, in_an_hour,
+    new_session, new_user,
 };
 use crate::AuthError;
 use crate::types::{CreateSession, CreateUser, Removed, UpdateUser};

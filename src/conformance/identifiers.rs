@@ -1,6 +1,6 @@
 //! Promises about `get_verification_by_identifier`.
 
-use super::{Adapter, code, expired_code};
+use super::{Adapter, assert_eq, code, expired_code};
 
 pub(super) async fn newest_of_an_identifier(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, account_of, assert_error, assert_refused, code, each_with, in_an_hour, new_user,
+    Adapter, account_of, assert_eq, assert_error, assert_refused, code, each_with, in_an_hour,
+    new_user,
 };
 use crate::AuthError;
 use crate::types::{

@@ -63,14 +63,16 @@ use std::sync::Arc;
 
 use crate::adapters::DatabaseAdapter;
 pub use cases::GROUPS;
+use difference::assert_same as assert_eq;
 use support::{
-    account_of, an_hour_ago, assert_error, assert_listed, assert_refused, at_once, code, digests,
-    each_with, expired_code, in_an_hour, in_time, new_session, new_user, poll,
+    Caller, account_of, an_hour_ago, assert_error, assert_listed, assert_refused, at_once, code,
+    digests, each_with, expired_code, in_an_hour, in_time, new_session, new_user, poll,
 };
 
 mod account;
 mod account_updates;
 pub mod cases;
+mod difference;
 mod general;
 mod identifiers;
 mod impossible_input;

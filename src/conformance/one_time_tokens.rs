@@ -1,6 +1,6 @@
 //! Promises about `consume_verification`.
 
-use super::{Adapter, at_once, code, expired_code};
+use super::{Adapter, assert_eq, at_once, code, expired_code};
 
 pub(super) async fn consume_takes_all_of_the_pair(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();

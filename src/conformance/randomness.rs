@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::{Adapter, account_of, code, new_session, new_user};
+use super::{Adapter, account_of, assert_eq, code, new_session, new_user};
 
 pub(super) async fn ids_are_uuids_of_version_7(adapter: Adapter) {
     // The random bits of a UUIDv7: all but the time, the version and the variant.

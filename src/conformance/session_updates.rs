@@ -1,8 +1,8 @@
 //! Promises about `update_session`.
 
 use super::{
-    Adapter, an_hour_ago, assert_error, assert_listed, assert_refused, digests, each_with,
-    in_an_hour, new_session, new_user,
+    Adapter, an_hour_ago, assert_eq, assert_error, assert_listed, assert_refused, digests,
+    each_with, in_an_hour, new_session, new_user,
 };
 use crate::AuthError;
 use crate::types::{Session, UpdateSession};

@@ -1,12 +1,15 @@
 //! What cases of several modules need.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::assert_eq;
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User};
 use crate::{AuthError, AuthResult};
@@ -16,7 +19,7 @@ macro_rules! assert_error {
     ($answer:expr, $($pattern:tt)+) => {
         match $answer {
             Err($($pattern)+) => {}
-            answer => panic!("{:?} instead of {}", answer, stringify!($($pattern)+)),
+            answer => panic!("the answer is {:?} instead of `Err({})`", answer, stringify!($($pattern)+)),
         }
     };
 }
@@ -51,13 +54,44 @@ pub(super) fn an_hour_ago() -> DateTime<Utc> {
     Utc::now() - TimeDelta::hours(1)
 }
 
-pub(super) async fn new_user(adapter: &dyn DatabaseAdapter) -> User {
-    adapter.create_user(CreateUser::new()).await.unwrap()
+/// The place in a case that called a helper. Prints it if the helper panics.
+pub(super) struct Caller(&'static Location<'static>);
+
+impl Caller {
+    #[track_caller]
+    pub(super) fn here() -> Self {
+        Self(Location::caller())
+    }
 }
 
-pub(super) async fn new_session(adapter: &dyn DatabaseAdapter, user: &User) -> Session {
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the case failed at {}", self.0);
+        }
+    }
+}
+
+#[track_caller]
+pub(super) fn new_user(adapter: &dyn DatabaseAdapter) -> impl Future<Output = User> {
+    let caller = Caller::here();
+    async move {
+        let _caller = caller;
+        adapter.create_user(CreateUser::new()).await.unwrap()
+    }
+}
+
+#[track_caller]
+pub(super) fn new_session(
+    adapter: &dyn DatabaseAdapter,
+    user: &User,
+) -> impl Future<Output = Session> {
+    let caller = Caller::here();
     let session = CreateSession::new(&user.id, in_an_hour());
-    adapter.create_session(session).await.unwrap()
+    async move {
+        let _caller = caller;
+        adapter.create_session(session).await.unwrap()
+    }
 }
 
 pub(super) fn account_of(user: &User, account_id: &str) -> CreateAccount {
@@ -73,16 +107,24 @@ pub(super) fn expired_code(identifier: &str, value: &str) -> CreateVerification 
 }
 
 /// Fails unless a list of sessions is the expected one, with the tokens or with digests in their place.
+#[track_caller]
 pub(super) fn assert_listed(listed: &[Session], expected: &[Session]) {
-    assert_eq!(listed.len(), expected.len(), "{listed:?}");
-    for (listed, expected) in listed.iter().zip(expected) {
-        assert!(listed.token == expected.token || is_digest(&listed.token));
-        let with_token = Session {
-            token: expected.token.clone(),
-            ..listed.clone()
+    let id = |session: &Session| session.id.clone();
+    let tokens: HashMap<String, &String> =
+        expected.iter().map(|row| (id(row), &row.token)).collect();
+    let mut with_tokens = listed.to_vec();
+    for session in &mut with_tokens {
+        let Some(&token) = tokens.get(&session.id) else {
+            continue;
         };
-        assert_eq!(&with_token, expected);
+        assert!(
+            session.token == *token || is_digest(&session.token),
+            "the list shows neither the token of session {} nor `sha256:` and 64 hexadecimal digits",
+            session.id
+        );
+        session.token.clone_from(token);
     }
+    assert_eq!(with_tokens, expected);
 }
 
 fn is_digest(token: &str) -> bool {
@@ -108,11 +150,16 @@ pub(super) fn digests() -> impl Iterator<Item = String> {
     shapes.into_iter().map(|hex| format!("sha256:{hex}"))
 }
 
-/// Fails where something waits for what does not end by itself.
-pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work)
-        .await
-        .expect("it waits, and nothing ends the wait")
+/// Fails if the work is not done within 20 seconds.
+#[track_caller]
+pub(super) fn in_time<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = Caller::here();
+    async move {
+        let _caller = caller;
+        tokio::time::timeout(Duration::from_secs(20), work)
+            .await
+            .expect("the operation still waits after 20 seconds")
+    }
 }
 
 /// Polls a future so often, or until it answers, and lets others work in between.

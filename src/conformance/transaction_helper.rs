@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use tokio::task::JoinHandle;
 
 use super::transactions::{Rows, named, to_role};
-use super::{Adapter, account_of, at_once, code, in_an_hour, in_time, new_user};
+use super::{Adapter, account_of, assert_eq, at_once, code, in_an_hour, in_time, new_user};
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateSession, CreateUser, Session};
 use crate::{AuthError, AuthResult, ConflictField, transaction};

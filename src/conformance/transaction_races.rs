@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::transactions::{named, to_role};
-use super::{Adapter, account_of, at_once, code, in_an_hour, in_time, new_user};
+use super::{Adapter, account_of, assert_eq, at_once, code, in_an_hour, in_time, new_user};
 use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::types::{CreateSession, CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};

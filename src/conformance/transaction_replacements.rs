@@ -4,7 +4,7 @@
 
 use super::transaction_races::overlap;
 use super::transactions::{named, to_role};
-use super::{Adapter, account_of, in_an_hour, new_session};
+use super::{Adapter, account_of, assert_eq, in_an_hour, new_session};
 use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::types::{
     Account, CreateSession, CreateUser, Session, UpdateAccount, UpdateSession, UpdateUser, User,

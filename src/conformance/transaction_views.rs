@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::transactions::{Rows, named, to_role};
 use super::{
-    Adapter, account_of, an_hour_ago, assert_error, assert_listed, code, expired_code, in_an_hour,
-    new_session, new_user,
+    Adapter, account_of, an_hour_ago, assert_eq, assert_error, assert_listed, code, expired_code,
+    in_an_hour, new_session, new_user,
 };
 use crate::AuthError;
 use crate::adapters::DatabaseAdapter;
@@ -210,23 +210,25 @@ pub(super) async fn the_adapter_reads_meanwhile(adapter: Adapter) {
 pub(super) async fn time_goes_on_inside(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let transaction = adapter.begin().await.unwrap();
-    let soon = Utc::now() + TimeDelta::milliseconds(800);
+    // By the clock of the store, which need not be this machine's.
+    let now = transaction.create_verification(code("now", "1")).await;
+    let soon = now.unwrap().created_at + TimeDelta::milliseconds(800);
     let ending = CreateSession::new(&user.id, soon);
     let ending = transaction.create_session(ending).await.unwrap();
-    let verification = CreateVerification::new("a", "1", soon);
+    let verification = CreateVerification::new("a", "2", soon);
     transaction.create_verification(verification).await.unwrap();
     let found = transaction.get_session(&ending.token).await.unwrap();
     assert_eq!(found.as_ref(), Some(&ending));
-    let found = transaction.get_verification("a", "1").await.unwrap();
+    let found = transaction.get_verification("a", "2").await.unwrap();
     assert!(found.is_some());
     tokio::time::sleep(Duration::from_millis(1000)).await;
     let found = transaction.get_session(&ending.token).await.unwrap();
     assert_eq!(found, None);
     let listed = transaction.get_user_sessions(&user.id).await.unwrap();
     assert_eq!(listed, []);
-    let found = transaction.get_verification("a", "1").await.unwrap();
+    let found = transaction.get_verification("a", "2").await.unwrap();
     assert_eq!(found, None);
-    let found = transaction.consume_verification("a", "1").await.unwrap();
+    let found = transaction.consume_verification("a", "2").await.unwrap();
     assert_eq!(found, None);
     assert_eq!(transaction.delete_expired_sessions().await.unwrap(), 1);
     transaction.commit().await.unwrap();

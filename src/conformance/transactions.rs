@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Adapter, account_of, assert_error, assert_listed, code, in_an_hour, in_time, new_session,
-    new_user, poll,
+    Adapter, Caller, account_of, assert_eq, assert_error, assert_listed, code, in_an_hour, in_time,
+    new_session, new_user, poll,
 };
 use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::types::{
@@ -35,7 +35,12 @@ impl Rows {
     }
 
     /// Fails unless every lookup finds the rows as they were created.
-    pub(super) async fn assert_seen(&self, adapter: &dyn DatabaseAdapter) {
+    #[track_caller]
+    pub(super) fn assert_seen(&self, adapter: &dyn DatabaseAdapter) -> impl Future<Output = ()> {
+        self.check_seen(adapter, Caller::here())
+    }
+
+    async fn check_seen(&self, adapter: &dyn DatabaseAdapter, _caller: Caller) {
         let (session, user) = (Some(&self.session), Some(&self.user));
         for found in self.users(adapter).await {
             assert_eq!(found.as_ref(), user);
@@ -59,7 +64,12 @@ impl Rows {
     }
 
     /// Fails where any lookup finds one of the rows.
-    pub(super) async fn assert_unseen(&self, adapter: &dyn DatabaseAdapter) {
+    #[track_caller]
+    pub(super) fn assert_unseen(&self, adapter: &dyn DatabaseAdapter) -> impl Future<Output = ()> {
+        self.check_unseen(adapter, Caller::here())
+    }
+
+    async fn check_unseen(&self, adapter: &dyn DatabaseAdapter, _caller: Caller) {
         assert_eq!(self.users(adapter).await, [None, None, None]);
         let token = &self.session.token;
         assert_eq!(adapter.get_session(token).await.unwrap(), None);

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, account_of, an_hour_ago, assert_error, at_once, in_an_hour, new_session, new_user,
+    Adapter, account_of, an_hour_ago, assert_eq, assert_error, at_once, in_an_hour, new_session,
+    new_user,
 };
 use crate::types::{CreateAccount, CreateUser, Metadata, UpdateUser, User};
 use crate::{AuthError, ConflictField};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::user_lists::{ORDERS, paged, sort};
-use super::{Adapter, in_an_hour};
+use super::{Adapter, assert_eq, in_an_hour};
 use crate::adapters::DatabaseAdapter;
 use crate::types::{
     CreateUser, ListUsers, SearchField, SearchOperator, UpdateUser, User, UserFilter, UserSearch,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Adapter, assert_error, new_user};
+use super::{Adapter, assert_eq, assert_error, new_user};
 use crate::AuthError;
 use crate::adapters::DatabaseAdapter;
 use crate::types::{

@@ -1,8 +1,8 @@
 //! Promises about the searches of `list_users` and `count_users`.
 
-use super::Adapter;
 use super::user_filters::{FIELDS, search, text_of};
 use super::user_lists::paged;
+use super::{Adapter, assert_eq};
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateUser, ListUsers, SearchField, SearchOperator, User, UserFilter};
 

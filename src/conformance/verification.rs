@@ -1,6 +1,6 @@
 //! Promises about verifications.
 
-use super::{Adapter, assert_error, at_once, code, expired_code};
+use super::{Adapter, assert_eq, assert_error, at_once, code, expired_code};
 use crate::AuthError;
 
 pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {

@@ -32,14 +32,15 @@ impl Clock for PostgresClock {
     }
 }
 
-/// An adapter on a test's own database, with its clock, which reads `start()`.
-async fn postgres(pool: &PgPool) -> (SqlxAdapter, PostgresClock) {
+/// An adapter on a test's own database, whose clock this statement reads.
+async fn with_clock(pool: &PgPool, time: &str) -> SqlxAdapter {
     execute(
         pool,
-        "CREATE SCHEMA clock; CREATE TABLE clock.hands (time TIMESTAMPTZ NOT NULL); \
-         INSERT INTO clock.hands VALUES (now()); \
-         CREATE FUNCTION clock.statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE \
-         AS 'SELECT time FROM clock.hands'",
+        &format!(
+            "CREATE SCHEMA clock; CREATE TABLE clock.hands (time TIMESTAMPTZ NOT NULL); \
+             INSERT INTO clock.hands VALUES (now()); \
+             CREATE FUNCTION clock.statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE AS '{time}'"
+        ),
     )
     .await;
     let options = pool.connect_options().as_ref().clone();
@@ -49,9 +50,15 @@ async fn postgres(pool: &PgPool) -> (SqlxAdapter, PostgresClock) {
         .connect_with(options)
         .await
         .unwrap();
+    SqlxAdapter::from_pool(with_clock)
+}
+
+/// An adapter whose clock reads `start()` until it is set.
+async fn postgres(pool: &PgPool) -> (SqlxAdapter, PostgresClock) {
+    let adapter = with_clock(pool, "SELECT time FROM clock.hands").await;
     let clock = PostgresClock(pool.clone());
     clock.set(start()).await;
-    (SqlxAdapter::from_pool(with_clock), clock)
+    (adapter, clock)
 }
 
 fn start() -> DateTime<Utc> {
@@ -252,4 +259,29 @@ async fn equal_is_expired_on_postgresql(pool: PgPool) {
 async fn ties_are_broken_by_id_on_postgresql(pool: PgPool) {
     let (adapter, _clock) = postgres(&pool).await;
     ties_are_broken_by_id(&adapter).await;
+}
+
+/// The conformance suite takes its times from the store, so that it passes where the two clocks differ.
+#[cfg(feature = "conformance")]
+mod behind {
+    use std::sync::Arc;
+
+    use better_auth::conformance::{Adapter, cases};
+    use sqlx::PgPool;
+
+    /// An adapter whose clock is 200 milliseconds behind that of the tests.
+    async fn behind(pool: &PgPool) -> Adapter {
+        let time = "SELECT pg_catalog.statement_timestamp() - INTERVAL ''200 milliseconds''";
+        Arc::new(super::with_clock(pool, time).await)
+    }
+
+    #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+    async fn only_live_sessions_are_found(pool: PgPool) {
+        cases::session::only_live_sessions_are_found(behind(&pool).await).await;
+    }
+
+    #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+    async fn time_goes_on_inside(pool: PgPool) {
+        cases::transaction_views::time_goes_on_inside(behind(&pool).await).await;
+    }
 }
