@@ -143,6 +143,253 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
     database.check_schema().await.unwrap();
 }
 
+/// Written by `EXPECTED_SCHEMA=write`, from all tables that the migrations make.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn the_expected_schema_is_what_the_migrations_make(pool: PgPool) {
+    const FILE: &str = "src/adapters/postgres/maintenance/expected_schema.txt";
+    let query = std::fs::read_to_string("src/adapters/postgres/maintenance/schema.sql").unwrap();
+    let tables = rows(
+        &pool,
+        "SELECT tablename::TEXT, '', '' FROM pg_tables WHERE schemaname = 'public' \
+         AND tablename <> '_better_auth_migrations'",
+    )
+    .await;
+    let tables: Vec<String> = tables.into_iter().map(|(table, ..)| table).collect();
+    let parts = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(tables)
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    let lines = parts.iter().filter_map(|part| {
+        let kind: &str = part.get(0);
+        let of_tables = ["column", "constraint", "index"].contains(&kind);
+        let [table, name, definition]: [&str; 3] = [1, 2, 3].map(|column| part.get(column));
+        of_tables.then(|| format!("{kind} {table}.{name} {definition}\n"))
+    });
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    let schema = lines.concat();
+    if std::env::var("EXPECTED_SCHEMA").is_ok_and(|action| action == "write") {
+        std::fs::write(FILE, &schema).unwrap();
+    }
+    assert_eq!(
+        schema,
+        std::fs::read_to_string(FILE).unwrap(),
+        "run `just sqlx-prepare`"
+    );
+}
+
+/// As Prisma makes them.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn unique_indexes_do_for_constraints(pool: PgPool) {
+    for (table, name, columns) in [
+        ("users", "users_email_key", "email"),
+        ("users", "users_username_key", "username"),
+        ("sessions", "sessions_token_key", "token"),
+        (
+            "accounts",
+            "accounts_provider_id_account_id_key",
+            "provider_id, account_id",
+        ),
+    ] {
+        execute(
+            &pool,
+            &format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
+        )
+        .await;
+        execute(
+            &pool,
+            &format!("CREATE UNIQUE INDEX {name} ON {table} ({columns})"),
+        )
+        .await;
+    }
+    execute(
+        &pool,
+        "ALTER TABLE sessions DROP CONSTRAINT sessions_user_id_fkey, ADD CONSTRAINT sessions_user_id_fkey \
+         FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE ON UPDATE CASCADE",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.check_schema().await.unwrap();
+    database.migrate().await.unwrap();
+    // Other indexes of these names do not.
+    for index in [
+        "CREATE INDEX users_email_key ON users (email)",
+        "CREATE UNIQUE INDEX users_email_key ON users (lower(email))",
+        "CREATE UNIQUE INDEX users_email_key ON users (email) WHERE NOT banned",
+        "CREATE UNIQUE INDEX users_email_key ON users (email, id)",
+    ] {
+        execute(&pool, "DROP INDEX users_email_key").await;
+        execute(&pool, index).await;
+        let answer = complaint(&database).await;
+        let (_, advice) = answer
+            .split_once(", not UNIQUE (email): ")
+            .unwrap_or_else(|| panic!("{answer}"));
+        let (drop, add) = advice.split_once(", then ").unwrap();
+        execute(&pool, drop).await;
+        execute(&pool, add).await;
+        database.check_schema().await.unwrap();
+        execute(&pool, "ALTER TABLE users DROP CONSTRAINT users_email_key").await;
+        execute(
+            &pool,
+            "CREATE UNIQUE INDEX users_email_key ON users (email)",
+        )
+        .await;
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn settings_of_the_session_change_no_answer(pool: PgPool) {
+    execute(&pool, "CREATE SCHEMA app; CREATE SCHEMA \"Odd one\"").await;
+    let url = url(&pool);
+    let base = url.split('?').next().unwrap();
+    for options in [
+        "-c%20quote_all_identifiers%3Don",
+        "-c%20search_path%3Dapp,pg_catalog,public",
+        "-c%20DateStyle%3DGerman%20-c%20IntervalStyle%3Diso_8601%20-c%20bytea_output%3Descape",
+        "-c%20TimeZone%3DAsia/Kolkata%20-c%20default_transaction_read_only%3Don%20-c%20array_nulls%3Doff",
+    ] {
+        let database = SqlxAdapter::new(&format!("{base}?options={options}"))
+            .await
+            .unwrap();
+        database
+            .check_schema()
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+        database
+            .migrate()
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+    }
+    execute(
+        &pool,
+        "ALTER TABLE users SET SCHEMA \"Odd one\"; ALTER TABLE sessions SET SCHEMA \"Odd one\"; \
+         ALTER TABLE accounts SET SCHEMA \"Odd one\"; ALTER TABLE verifications SET SCHEMA \"Odd one\"; \
+         ALTER TABLE _better_auth_migrations SET SCHEMA \"Odd one\"",
+    )
+    .await;
+    for options in [
+        "-c%20search_path%3D%22Odd\\%20one%22,public",
+        "-c%20search_path%3D%22Odd\\%20one%22,app,pg_catalog%20-c%20quote_all_identifiers%3Don",
+    ] {
+        let database = SqlxAdapter::new(&format!("{base}?options={options}"))
+            .await
+            .unwrap();
+        database
+            .check_schema()
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+        database
+            .migrate()
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn rows_hidden_by_row_level_security_are_told(pool: PgPool) {
+    let role = format!("hidden_{}", std::process::id());
+    for statement in [
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'password'"),
+        format!("GRANT USAGE ON SCHEMA public TO {role}"),
+        format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
+    ] {
+        execute(&pool, &statement).await;
+    }
+    let url = url(&pool).replacen("better_auth:", &format!("{role}:"), 1);
+    let database = SqlxAdapter::new(&url).await.unwrap();
+    database.check_schema().await.unwrap();
+    let is_told = async |statement: String| {
+        execute(&pool, &statement).await;
+        let answer = complaint(&database).await;
+        assert!(
+            answer.contains("row level security on users") && answer.contains(&role),
+            "{answer}"
+        );
+    };
+    let is_fine = async |statement: String| {
+        execute(&pool, &statement).await;
+        database
+            .check_schema()
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    };
+    is_told("ALTER TABLE users ENABLE ROW LEVEL SECURITY".to_owned()).await;
+    is_fine(format!(
+        "CREATE POLICY every ON users TO {role} USING (true)"
+    ))
+    .await;
+    is_told(format!(
+        "CREATE POLICY part ON users AS RESTRICTIVE TO {role} USING (NOT banned)"
+    ))
+    .await;
+    is_fine("DROP POLICY part ON users".to_owned()).await;
+    is_told(
+        "DROP POLICY every ON users; CREATE POLICY every ON users FOR SELECT USING (true)"
+            .to_owned(),
+    )
+    .await;
+    is_fine(format!("ALTER ROLE {role} BYPASSRLS")).await;
+    is_told(format!("ALTER ROLE {role} NOBYPASSRLS")).await;
+    is_fine(format!("ALTER TABLE users OWNER TO {role}")).await;
+    is_told("ALTER TABLE users FORCE ROW LEVEL SECURITY".to_owned()).await;
+    adapter(&pool).await.check_schema().await.unwrap();
+    database.close().await;
+    execute(
+        &pool,
+        &format!("ALTER TABLE users OWNER TO better_auth; DROP OWNED BY {role}; DROP ROLE {role}"),
+    )
+    .await;
+}
+
+/// As programs leave them that had these tables before.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn indexes_that_others_make_needless_are_named(pool: PgPool) {
+    let removable = [
+        (
+            "idx_accounts_provider_account",
+            "accounts (provider_id, account_id)",
+        ),
+        ("idx_accounts_user_id", "accounts (user_id)"),
+        ("idx_sessions_expires_at", "sessions (expires_at)"),
+        ("idx_sessions_token", "sessions (token)"),
+        ("idx_sessions_user_id", "sessions (user_id)"),
+        ("idx_users_email", "users (email)"),
+        ("idx_users_username", "users (username)"),
+        ("idx_verifications_identifier", "verifications (identifier)"),
+        ("idx_verifications_value", "verifications (value)"),
+    ];
+    let needed = [
+        "users_image ON users (image)",
+        "users_lower ON users (lower(email))",
+        "users_some ON users (email) WHERE banned",
+        "users_patterns ON users (email text_pattern_ops)",
+        "users_collated ON users (username COLLATE \"POSIX\")",
+        "sessions_pair ON sessions (user_id, token)",
+        "sessions_hash ON sessions USING hash (token)",
+    ];
+    let database = adapter(&pool).await;
+    assert_eq!(
+        database.check_schema().await.unwrap().removable_indexes,
+        [""; 0]
+    );
+    for (name, columns) in removable {
+        execute(&pool, &format!("CREATE INDEX {name} ON {columns}")).await;
+    }
+    for index in needed {
+        execute(&pool, &format!("CREATE INDEX {index}")).await;
+    }
+    let report = database.check_schema().await.unwrap();
+    assert_eq!(report.removable_indexes, removable.map(|(name, _)| name));
+    for (name, _) in removable {
+        execute(&pool, &format!("DROP INDEX {name}")).await;
+    }
+    assert_eq!(
+        database.check_schema().await.unwrap().removable_indexes,
+        [""; 0]
+    );
+}
+
 /// What `check_schema` says to do helps.
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn the_advice_can_be_followed(pool: PgPool) {

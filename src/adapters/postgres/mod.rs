@@ -10,7 +10,7 @@ use crate::AuthResult;
 use crate::adapters::delegate::forward_database_adapter;
 
 pub use self::builder::SqlxAdapterBuilder;
-pub use self::maintenance::{MIGRATOR, NormalizedNames, SkippedName};
+pub use self::maintenance::{MIGRATOR, NormalizedNames, SchemaReport, SkippedName};
 pub use self::pool::{PoolConfig, PoolStats};
 
 mod account;

@@ -4,326 +4,257 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::SqlxAdapter;
 use super::super::error::Operation;
-use super::migrate::MIGRATOR;
+use super::expected::{self, Part};
+use super::migrate::{MIGRATIONS_TABLE, MIGRATOR, made_by};
+use super::schema_place::wrong_encoding;
 use crate::{AuthError, AuthResult};
 
-/// Name and definition.
-type Column = (&'static str, &'static str);
+const NAME: &str = "check_schema";
 
-const TABLES: [(&str, &[Column]); 4] = [
-    (
-        "users",
-        &[
-            ("id", "text NOT NULL"),
-            ("name", "text"),
-            ("email", "text"),
-            ("email_verified", "boolean NOT NULL DEFAULT false"),
-            ("image", "text"),
-            ("username", "text"),
-            ("display_username", "text"),
-            ("two_factor_enabled", "boolean NOT NULL DEFAULT false"),
-            ("role", "text"),
-            ("banned", "boolean NOT NULL DEFAULT false"),
-            ("ban_reason", "text"),
-            ("ban_expires", "timestamp with time zone"),
-            ("metadata", "jsonb NOT NULL DEFAULT '{}'"),
-            (
-                "created_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-            (
-                "updated_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-        ],
-    ),
-    (
-        "sessions",
-        &[
-            ("id", "text NOT NULL"),
-            ("expires_at", "timestamp with time zone NOT NULL"),
-            ("token", "text NOT NULL"),
-            ("ip_address", "text"),
-            ("user_agent", "text"),
-            ("user_id", "text NOT NULL"),
-            ("impersonated_by", "text"),
-            ("active_organization_id", "text"),
-            ("active", "boolean NOT NULL DEFAULT true"),
-            (
-                "created_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-            (
-                "updated_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-        ],
-    ),
-    (
-        "accounts",
-        &[
-            ("id", "text NOT NULL"),
-            ("account_id", "text NOT NULL"),
-            ("provider_id", "text NOT NULL"),
-            ("user_id", "text NOT NULL"),
-            ("access_token", "text"),
-            ("refresh_token", "text"),
-            ("id_token", "text"),
-            ("access_token_expires_at", "timestamp with time zone"),
-            ("refresh_token_expires_at", "timestamp with time zone"),
-            ("scope", "text"),
-            ("password", "text"),
-            (
-                "created_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-            (
-                "updated_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-        ],
-    ),
-    (
-        "verifications",
-        &[
-            ("id", "text NOT NULL"),
-            ("identifier", "text NOT NULL"),
-            ("value", "text NOT NULL"),
-            ("expires_at", "timestamp with time zone NOT NULL"),
-            (
-                "created_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-            (
-                "updated_at",
-                "timestamp with time zone NOT NULL DEFAULT now()",
-            ),
-        ],
-    ),
-];
-
-/// Table, name and definition.
-const CONSTRAINTS: [(&str, &str, &str); 10] = [
-    ("users", "users_pkey", "PRIMARY KEY (id)"),
-    ("users", "users_email_key", "UNIQUE (email)"),
-    ("users", "users_username_key", "UNIQUE (username)"),
-    ("sessions", "sessions_pkey", "PRIMARY KEY (id)"),
-    ("sessions", "sessions_token_key", "UNIQUE (token)"),
-    ("sessions", "sessions_user_id_fkey", OF_USER),
-    ("accounts", "accounts_pkey", "PRIMARY KEY (id)"),
-    (
-        "accounts",
-        "accounts_provider_id_account_id_key",
-        "UNIQUE (provider_id, account_id)",
-    ),
-    ("accounts", "accounts_user_id_fkey", OF_USER),
-    ("verifications", "verifications_pkey", "PRIMARY KEY (id)"),
-];
-const OF_USER: &str = "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE";
-
-/// The indexes that are no constraint's; each is made by the migration of its name.
-const INDEXES: [(&str, &str); 14] = [
-    ("users", "users_created_at_id_idx"),
-    ("users", "users_role_created_at_id_idx"),
-    ("users", "users_banned_created_at_id_idx"),
-    ("users", "users_email_verified_created_at_id_idx"),
-    ("users", "users_email_prefix_idx"),
-    ("users", "users_username_prefix_idx"),
-    ("users", "users_name_created_at_id_idx"),
-    ("sessions", "sessions_user_id_created_at_id_idx"),
-    ("sessions", "sessions_expires_at_id_idx"),
-    ("sessions", "sessions_inactive_idx"),
-    ("accounts", "accounts_user_id_created_at_id_idx"),
-    (
-        "verifications",
-        "verifications_identifier_created_at_id_idx",
-    ),
-    ("verifications", "verifications_value_idx"),
-    ("verifications", "verifications_expires_at_id_idx"),
-];
+/// The result of [`SqlxAdapter::check_schema`] on a schema that fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchemaReport {
+    /// Indexes on our tables that cost time and space for nothing, as another index does the same work. `DROP INDEX
+    /// CONCURRENTLY` removes them. Programs that used these tables before leave such indexes behind: `idx_users_email`,
+    /// say, beside the index of `UNIQUE (email)`.
+    pub removable_indexes: Vec<String>,
+}
 
 impl SqlxAdapter {
-    /// Tells whether the database has what the statements need, in one cheap round trip: the migrations, the columns with
-    /// their types, the constraints with their definitions, and the indexes by their names. Columns, tables and indexes
-    /// beyond that are nobody's business here.
+    /// Checks in one round trip that the database has what the statements need: the migrations, the columns with their
+    /// types, the constraints and the indexes. Further columns, tables, constraints and indexes are ignored, and unique
+    /// indexes of the right names are as good as unique constraints. The answer does not depend on the session's
+    /// settings.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Database`] that names everything that is wrong, with table and column, and what to do: that it is
-    /// not migrated, or was by a newer version of this crate, or that someone has dropped or altered a column, a
-    /// constraint, or dropped an index. [`AuthError::Unavailable`] where the database cannot be asked.
-    pub async fn check_schema(&self) -> AuthResult<()> {
+    /// [`AuthError::Database`] that names everything that is wrong, with table and column, and what to do: the database
+    /// is not migrated, or was migrated by a newer version of this crate; a column, a constraint or an index is missing
+    /// or was altered; row level security hides rows from this role; the encoding is not UTF8; the tables are in several
+    /// schemas. [`AuthError::Unavailable`] if the database does not answer.
+    pub async fn check_schema(&self) -> AuthResult<SchemaReport> {
         let database = &self.database;
-        let tables = TABLES.map(|(table, _)| table.to_owned());
-        let found = database.run(Operation::read("check_schema"), |connection| {
+        let tables = expected::tables();
+        let rows = database.run(Operation::read(NAME), |connection| {
             Box::pin(
-                sqlx::query!(
-                    "WITH tables AS (SELECT name, to_regclass(name) AS oid FROM unnest($1::TEXT[]) AS name) \
-                     SELECT 'column' AS \"kind!\", tables.name AS \"table!\", attname::TEXT AS \"name!\", \
-                     format_type(atttypid, NULL) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END \
-                     || COALESCE(' DEFAULT ' || pg_get_expr(adbin, adrelid), '') AS \"definition!\" \
-                     FROM tables JOIN pg_attribute ON attrelid = tables.oid \
-                     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum \
-                     WHERE attnum > 0 AND NOT attisdropped \
-                     UNION ALL \
-                     SELECT 'constraint', tables.name, conname::TEXT, pg_get_constraintdef(pg_constraint.oid) \
-                     FROM tables JOIN pg_constraint ON conrelid = tables.oid \
-                     UNION ALL \
-                     SELECT 'index', tables.name, relname::TEXT, CASE WHEN indisvalid THEN '' ELSE 'INVALID' END \
-                     FROM tables JOIN pg_index ON indrelid = tables.oid JOIN pg_class ON pg_class.oid = indexrelid \
-                     UNION ALL \
-                     SELECT 'migration', '', version::TEXT, '' FROM _better_auth_migrations WHERE success",
-                    &tables,
-                )
-                .fetch_all(connection),
+                sqlx::query_file!("src/adapters/postgres/maintenance/schema.sql", &tables)
+                    .fetch_all(connection),
             )
         });
-        let mut schema = Schema::default();
-        for row in found.await? {
-            match row.kind.as_str() {
-                "migration" => schema.migrations.extend(row.name.parse::<i64>().ok()),
-                kind => {
-                    let key = (kind.to_owned(), row.table, row.name);
-                    schema.parts.insert(key, row.definition);
-                }
-            }
+        let mut found = Found::default();
+        for row in rows.await? {
+            found.note(&row.kind, row.table, row.name, row.definition);
         }
-        let wrong = schema.wrong();
+        let wrong = found.wrong();
         if wrong.is_empty() {
-            return Ok(());
+            return Ok(SchemaReport {
+                removable_indexes: found.removable_indexes(),
+            });
         }
+        let server = &database.connections.server;
         Err(AuthError::Database {
-            message: format!(
-                "check_schema on {}: {}",
-                database.connections.server,
-                wrong.join("; ")
-            ),
+            message: format!("{NAME} on {server}: {}", wrong.join("; ")),
             source: None,
         })
     }
 }
 
-/// What a database holds.
+/// What the database holds.
 #[derive(Default)]
-struct Schema {
+struct Found {
     migrations: BTreeSet<i64>,
     /// Kind, table and name to definition.
     parts: BTreeMap<(String, String, String), String>,
+    /// Table to schema.
+    schemas: BTreeMap<String, String>,
+    /// Pairs of an index and one that does the same work.
+    covered_indexes: Vec<(String, String)>,
+    /// What needs no comparison.
+    wrong: Vec<String>,
 }
 
-impl Schema {
+impl Found {
+    fn note(&mut self, kind: &str, table: String, name: String, definition: String) {
+        match kind {
+            "migration" => self.migrations.extend(name.parse::<i64>().ok()),
+            "schema" => drop(self.schemas.insert(table, name)),
+            "covered index" => self.covered_indexes.push((name, definition)),
+            "encoding" => self.wrong.extend(wrong_encoding(&name)),
+            "row security" => self.wrong.push(format!(
+                "row level security on {table} hides rows from role {name}: ALTER ROLE {name} BYPASSRLS, or CREATE \
+                 POLICY … ON {table} TO {name} USING (true)"
+            )),
+            _ => drop(self.parts.insert((kind.to_owned(), table, name), definition)),
+        }
+    }
+
     /// What is wrong, and what to do about it.
     fn wrong(&self) -> Vec<String> {
-        let mut wrong = self.wrong_migrations();
-        for (table, columns) in TABLES {
-            let exists = columns
-                .iter()
-                .any(|(column, _)| self.part("column", table, column).is_some());
-            if exists {
-                wrong.extend(self.wrong_columns(table, columns));
-            } else {
+        let mut wrong = self.wrong.clone();
+        wrong.extend(self.wrong_migrations());
+        wrong.extend(self.wrong_schemas());
+        for table in expected::tables() {
+            if !self.schemas.contains_key(&table) {
                 wrong.push(format!(
-                    "table {table} is missing: restore it from a backup; or, if nothing is to be kept, drop all four \
-                     tables and _better_auth_migrations and call SqlxAdapter::migrate()"
+                    "table {table} is missing: restore it from a backup; or, if nothing is to be kept, drop all of our \
+                     tables and {MIGRATIONS_TABLE} and call SqlxAdapter::migrate()"
                 ));
             }
         }
-        wrong.extend(self.wrong_constraints());
-        wrong.extend(self.wrong_indexes());
+        // A missing table is named once, without its parts, and what a migration is still to make is not missing.
+        let parts = expected::parts().filter(|part| self.schemas.contains_key(part.table));
+        wrong.extend(parts.filter_map(|part| match part.kind {
+            "column" => self.wrong_column(&part),
+            _ if !self.has_run(part.name) => None,
+            "constraint" => self.wrong_constraint(&part),
+            _ => self.wrong_index(&part),
+        }));
         wrong
     }
 
-    fn part(&self, kind: &str, table: &str, name: &str) -> Option<&str> {
-        let key = (kind.to_owned(), table.to_owned(), name.to_owned());
+    fn part(&self, kind: &str, part: &Part) -> Option<&str> {
+        let key = (kind.to_owned(), part.table.to_owned(), part.name.to_owned());
         self.parts.get(&key).map(String::as_str)
+    }
+
+    /// Whether the migration that makes the index or constraint has run.
+    fn has_run(&self, name: &str) -> bool {
+        made_by(name).is_none_or(|migration| self.migrations.contains(&migration.version))
     }
 
     fn wrong_migrations(&self) -> Vec<String> {
         let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
-        let list = |versions: Vec<String>| versions.join(", ");
+        let list = |versions: &BTreeSet<i64>, without: &BTreeSet<i64>| {
+            let versions: Vec<_> = versions.difference(without).map(i64::to_string).collect();
+            versions.join(", ")
+        };
         let mut wrong = Vec::new();
-        let newer: Vec<String> = self
-            .migrations
-            .difference(&known)
-            .map(i64::to_string)
-            .collect();
+        let newer = list(&self.migrations, &known);
         if !newer.is_empty() {
             wrong.push(format!(
-                "migrated by a newer version of better-auth (migration {} is unknown here): update this program",
-                list(newer)
+                "migrated by a newer version of better-auth (migration {newer} is unknown here): update this program"
             ));
         }
-        let pending: Vec<String> = known
-            .difference(&self.migrations)
-            .map(i64::to_string)
-            .collect();
+        let pending = list(&known, &self.migrations);
         if !pending.is_empty() {
             wrong.push(format!(
-                "not migrated, or not to the end (migration {} has not run): call SqlxAdapter::migrate()",
-                list(pending)
+                "not migrated, or not to the end (migration {pending} has not run): call SqlxAdapter::migrate()"
             ));
         }
         wrong
     }
 
-    fn wrong_columns(&self, table: &str, columns: &[Column]) -> Vec<String> {
-        let wrong = columns.iter().filter_map(|(column, expected)| {
-            match self.part("column", table, column) {
-                None => Some(format!(
-                    "column {table}.{column} is missing: ALTER TABLE {table} ADD COLUMN {column} {expected}"
-                )),
-                Some(found) if !does_for(found, expected) => Some(format!(
-                    "column {table}.{column} is {found}, not {expected}: ALTER TABLE {table} ALTER COLUMN {column} …"
-                )),
-                Some(_) => None,
-            }
-        });
-        wrong.collect()
+    /// All tables have to be where the migrations are recorded.
+    fn wrong_schemas(&self) -> Option<String> {
+        let recorded = self.schemas.get(MIGRATIONS_TABLE)?;
+        let (table, schema) = self
+            .schemas
+            .iter()
+            .find(|(_, schema)| *schema != recorded)?;
+        Some(format!(
+            "the migrations are recorded in schema {recorded}, but search_path finds {table} in schema {schema}: name \
+             only the schema of our tables in search_path"
+        ))
     }
 
-    fn wrong_constraints(&self) -> Vec<String> {
-        let wrong = CONSTRAINTS.iter().filter_map(|(table, name, expected)| {
-            match self.part("constraint", table, name) {
-                None => Some(format!(
-                    "constraint {name} on {table} is missing: ALTER TABLE {table} ADD CONSTRAINT {name} {expected}"
-                )),
-                Some(found) if found != *expected => Some(format!(
-                    "constraint {name} on {table} is {found}, not {expected}: drop it and add it again"
-                )),
-                Some(_) => None,
-            }
-        });
-        wrong.collect()
+    fn wrong_column(&self, part: &Part) -> Option<String> {
+        let &Part {
+            table,
+            name,
+            definition: expected,
+            ..
+        } = part;
+        match self.part("column", part) {
+            None => Some(format!(
+                "column {table}.{name} is missing: ALTER TABLE {table} ADD COLUMN {name} {expected}"
+            )),
+            Some(found) if !column_fits(found, expected) => Some(format!(
+                "column {table}.{name} is {found}, not {expected}: ALTER TABLE {table} ALTER COLUMN {name} …"
+            )),
+            Some(_) => None,
+        }
     }
 
-    /// Of the indexes whose migration has run.
-    fn wrong_indexes(&self) -> Vec<String> {
-        let wrong = INDEXES.iter().filter_map(|(table, name)| {
-            let migration = MIGRATOR.iter().find(|migration| {
-                super::migrate::index_name(migration) == *name
-                    && migration.migration_type.is_up_migration()
-            })?;
-            if !self.migrations.contains(&migration.version) {
-                return None;
+    fn wrong_constraint(&self, part: &Part) -> Option<String> {
+        let &Part {
+            table,
+            name,
+            definition: expected,
+            ..
+        } = part;
+        let add = match made_by(name) {
+            Some(migration) => one_line(migration.sql.as_str()),
+            None => format!("ALTER TABLE {table} ADD CONSTRAINT {name} {expected}"),
+        };
+        // The index of a constraint has its name. Without the constraint, a unique index does the same.
+        let index = self.part("index", part);
+        if index.is_some_and(|index| index.ends_with(" INVALID")) {
+            let advice = format!("REINDEX INDEX CONCURRENTLY {name}");
+            return Some(invalid(name, table, &advice));
+        }
+        let unique = expected.replace("PRIMARY KEY", "UNIQUE");
+        match (self.part("constraint", part), index) {
+            (Some(found), _) if found == expected => None,
+            (Some(found), _) => Some(format!(
+                "constraint {name} on {table} is {found}, not {expected}: ALTER TABLE {table} DROP CONSTRAINT {name}, \
+                 then {add}"
+            )),
+            (None, Some(found)) if found == unique => None,
+            (None, Some(found)) => Some(format!(
+                "index {name} on {table} is {found}, not {unique}: DROP INDEX CONCURRENTLY {name}, then {add}"
+            )),
+            (None, None) => Some(format!("constraint {name} on {table} is missing: {add}")),
+        }
+    }
+
+    fn wrong_index(&self, part: &Part) -> Option<String> {
+        let &Part {
+            table,
+            name,
+            definition: expected,
+            ..
+        } = part;
+        // The index of a constraint is looked at with it.
+        let migration = made_by(name)?;
+        let create = one_line(migration.sql.as_str());
+        match self.part("index", part) {
+            None => Some(format!("index {name} on {table} is missing: {create}")),
+            Some(found) if found.ends_with(" INVALID") => {
+                Some(invalid(name, table, "call SqlxAdapter::migrate()"))
             }
-            match self.part("index", table, name) {
-                None => {
-                    let sql: Vec<&str> = migration.sql.as_str().lines().skip(1).map(str::trim).collect();
-                    let sql = sql.join(" ");
-                    Some(format!("index {name} on {table} is missing: {}", sql.trim_end_matches(';')))
-                }
-                Some("INVALID") => Some(format!(
-                    "index {name} on {table} is INVALID, as an interrupted build leaves it: call SqlxAdapter::migrate()"
-                )),
-                Some(_) => None,
-            }
-        });
-        wrong.collect()
+            Some(found) if found != expected => Some(format!(
+                "index {name} on {table} is {found}, not {expected}: DROP INDEX CONCURRENTLY {name}, then {create}"
+            )),
+            Some(_) => None,
+        }
+    }
+
+    fn removable_indexes(&self) -> Vec<String> {
+        let covered = self.covered_indexes.iter();
+        let removable =
+            covered.filter(|(index, by)| !expected::is_index(index) && expected::is_index(by));
+        let removable: BTreeSet<&String> = removable.map(|(index, _)| index).collect();
+        removable.into_iter().cloned().collect()
     }
 }
 
-/// Whether a column is of the same type as expected. Its default may be another, if it has any where one is expected.
-fn does_for(found: &str, expected: &str) -> bool {
+fn invalid(name: &str, table: &str, advice: &str) -> String {
+    format!("index {name} on {table} is INVALID, as an interrupted build leaves it: {advice}")
+}
+
+/// A migration's statement, without the comment lines and the final semicolon.
+fn one_line(sql: &str) -> String {
+    let lines = sql
+        .lines()
+        .filter(|line| !line.starts_with("--"))
+        .map(str::trim);
+    let sql = lines.collect::<Vec<_>>().join(" ");
+    sql.trim_end_matches(';').to_owned()
+}
+
+/// Whether a column is of the expected type. It may have another default than the expected one, but not none.
+fn column_fits(found: &str, expected: &str) -> bool {
     let split = |definition: &str| match definition.split_once(" DEFAULT ") {
         Some((of_type, _)) => (of_type.to_owned(), true),
         None => (definition.to_owned(), false),

@@ -1,65 +1,167 @@
 //! `migrate`: brings the schema up to date.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 
 use super::super::SqlxAdapter;
-use super::super::database::Connections;
-use super::super::error::{connection_error, migration_error};
-use crate::AuthResult;
+use super::super::error::{migration_error, sqlstate};
+use super::super::pool::Server;
+use super::connection::dedicated_connection;
+use super::migration_state::{Progress, Step};
+use super::schema_place::{check_encoding, find_place};
+use crate::{AuthError, AuthResult};
 
 /// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
 /// [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate), which is safe from many processes at once.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// As `sqlx.toml` says.
-const BOOKKEEPING_TABLE: &str = "_better_auth_migrations";
+pub(super) const MIGRATIONS_TABLE: &str = "_better_auth_migrations";
 /// Arbitrary, the same in every process. One lock per database.
 const ADVISORY_LOCK: i64 = 0x6265_7474_6572_2d61;
-const LOCK_POLL: Duration = Duration::from_millis(50);
+const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
+/// How long a statement may wait for a lock that makes later writers wait behind it, in milliseconds.
+const LOCK_TIMEOUT: &str = "100";
+/// The pause before the next try, in which those writers go on.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often one index is built in a call before it counts as impossible to build.
+const MAX_BUILDS: u32 = 3;
 
 impl SqlxAdapter {
-    /// Brings the schema up to date: creates what is missing and adopts what is there.
+    /// Brings the schema up to date: creates the tables and indexes that are missing, and accepts tables that were
+    /// created by hand from Better Auth's documented SQL.
     ///
-    /// Call it as often as you like, from as many processes at once as you like, on a database with data and traffic:
-    /// indexes are built `CONCURRENTLY`, and whoever comes second waits. It may be interrupted at any point; the next
-    /// call completes what is missing, an index whose build was interrupted included. It works on a connection of its
-    /// own, without the time limits of the pool's.
+    /// It may be called any number of times, from any number of processes at once, on a database with data and traffic.
+    /// It may be interrupted at any point; the next call completes what is missing. It works on a connection of its own,
+    /// without the time limits of other connections.
     ///
-    /// It keeps its books in `_better_auth_migrations`, apart from an application's own `_sqlx_migrations`, and creates
-    /// everything in the first schema of the connection's `search_path`.
+    /// - If the schema is up to date, it only reads the table `_better_auth_migrations`, and takes no lock.
+    /// - One process at a time migrates. The others wait, then find nothing left to do.
+    /// - Indexes are built `CONCURRENTLY`. For a lock that would make writers wait, a statement waits 100 ms, pauses for
+    ///   a second and tries again, for as long as another transaction holds the lock. Wrap the call in a timeout to give
+    ///   up earlier.
+    /// - An index of ours that is INVALID, as an interrupted build leaves it, is built again. If another session is
+    ///   building it, `migrate` waits until that ends.
+    ///
+    /// # The schema
+    ///
+    /// It works in the first schema of `search_path` that has the table `_better_auth_migrations`; if there is none, in
+    /// the first that has our tables, created by hand; if there is none, in the first schema of `search_path`. It never
+    /// creates tables that hide others of ours: if our tables are spread over several schemas, it changes nothing and
+    /// names them. For tenants with a schema each, let `search_path` name that schema alone.
+    ///
+    /// # Privileges
+    ///
+    /// An up-to-date database asks for what other calls need, `USAGE` on the schema and `SELECT`, `INSERT`, `UPDATE` and
+    /// `DELETE` on our tables, and for `SELECT` on `_better_auth_migrations`. To change something, the role has to own our
+    /// tables, or be a member of the role that does, and needs `CREATE` on the schema.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable), or
-    /// [`AuthError::Database`](crate::AuthError::Database) with what to do: a missing privilege, say, or a database
-    /// that a newer version of this crate has migrated.
+    /// [`AuthError::Unavailable`], or [`AuthError::Database`] with what to do: a privilege is missing, a newer version of
+    /// this crate has migrated the database, its encoding is not UTF8, or the schema is ambiguous.
     pub async fn migrate(&self) -> AuthResult<()> {
-        let Connections { pool, server, .. } = &*self.database.connections;
-        // One of the pool's, for what the application's `after_connect` sets; never given back, as the advisory lock
-        // goes with it, also where this future is dropped.
-        let mut connection = pool
-            .acquire()
-            .await
-            .map_err(|error| connection_error(error, "migrate", server))?;
-        connection.close_on_drop();
-        let outcome = run(&mut connection).await;
-        let _ = connection.close().await;
-        outcome.map_err(|error| migration_error(error, server))
+        let connections = &self.database.connections;
+        let mut connection = dedicated_connection(connections, "migrate").await?;
+        let outcome = match connection.get() {
+            Ok(connection) => bring_up_to_date(connection).await,
+            Err(error) => Err(error.into()),
+        };
+        connection.close().await;
+        outcome.map_err(|failure| failure.into_error(&connections.server))
     }
 }
 
-async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    sqlx::query!(
-        "SELECT set_config('statement_timeout', '0', false) AS statement_timeout, \
-         set_config('lock_timeout', '0', false) AS lock_timeout"
+/// Why a migration ended.
+pub(super) enum Failure {
+    Server(MigrateError),
+    /// Found before anything was changed, with what to do.
+    Refused(String),
+}
+
+impl<E: Into<MigrateError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Server(error.into())
+    }
+}
+
+impl Failure {
+    fn into_error(self, server: &Server) -> AuthError {
+        match self {
+            Self::Server(error) => migration_error(error, server),
+            Self::Refused(message) => AuthError::Database {
+                message: format!("migrate on {server}: {message}"),
+                source: None,
+            },
+        }
+    }
+
+    /// Whether the statement lost against another session: a deadlock, a lock not available, a serialization failure.
+    fn is_contention(&self) -> bool {
+        match self {
+            Self::Server(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => {
+                matches!(sqlstate(error), Some("40P01" | "55P03" | "40001"))
+            }
+            _ => false,
+        }
+    }
+}
+
+async fn bring_up_to_date(connection: &mut PgConnection) -> Result<(), Failure> {
+    check_encoding(connection).await?;
+    let place = find_place(connection).await?;
+    if place.is_recorded
+        && Progress::read(connection, &place.schema)
+            .await?
+            .next_step()?
+            .is_none()
+    {
+        return Ok(());
+    }
+    lift_time_limits(connection).await?;
+    lock(connection).await?;
+    // Another process may have migrated meanwhile.
+    let place = find_place(connection).await?;
+    sqlx::query_scalar!(
+        "SELECT set_config('search_path', format('%I, pg_temp', $1::TEXT), false)",
+        place.schema,
     )
     .fetch_one(&mut *connection)
     .await?;
-    // Waiting inside the server, as sqlx's own lock does, would hold a snapshot, for whose end a concurrent index
-    // build waits in turn.
+    if !place.is_recorded {
+        connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
+    }
+    let mut builds = BTreeMap::new();
+    loop {
+        match take_step(connection, &place.schema, &mut builds).await {
+            Ok(Outcome::Finished) => return Ok(()),
+            Ok(Outcome::Advanced) => {}
+            Ok(Outcome::Waiting) => tokio::time::sleep(PAUSE).await,
+            Err(failure) if failure.is_contention() => tokio::time::sleep(PAUSE).await,
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Sets those that this release of PostgreSQL has.
+async fn lift_time_limits(connection: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query!(
+        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', \
+         'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')"
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// Waits for the lock that only one migrating process has. A wait inside the server, as sqlx's own lock has it, would
+/// hold a snapshot, and a concurrent index build waits until that ends: a deadlock.
+async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
     while !sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_lock($1) AS "locked!""#,
         ADVISORY_LOCK
@@ -67,35 +169,69 @@ async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
     .fetch_one(&mut *connection)
     .await?
     {
-        tokio::time::sleep(LOCK_POLL).await;
-    }
-    connection
-        .ensure_migrations_table(BOOKKEEPING_TABLE)
-        .await?;
-    drop_broken_indexes(connection).await?;
-    let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
-    migrator.set_locking(false);
-    migrator.dangerous_set_table_name(BOOKKEEPING_TABLE);
-    migrator.run_direct(None, connection, false).await
-}
-
-/// Undoes the migrations whose index is INVALID, as an interrupted `CREATE INDEX CONCURRENTLY` leaves it.
-async fn drop_broken_indexes(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    for undo in MIGRATOR
-        .iter()
-        .filter(|migration| migration.migration_type.is_down_migration())
-    {
-        let broken = sqlx::query_scalar!(
-            r#"SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid) AS "broken!""#,
-            index_name(undo),
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-        if broken {
-            connection.revert(BOOKKEEPING_TABLE, undo).await?;
-        }
+        tokio::time::sleep(ADVISORY_LOCK_POLL).await;
     }
     Ok(())
+}
+
+enum Outcome {
+    Advanced,
+    Waiting,
+    Finished,
+}
+
+async fn take_step(
+    connection: &mut PgConnection,
+    schema: &str,
+    builds: &mut BTreeMap<i64, u32>,
+) -> Result<Outcome, Failure> {
+    let progress = Progress::read(connection, schema).await?;
+    match progress.next_step()? {
+        None => return Ok(Outcome::Finished),
+        Some(Step::Wait) => return Ok(Outcome::Waiting),
+        Some(Step::Record(migration)) => connection.skip(MIGRATIONS_TABLE, migration).await?,
+        Some(Step::Apply(migration)) => {
+            set_lock_timeout(connection, migration).await?;
+            connection.apply(MIGRATIONS_TABLE, migration).await?;
+            *builds.entry(migration.version).or_default() += 1;
+        }
+        Some(Step::Drop(undo)) => {
+            if builds.get(&undo.version) >= Some(&MAX_BUILDS) {
+                let index = index_name(undo);
+                return Err(Failure::Refused(format!(
+                    "index {index} is INVALID after {MAX_BUILDS} builds: drop it and build it by hand"
+                )));
+            }
+            // First, so that a cut between the two leaves an index that is built again.
+            sqlx::query!(
+                "DELETE FROM _better_auth_migrations WHERE version = $1",
+                undo.version
+            )
+            .execute(&mut *connection)
+            .await?;
+            set_lock_timeout(connection, undo).await?;
+            connection.revert(MIGRATIONS_TABLE, undo).await?;
+        }
+    }
+    Ok(Outcome::Advanced)
+}
+
+/// Building an index concurrently waits for transactions, and no writer waits behind it. Any other statement may make
+/// writers wait.
+async fn set_lock_timeout(
+    connection: &mut PgConnection,
+    migration: &Migration,
+) -> Result<(), Failure> {
+    let builds_index = migration.no_tx && !drops_index(migration);
+    let lock_timeout = if builds_index { "0" } else { LOCK_TIMEOUT };
+    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) fn drops_index(migration: &Migration) -> bool {
+    migration.sql.as_str().contains("DROP INDEX")
 }
 
 /// A migration that builds an index is named after it; one that drops an index, `drop_` and its name.
@@ -103,13 +239,27 @@ pub(super) fn index_name(migration: &Migration) -> String {
     migration.description.replace(' ', "_")
 }
 
+/// The migration that makes the index or constraint of this name, if a migration names it.
+pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    MIGRATOR.iter().find(|migration| {
+        migration.migration_type.is_up_migration()
+            && !drops_index(migration)
+            && migration
+                .sql
+                .as_str()
+                .split(|c| !is_part(c))
+                .any(|word| word == name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BOOKKEEPING_TABLE, MIGRATOR, index_name};
+    use super::{MIGRATIONS_TABLE, MIGRATOR, index_name};
 
     #[test]
-    fn the_bookkeeping_table_is_that_of_the_configuration() {
-        assert_eq!(MIGRATOR.table_name, BOOKKEEPING_TABLE);
+    fn the_table_of_migrations_is_that_of_the_configuration() {
+        assert_eq!(MIGRATOR.table_name, MIGRATIONS_TABLE);
     }
 
     #[test]

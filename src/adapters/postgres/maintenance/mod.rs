@@ -2,8 +2,13 @@
 
 mod check_pooler;
 mod check_schema;
+mod connection;
+mod expected;
 mod migrate;
+mod migration_state;
 mod normalize_names;
+mod schema_place;
 
+pub use self::check_schema::SchemaReport;
 pub use self::migrate::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};
