@@ -108,11 +108,11 @@ doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance
     RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance,sqlx-postgres
 
-# Write .sqlx anew, from the statements in src and a freshly migrated database
+# Write .sqlx and the schema that check_schema expects anew, from the statements in src and a freshly migrated database
 sqlx-prepare:
     @url=$(just _database-url) && scripts/sqlx-cache.sh prepare "$url"
 
-# Fail where .sqlx, the statements in src and the migrations differ
+# Fail where .sqlx, the statements in src, the expected schema and the migrations differ
 sqlx-check:
     @url=$(just _database-url) && scripts/sqlx-cache.sh check "$url"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Keeps .sqlx in step with the statements and the schema: sqlx-cache.sh prepare|check|test URL
+# Keeps .sqlx and the expected schema in step with the statements and the migrations: sqlx-cache.sh prepare|check|test URL
 #
 # URL names any database of a server on which databases may be created.
 set -euo pipefail
@@ -20,12 +20,19 @@ export BETTER_AUTH_SQLX_PREPARE_URL="${url%/*}/better_auth_sqlx_cache"
 
 fresh_database() { cargo sqlx database reset -y >/dev/null; }
 
+# expected_schema write|compare: the schema that check_schema expects, from a database that a test migrates.
+expected_schema() {
+    env --unset=BETTER_AUTH_SQLX_PREPARE_URL DATABASE_URL="$url" EXPECTED_SCHEMA="$1" \
+        cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- the_expected_schema
+}
+
 check() {
     fresh_database
     rm -rf "$target/sqlx-prepare-check"
     cargo sqlx prepare --check -- --package better-auth --features conformance,sqlx-postgres &&
         # sqlx itself only warns of entries that no statement has any more.
-        diff --recursive --brief .sqlx "$target/sqlx-prepare-check"
+        diff --recursive --brief .sqlx "$target/sqlx-prepare-check" &&
+        expected_schema compare
 }
 
 # Runs the check on a copy of the project that the command has changed.
@@ -52,6 +59,7 @@ case $action in
 prepare)
     fresh_database
     cargo sqlx prepare -- --package better-auth --features conformance,sqlx-postgres
+    expected_schema write
     ;;
 check)
     check
@@ -64,6 +72,7 @@ test)
     refuses "a left-over entry" 'cp "$(ls .sqlx/*.json | head -n 1)" .sqlx/query-left-over.json'
     refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
     refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
+    refuses "a stale expected schema" 'sed -i "s/^column users.image text$/column users.image integer/" src/adapters/postgres/maintenance/expected_schema.txt'
     check_copy :
     echo "sqlx-check accepts the project as it is"
     ;;
