@@ -69,10 +69,10 @@ pub(super) async fn find_place(connection: &mut PgConnection) -> Result<Place, F
     )
     .fetch_all(connection)
     .await?;
-    choose(candidates).map_err(Failure::Refused)
+    choose(&candidates).map_err(Failure::Refused)
 }
 
-fn choose(candidates: Vec<Candidate>) -> Result<Place, String> {
+fn choose(candidates: &[Candidate]) -> Result<Place, String> {
     let chosen = candidates
         .iter()
         .position(|candidate| candidate.is_recorded)
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    fn chosen(candidates: Vec<Candidate>) -> Result<String, String> {
+    fn chosen(candidates: &[Candidate]) -> Result<String, String> {
         choose(candidates).map(|place| place.schema)
     }
 
@@ -138,20 +138,20 @@ mod tests {
         let (none, all) = (&[][..], &["sessions", "users"][..]);
         let empty = || schema("app", false, none, none);
         let made = |recorded| schema("public", recorded, all, all);
-        assert_eq!(chosen(vec![empty(), made(true)]).as_deref(), Ok("public"));
-        assert_eq!(chosen(vec![empty(), made(false)]).as_deref(), Ok("public"));
-        assert_eq!(chosen(vec![empty()]).as_deref(), Ok("app"));
+        assert_eq!(chosen(&[empty(), made(true)]).as_deref(), Ok("public"));
+        assert_eq!(chosen(&[empty(), made(false)]).as_deref(), Ok("public"));
+        assert_eq!(chosen(&[empty()]).as_deref(), Ok("app"));
         let foreign = || schema("public", false, &["users"], none);
-        assert_eq!(chosen(vec![empty(), foreign()]).as_deref(), Ok("app"));
+        assert_eq!(chosen(&[empty(), foreign()]).as_deref(), Ok("app"));
         let tenant = schema("tenant", true, all, all);
-        assert_eq!(chosen(vec![tenant, made(true)]).as_deref(), Ok("tenant"));
-        assert!(chosen(vec![]).is_err());
+        assert_eq!(chosen(&[tenant, made(true)]).as_deref(), Ok("tenant"));
+        assert!(chosen(&[]).is_err());
     }
 
     #[test]
     fn no_table_of_ours_is_hidden() {
         let all = &["sessions", "users"][..];
-        let both_named = |candidates| {
+        let both_named = |candidates: &[Candidate]| {
             let refused = chosen(candidates).unwrap_err();
             assert!(
                 refused.contains("app") && refused.contains("public"),
@@ -159,9 +159,9 @@ mod tests {
             );
         };
         let foreign = schema("app", false, &["users"], &[]);
-        both_named(vec![foreign, schema("public", true, all, all)]);
+        both_named(&[foreign, schema("public", true, all, all)]);
         let half = schema("app", false, &["users"], &["users"]);
-        both_named(vec![
+        both_named(&[
             half,
             schema("public", false, &["sessions"], &["sessions"]),
         ]);
