@@ -6,6 +6,8 @@ mod batches;
 mod clocks;
 mod conformance;
 mod connections;
+mod migration_locks;
+mod migration_places;
 mod migrations;
 mod plans;
 mod schema;

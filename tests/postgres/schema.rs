@@ -146,8 +146,12 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
 /// Written by `EXPECTED_SCHEMA=write`, from all tables that the migrations make.
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn the_expected_schema_is_what_the_migrations_make(pool: PgPool) {
-    const FILE: &str = "src/adapters/postgres/maintenance/expected_schema.txt";
-    let query = std::fs::read_to_string("src/adapters/postgres/maintenance/schema.sql").unwrap();
+    const FOLDER: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../src/adapters/postgres/maintenance"
+    );
+    let file = format!("{FOLDER}/expected_schema.txt");
+    let query = std::fs::read_to_string(format!("{FOLDER}/schema.sql")).unwrap();
     let tables = rows(
         &pool,
         "SELECT tablename::TEXT, '', '' FROM pg_tables WHERE schemaname = 'public' \
@@ -170,11 +174,11 @@ async fn the_expected_schema_is_what_the_migrations_make(pool: PgPool) {
     lines.sort();
     let schema = lines.concat();
     if std::env::var("EXPECTED_SCHEMA").is_ok_and(|action| action == "write") {
-        std::fs::write(FILE, &schema).unwrap();
+        std::fs::write(&file, &schema).unwrap();
     }
     assert_eq!(
         schema,
-        std::fs::read_to_string(FILE).unwrap(),
+        std::fs::read_to_string(file).unwrap(),
         "run `just sqlx-prepare`"
     );
 }

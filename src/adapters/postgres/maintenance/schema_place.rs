@@ -161,9 +161,6 @@ mod tests {
         let foreign = schema("app", false, &["users"], &[]);
         both_named(&[foreign, schema("public", true, all, all)]);
         let half = schema("app", false, &["users"], &["users"]);
-        both_named(&[
-            half,
-            schema("public", false, &["sessions"], &["sessions"]),
-        ]);
+        both_named(&[half, schema("public", false, &["sessions"], &["sessions"])]);
     }
 }

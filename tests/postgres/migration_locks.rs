@@ -1,13 +1,11 @@
 //! `migrate` beside other sessions: long transactions, index builds of administrators, time limits, and cuts.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{adapter, execute, url};
 use better_auth::adapters::SqlxAdapter;
 use better_auth::{AuthResult, MIGRATOR};
 use sqlx::{Connection as _, PgConnection, PgPool};
-use support::{adapter, execute, url};
 use tokio::task::JoinHandle;
 
 const LOCK: &str = "SELECT pg_advisory_lock(x'6265747465722d61'::BIGINT)";
@@ -62,7 +60,7 @@ async fn is_valid(pool: &PgPool, index: &str) -> Option<bool> {
 /// The migration has to wait for the transaction, and writers must not wait for the migration.
 #[sqlx::test(migrations = false)]
 async fn writers_go_on_beside_a_migration_that_waits(pool: PgPool) {
-    let page = include_str!("support/page.sql");
+    let page = include_str!("../support/page.sql");
     execute(
         &pool,
         page.split("CREATE TABLE IF NOT EXISTS sessions")
@@ -97,7 +95,7 @@ async fn writers_go_on_beside_a_migration_that_waits(pool: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn time_limits_of_the_role_do_not_end_a_migration(pool: PgPool) {
-    let page = include_str!("support/page.sql");
+    let page = include_str!("../support/page.sql");
     execute(
         &pool,
         page.split("CREATE TABLE IF NOT EXISTS sessions")

@@ -1,15 +1,13 @@
 //! `migrate` finds the schema of our tables, asks for no more than it needs, and refuses what it cannot serve.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
-use better_auth::{AuthError, CreateUser, MIGRATOR};
+use better_auth::{AuthError, CreateUser, MIGRATOR, UserFilter};
 use sqlx::{PgPool, Row as _};
-use support::{adapter, execute, url};
 
-const PAGE: &str = include_str!("support/page.sql");
+const PAGE: &str = include_str!("../support/page.sql");
 /// The advisory lock of `migrate`.
 const LOCK: &str = "SELECT pg_advisory_lock(x'6265747465722d61'::BIGINT)";
 
@@ -191,7 +189,7 @@ async fn every_tenant_has_tables_of_its_own(pool: PgPool) {
     assert_eq!(
         adapter(&pool)
             .await
-            .count_users(Default::default())
+            .count_users(UserFilter::default())
             .await
             .unwrap(),
         0
