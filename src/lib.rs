@@ -1,4 +1,48 @@
-#![doc = include_str!("../README.md")]
+//! The database layer of Better Auth: users, sessions, accounts and verifications behind one trait.
+//!
+//! - [`DatabaseAdapter`] is the trait. Its page lists all methods and says what each guarantees.
+//! - [`MemoryDatabaseAdapter`] stores everything in memory, for development and tests.
+//! - `SqlxAdapter`, with the feature `sqlx-postgres`, stores everything in PostgreSQL, for production. Every SQL statement
+//!   is checked when the crate is compiled, without a database.
+//!
+//! ```
+//! use better_auth::chrono::{TimeDelta, Utc};
+//! use better_auth::prelude::*;
+//!
+//! #[tokio::main]
+//! async fn main() -> AuthResult<()> {
+//!     let database = MemoryDatabaseAdapter::new();
+//!     let user = database.create_user(CreateUser::new().with_email("ada@example.com")).await?;
+//!     let next_week = Utc::now() + TimeDelta::days(7);
+//!     let session = database.create_session(CreateSession::new(&user.id, next_week)).await?;
+//!     let found = database.get_session_with_user(&session.token).await?;
+//!     assert_eq!(found, Some((session, user)));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | connecting to PostgreSQL, migrations, checks of the schema | `SqlxAdapter` and `SqlxAdapterBuilder` in [`adapters`] |
+//! | several operations, all or none | [`transaction`](transaction()), [`Transaction`] |
+//! | what an error means and what was done | [`AuthError`] |
+//! | removing expired rows | [`spawn_cleanup`] |
+//! | the rows and the inputs | [`types`] |
+//! | implementing an adapter | [`DatabaseAdapter`], and the feature `conformance` for testing it |
+//! | wrapping an adapter | [`forward_database_adapter!`] |
+//! | the names that most programs use | [`prelude`] |
+//!
+//! The `docs` folder of the package has more: use in an application, operations, performance, scaling, reliability and the
+//! architecture.
+//!
+//! # Features
+//!
+//! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `conformance`: the public test suite for adapters.
+//! `tls-rustls-ring-webpki`, `tls-rustls-ring-native-roots`, `tls-rustls-aws-lc-rs`, `tls-native-tls`: how sqlx encrypts
+//! connections; without one of them, `sslmode=require` fails to connect.
+
 #![cfg_attr(
     not(test),
     warn(
@@ -31,3 +75,8 @@ pub use chrono;
 pub use serde_json;
 #[cfg(feature = "sqlx-postgres")]
 pub use sqlx;
+
+/// The examples of the README, as tests.
+#[cfg(all(doctest, feature = "conformance", feature = "sqlx-postgres"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,6 +4,7 @@
 mod clean_up;
 #[cfg(feature = "conformance")]
 mod conformance;
+mod docs;
 mod page;
 #[cfg(feature = "sqlx-postgres")]
 #[path = "../support/mod.rs"]
