@@ -1,4 +1,4 @@
-//! `DatabaseAdapter` and `Transaction`: what every adapter promises, told at the methods.
+//! `DatabaseAdapter` and `Transaction`: what every adapter guarantees, method by method.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -9,10 +9,50 @@ use crate::types::{
 };
 use crate::{AuthError, AuthResult};
 
-/// Where users, sessions, accounts and verifications are stored.
+/// The store of users, sessions, accounts and verifications.
 ///
-/// The 22 methods without a body are the required ones; everything beyond them is provided. The trait is object-safe:
-/// hold it as `Arc<dyn DatabaseAdapter>`. It is implemented for `Arc<T>`, `Box<T>` and `&T` too.
+/// | method | what it does |
+/// |---|---|
+/// | **Users** | |
+/// | [`create_user`](Self::create_user)`(user: CreateUser) -> User` | stores a new user |
+/// | [`get_user_by_id`](Self::get_user_by_id)`(id: &str) -> Option<User>` | finds a user by id |
+/// | [`get_user_by_email`](Self::get_user_by_email)`(email: &str) -> Option<User>` | finds a user by email, in any case |
+/// | [`get_user_by_username`](Self::get_user_by_username)`(username: &str) -> Option<User>` | finds a user by username, in any case |
+/// | [`update_user`](Self::update_user)`(id: &str, update: UpdateUser) -> User` | changes a user |
+/// | [`delete_user`](Self::delete_user)`(id: &str)` | removes a user with all sessions and accounts |
+/// | [`list_users`](Self::list_users)`(query: ListUsers) -> UserPage` ¹ | a page of the users that match |
+/// | [`count_users`](Self::count_users)`(filter: UserFilter) -> u64` ¹ | counts the users that match |
+/// | **Sessions** | |
+/// | [`create_session`](Self::create_session)`(session: CreateSession) -> Session` | creates a session with a new token |
+/// | [`get_session`](Self::get_session)`(token: &str) -> Option<Session>` | finds a live session |
+/// | [`get_session_with_user`](Self::get_session_with_user)`(token: &str) -> Option<(Session, User)>` ¹ | finds a live session and its user |
+/// | [`get_user_sessions`](Self::get_user_sessions)`(user_id: &str) -> Vec<Session>` | the live sessions of a user |
+/// | [`update_session_expiry`](Self::update_session_expiry)`(token: &str, expires_at: DateTime<Utc>)` | moves the end of a live session |
+/// | [`update_session`](Self::update_session)`(token: &str, update: UpdateSession) -> Session` ¹ | changes a live session |
+/// | [`delete_session`](Self::delete_session)`(token: &str)` | removes a session |
+/// | [`delete_user_sessions`](Self::delete_user_sessions)`(user_id: &str)` | removes all sessions of a user |
+/// | [`delete_expired_sessions`](Self::delete_expired_sessions)`() -> usize` | removes the sessions that are not live |
+/// | **Accounts** | |
+/// | [`create_account`](Self::create_account)`(account: CreateAccount) -> Account` | links an account to a user |
+/// | [`get_account`](Self::get_account)`(provider: &str, id: &str) -> Option<Account>` | finds an account by the provider's id |
+/// | [`get_user_accounts`](Self::get_user_accounts)`(user_id: &str) -> Vec<Account>` | the accounts of a user |
+/// | [`update_account`](Self::update_account)`(id: &str, update: UpdateAccount) -> Account` ¹ | changes an account |
+/// | [`delete_account`](Self::delete_account)`(id: &str)` | removes an account |
+/// | **Verifications** | |
+/// | [`create_verification`](Self::create_verification)`(v: CreateVerification) -> Verification` | stores a one-time token |
+/// | [`consume_verification`](Self::consume_verification)`(identifier: &str, value: &str) -> Option<Verification>` ¹ | uses up a one-time token: exactly one caller gets it |
+/// | [`get_verification`](Self::get_verification)`(identifier: &str, value: &str) -> Option<Verification>` | finds the newest live one of a pair |
+/// | [`get_verification_by_value`](Self::get_verification_by_value)`(value: &str) -> Option<Verification>` | finds the newest live one of a value |
+/// | [`get_verification_by_identifier`](Self::get_verification_by_identifier)`(identifier: &str) -> Option<Verification>` ¹ | finds the newest live one of an identifier |
+/// | [`delete_verification`](Self::delete_verification)`(id: &str)` | removes a verification |
+/// | [`delete_expired_verifications`](Self::delete_expired_verifications)`() -> usize` | removes the verifications that are not live |
+/// | **All tables** | |
+/// | [`clean_up`](Self::clean_up)`() -> Removed` ¹ | removes all rows that are not live |
+/// | [`begin`](Self::begin)`() -> Box<dyn Transaction>` ¹ | begins a transaction |
+///
+/// Each is an `async fn(&self, …)` that returns its answer in an [`AuthResult`], although the signatures below show what
+/// [`async_trait`](crate::async_trait) makes of it. The methods marked ¹ are provided; the other 22 are required. The
+/// trait is object-safe: hold it as `Arc<dyn DatabaseAdapter>`. It is implemented for `Arc<T>`, `Box<T>` and `&T`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -20,40 +60,41 @@ use crate::{AuthError, AuthResult};
 /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
 /// use better_auth::types::CreateUser;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> better_auth::AuthResult<()> {
-/// let database: Arc<dyn DatabaseAdapter> = Arc::new(MemoryDatabaseAdapter::new());
-/// let user = database.create_user(CreateUser::new().with_email("Ada@Example.com")).await?;
-/// assert_eq!(database.get_user_by_email("ADA@example.com").await?, Some(user));
-/// # Ok(())
-/// # }
+/// #[tokio::main]
+/// async fn main() -> better_auth::AuthResult<()> {
+///     let database: Arc<dyn DatabaseAdapter> = Arc::new(MemoryDatabaseAdapter::new());
+///     let user = database.create_user(CreateUser::new().with_email("Ada@Example.com")).await?;
+///     assert_eq!(database.get_user_by_email("ADA@example.com").await?, Some(user));
+///     Ok(())
+/// }
 /// ```
 ///
-/// # What every adapter promises
+/// # What every adapter guarantees
 ///
-/// The `conformance` feature tests these promises on any adapter.
+/// The `conformance` feature tests these guarantees on any adapter.
 ///
-/// - **Ids and tokens.** Ids are UUIDv7, hyphenated and lower-case, unless the caller gave one. Session tokens are 32
-///   bytes from the operating system's random source, base64url without padding.
-/// - **Times** are kept to the microsecond, truncated, so that what a create returns equals what every later get
-///   returns. `updated_at` equals `created_at` at first and moves forward on every change, whatever the clock does. A
-///   time beyond what chrono holds (PostgreSQL's `infinity`) reads as the furthest one that it holds.
-/// - **Live** means `expires_at` is later than now (equal is expired) and, for a session, `active`. The clock is the
-///   database's where there is one.
-/// - **Emails and usernames** compare without case and are stored lower-cased, by Unicode's rules. A username given
-///   without a display username leaves its spelling in `display_username`, on create and on update.
-/// - **Impossible input** is [`AuthError::Validation`], names the field and changes nothing: a NUL character in any
-///   text; an id, email, username or provider id over 255 bytes; an account id or identifier over 1,024 bytes; a time
-///   before 4714-11-24 BC; metadata nested deeper than 100. All other text may be megabytes long. A *lookup* by an
-///   impossible key answers `None`, a delete does nothing, an update answers that thing's `…NotFound`.
+/// - **Ids and tokens.** Ids are UUIDv7, hyphenated and lower-case, unless the caller gives one. Session tokens are 32
+///   bytes from the operating system's random source, as base64url without padding.
+/// - **Times** are truncated to the microsecond, so that the row a create returns equals the row that every later get
+///   returns. `updated_at` equals `created_at` at first and moves forward on every change, even if the clock goes back. A
+///   time beyond chrono's range (PostgreSQL's `infinity`) reads as the furthest time in that range.
+/// - **Live** means that `expires_at` is later than now (equal is expired) and, for a session, that `active` is set. The
+///   clock is the database's, if there is one.
+/// - **Emails and usernames** compare without case and are stored in lower case, by Unicode's rules. If a username is
+///   given without a display username, its original spelling is stored as `display_username`, on create and on update.
+/// - **Input that cannot be stored** is [`AuthError::Validation`], which names the field; nothing is changed. This
+///   covers: a NUL character in any text; an id, email, username or provider id over 255 bytes; an account id or
+///   identifier over 1,024 bytes; a time before 4714-11-24 BC; metadata nested deeper than 100. All other text may be
+///   megabytes long. A *lookup* by such a key answers `None`, a delete does nothing, an update answers that row's
+///   `…NotFound`.
 /// - **Text is data.** Quotes, `%`, `_`, backslashes and SQL come back unchanged. Numbers in metadata come back as they
-///   went in; a whole float of 10¹⁶ or more comes back as the integer it equals, if 64 bits hold that.
+///   went in; a whole float of 10¹⁶ or more comes back as the integer it equals, if 64 bits hold that integer.
 /// - **Lists** are newest first (`created_at`, then `id` by bytes) and complete.
-/// - **A failed operation changes nothing** (`delete_expired_*` apart, which work in pieces). Deletes of what is not
-///   there succeed.
+/// - **A failed operation changes nothing**, except `delete_expired_*`, which work in batches. Deleting a row that does
+///   not exist succeeds.
 /// - **Every future may be dropped at any point.** No lock stays held and no half-written row stays.
-/// - **Which error wins** when several apply: `Validation`; then `Conflict` on the user id, email, username (or the
-///   account); then the missing user.
+/// - **If several errors apply**, the first of these wins: `Validation`; `Conflict` on the user id, the email, the
+///   username (or the account); the missing user.
 ///
 /// # Implementing it
 ///
@@ -97,56 +138,56 @@ use crate::{AuthError, AuthResult};
 /// # Errors
 ///
 /// Every method may answer [`AuthError::Unavailable`], [`AuthError::OutcomeUnknown`] (writes only) and
-/// [`AuthError::Database`]; what else it may answer stands with it.
+/// [`AuthError::Database`]. Further errors are listed at each method.
 #[async_trait]
 pub trait DatabaseAdapter: Send + Sync {
     /// Stores a new user.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::Conflict`] where the id, the email or the username is taken. Any number
+    /// [`AuthError::Validation`]; [`AuthError::Conflict`] if the id, the email or the username is taken. Any number
     /// of users may have no email and no username.
     async fn create_user(&self, user: CreateUser) -> AuthResult<User>;
 
-    /// The user with this id.
+    /// Returns the user with this id.
     async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>>;
 
-    /// The user with this email address, in whatever case.
+    /// Returns the user with this email address, in any case.
     async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>>;
 
-    /// The user with this username, in whatever case.
+    /// Returns the user with this username, in any case.
     async fn get_user_by_username(&self, username: &str) -> AuthResult<Option<User>>;
 
     /// Changes a user and returns the changed row. An empty update returns the row as it is, `updated_at` included.
-    /// `banned = Some(false)` clears the ban's reason and end too, whatever the update says of them.
+    /// `banned = Some(false)` also clears the reason and the end of the ban, even if the update sets them.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::Conflict`] where the email or the username is someone else's;
+    /// [`AuthError::Validation`]; [`AuthError::Conflict`] if the email or the username belongs to another user;
     /// [`AuthError::UserNotFound`].
     async fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User>;
 
     /// Removes a user together with all sessions and accounts.
     async fn delete_user(&self, id: &str) -> AuthResult<()>;
 
-    /// Opens a session, with a new token.
+    /// Creates a session with a new token.
     ///
     /// # Errors
     ///
     /// [`AuthError::Validation`]; [`AuthError::UserNotFound`].
     async fn create_session(&self, session: CreateSession) -> AuthResult<Session>;
 
-    /// The live session with this token.
+    /// Returns the live session with this token.
     async fn get_session(&self, token: &str) -> AuthResult<Option<Session>>;
 
-    /// The live sessions of a user, newest first.
+    /// Returns the live sessions of a user, newest first.
     async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>>;
 
-    /// Moves the end of a live session, also into the past.
+    /// Moves the end of a live session. The new end may be in the past.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::SessionNotFound`] where no *live* session has the token.
+    /// [`AuthError::Validation`]; [`AuthError::SessionNotFound`] if no *live* session has the token.
     async fn update_session_expiry(&self, token: &str, expires_at: DateTime<Utc>)
     -> AuthResult<()>;
 
@@ -156,57 +197,57 @@ pub trait DatabaseAdapter: Send + Sync {
     /// Removes all sessions of a user.
     async fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()>;
 
-    /// Removes every session that is not live, in bounded pieces, and says how many went.
+    /// Removes every session that is not live, in bounded batches, and returns how many were removed.
     ///
-    /// What fails half-way has removed some; call again.
+    /// If the call fails part-way, some rows are already gone; call it again.
     async fn delete_expired_sessions(&self) -> AuthResult<usize>;
 
     /// Links an account to a user.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::Conflict`] where the account of the provider is linked already, to
-    /// whomever; [`AuthError::UserNotFound`].
+    /// [`AuthError::Validation`]; [`AuthError::Conflict`] if the provider's account is already linked, to this user
+    /// or another; [`AuthError::UserNotFound`].
     async fn create_account(&self, account: CreateAccount) -> AuthResult<Account>;
 
-    /// The account that a provider knows by this id (`accounts.account_id`).
+    /// Returns the account that a provider knows by this id (`accounts.account_id`).
     async fn get_account(&self, provider: &str, id: &str) -> AuthResult<Option<Account>>;
 
-    /// The accounts of a user, newest first.
+    /// Returns the accounts of a user, newest first.
     async fn get_user_accounts(&self, user_id: &str) -> AuthResult<Vec<Account>>;
 
     /// Removes the account with this row id (`accounts.id`).
     async fn delete_account(&self, id: &str) -> AuthResult<()>;
 
-    /// Issues a verification. The same identifier may hold several values, and the same pair may occur twice.
+    /// Stores a verification. The same identifier may hold several values, and the same pair may occur twice.
     ///
     /// # Errors
     ///
     /// [`AuthError::Validation`].
     async fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification>;
 
-    /// The newest live verification of this identifier with this value.
+    /// Returns the newest live verification of this identifier with this value.
     ///
-    /// To check and use up a one-time token, take [`consume_verification`](Self::consume_verification): between a look
-    /// and a delete, another caller can look too.
+    /// To check and use up a one-time token, call [`consume_verification`](Self::consume_verification) instead: between a
+    /// lookup and a delete, another caller can find the same token.
     async fn get_verification(
         &self,
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>>;
 
-    /// The newest live verification with this value.
+    /// Returns the newest live verification with this value.
     async fn get_verification_by_value(&self, value: &str) -> AuthResult<Option<Verification>>;
 
     /// Removes the verification with this row id.
     async fn delete_verification(&self, id: &str) -> AuthResult<()>;
 
-    /// Removes every verification that is not live, in bounded pieces, and says how many went.
+    /// Removes every verification that is not live, in bounded batches, and returns how many were removed.
     ///
-    /// What fails half-way has removed some; call again.
+    /// If the call fails part-way, some rows are already gone; call it again.
     async fn delete_expired_verifications(&self) -> AuthResult<usize>;
 
-    /// The live session with this token and its user. The default asks the two getters.
+    /// Returns the live session with this token, and its user. The default calls the two getters.
     async fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
         let Some(session) = self.get_session(token).await? else {
             return Ok(None);
@@ -220,7 +261,8 @@ pub trait DatabaseAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unsupported`] unless the adapter has it: a race in a one-time token is a hole.
+    /// [`AuthError::Unsupported`] unless the adapter implements it. There is no default, because a lookup followed by a
+    /// delete would let two callers use the same token.
     async fn consume_verification(
         &self,
         identifier: &str,
@@ -232,11 +274,11 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// The newest live verification of this identifier.
+    /// Returns the newest live verification of this identifier.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unsupported`] unless the adapter has it.
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
     async fn get_verification_by_identifier(
         &self,
         identifier: &str,
@@ -251,8 +293,8 @@ pub trait DatabaseAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::SessionNotFound`] where no *live* session has the token;
-    /// [`AuthError::Unsupported`] unless the adapter has it.
+    /// [`AuthError::Validation`]; [`AuthError::SessionNotFound`] if no *live* session has the token;
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
     async fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
         let _ = (token, update);
         Err(AuthError::Unsupported {
@@ -264,7 +306,7 @@ pub trait DatabaseAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`]; [`AuthError::AccountNotFound`]; [`AuthError::Unsupported`] unless the adapter has it.
+    /// [`AuthError::Validation`]; [`AuthError::AccountNotFound`]; [`AuthError::Unsupported`] unless the adapter implements it.
     async fn update_account(&self, id: &str, update: UpdateAccount) -> AuthResult<Account> {
         let _ = (id, update);
         Err(AuthError::Unsupported {
@@ -272,14 +314,14 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// A page of the users that match, for the screens of administrators.
+    /// Returns a page of the users that match, for admin screens.
     ///
-    /// Pages are stable while users come and go: a page begins behind the last user of the one before, wherever that
-    /// user has gone. On PostgreSQL a page costs what it reads on an index. The first of these that the filter gives
-    /// leads: the search (`Equals` or `StartsWith`), the role, `banned`, `email_verified`, the time of creation; the
-    /// rest is looked at in what that finds. `StartsWith` reads all that begins so, and `Contains` all users; for that on
-    /// a large table, create the extension `pg_trgm` and an index such as
-    /// `CREATE INDEX ON users USING gin (email gin_trgm_ops)`, which it then uses.
+    /// Pages are stable while users are created and deleted: a page begins after the last user of the page before, even if
+    /// that user is gone. On PostgreSQL a page is read from an index, chosen by the first of these that the filter
+    /// contains: the search (`Equals` or `StartsWith`), the role, `banned`, `email_verified`, the time of creation. The
+    /// rest of the filter is applied to the rows found there. `StartsWith` reads all users with that prefix, and
+    /// `Contains` reads all users. If the table is large, create the extension `pg_trgm` and an index such as
+    /// `CREATE INDEX ON users USING gin (email gin_trgm_ops)`; `Contains` then uses it.
     ///
     /// ```
     /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
@@ -306,8 +348,8 @@ pub trait DatabaseAdapter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`] where `limit` is not from 1 to 1,000 or `cursor` is none of this method's;
-    /// [`AuthError::Unsupported`] unless the adapter has it.
+    /// [`AuthError::Validation`] if `limit` is not from 1 to 1,000 or `cursor` was not returned by this method;
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
     async fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
         let _ = query;
         Err(AuthError::Unsupported {
@@ -315,11 +357,11 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// How many users match. On PostgreSQL this may read the whole table.
+    /// Counts the users that match. On PostgreSQL this may read the whole table.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unsupported`] unless the adapter has it.
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
     async fn count_users(&self, filter: UserFilter) -> AuthResult<u64> {
         let _ = filter;
         Err(AuthError::Unsupported {
@@ -327,13 +369,13 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// Removes every session and every verification that is not live, as
+    /// Removes every session and every verification that is not live. The default calls
     /// [`delete_expired_sessions`](Self::delete_expired_sessions) and
-    /// [`delete_expired_verifications`](Self::delete_expired_verifications) do, which the default calls. Where many
-    /// instances share a database, one works at a time and the others leave it the rest: what is returned is what this
-    /// one has removed. [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
+    /// [`delete_expired_verifications`](Self::delete_expired_verifications). If several instances share a database, one
+    /// of them works at a time and the others return at once; each returns what it removed itself.
+    /// [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
     ///
-    /// What fails half-way has removed some; call again.
+    /// If the call fails part-way, some rows are already gone; call it again.
     async fn clean_up(&self) -> AuthResult<Removed> {
         Ok(Removed {
             sessions: self.delete_expired_sessions().await?,
@@ -341,66 +383,68 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// Begins a transaction; see [`Transaction`]. [`transaction`](crate::transaction()) is the comfortable way.
+    /// Begins a transaction; see [`Transaction`]. The function [`transaction`](crate::transaction()) also commits, rolls
+    /// back and retries.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unsupported`] unless the adapter has it, and inside a transaction.
+    /// [`AuthError::Unsupported`] unless the adapter implements it, and always inside a transaction.
     async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
         Err(AuthError::Unsupported { operation: "begin" })
     }
 }
 
 /// Several operations that happen together or not at all. A transaction *is* an adapter: every method works in it, and
-/// what is given to code that takes a `&dyn DatabaseAdapter` may be one.
+/// it can be passed to code that takes a `&dyn DatabaseAdapter`.
 ///
-/// - What it writes is visible in it at once, and outside it at commit: all of it, or none of it ever.
-/// - Dropping it rolls it back, whatever it is doing.
+/// - Its writes are visible inside it at once. Outside, all of them become visible at commit, or none ever does.
+/// - Dropping it rolls it back, even during a call.
 /// - After any error in it but [`AuthError::Unsupported`], and after a call that was dropped before its answer, every
 ///   further operation and [`commit`](Self::commit) is [`AuthError::TransactionAborted`].
 /// - Isolation is READ COMMITTED's: each operation sees what others have committed until then, and a later update of
 ///   the same row overwrites the columns that it names. Of two transactions that take the same email, username, account
 ///   or one-time token, or of which one removes the user that the other's row needs, one fails, at the operation or at
-///   commit. (Where the server's default is stricter, the stricter holds.)
+///   commit. If the server's default isolation is stricter, that one applies.
 /// - What a write relied on, the user of a new row or the row it changed, is the same row at commit or the commit fails:
 ///   nothing reaches a user who was created meanwhile with a deleted one's id. What was only read is not checked.
-/// - An open one never blocks readers outside it. On PostgreSQL a *writer* of the same row waits for its end, so keep it
-///   short; in memory nobody waits, and who commits later finds out then. On PostgreSQL it holds one connection.
+/// - An open transaction never blocks readers outside it. On PostgreSQL a *writer* of the same row waits for its end, so
+///   keep it short, and it holds one connection. In memory no writer waits; the transaction that commits later fails.
 /// - Calls on one transaction run one after the other.
-/// - Where a new user has several conflicts at once, PostgreSQL chooses in a transaction which to name.
+/// - If a new user has several conflicts at once, PostgreSQL decides inside a transaction which of them is named.
 /// - [`begin`](DatabaseAdapter::begin) in it is [`AuthError::Unsupported`].
 ///
 /// ```
 /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
 /// use better_auth::types::{CreateAccount, CreateUser};
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> better_auth::AuthResult<()> {
-/// let database = MemoryDatabaseAdapter::new();
-/// let transaction = database.begin().await?;
-/// let user = transaction.create_user(CreateUser::new()).await?;
-/// transaction.create_account(CreateAccount::new(&user.id, "github", "42")).await?;
-/// assert_eq!(database.get_user_by_id(&user.id).await?, None);
-/// transaction.commit().await?;
-/// assert_eq!(database.get_user_by_id(&user.id).await?, Some(user));
-/// # Ok(())
-/// # }
+/// #[tokio::main]
+/// async fn main() -> better_auth::AuthResult<()> {
+///     let database = MemoryDatabaseAdapter::new();
+///     let transaction = database.begin().await?;
+///     let user = transaction.create_user(CreateUser::new()).await?;
+///     transaction.create_account(CreateAccount::new(&user.id, "github", "42")).await?;
+///     assert_eq!(database.get_user_by_id(&user.id).await?, None);
+///     transaction.commit().await?;
+///     assert_eq!(database.get_user_by_id(&user.id).await?, Some(user));
+///     Ok(())
+/// }
 /// ```
 #[async_trait]
 pub trait Transaction: DatabaseAdapter {
-    /// Makes everything that was done in the transaction last, and visible to all.
+    /// Makes everything that was done in the transaction permanent and visible to all.
     ///
     /// # Errors
     ///
-    /// [`AuthError::TransactionAborted`] where an operation has failed before. [`AuthError::Conflict`],
-    /// `…NotFound` or [`AuthError::Unavailable`] where someone else was faster. Then nothing was done. Where the
-    /// connection dies at this moment, [`AuthError::OutcomeUnknown`]: all was done, or nothing.
+    /// [`AuthError::TransactionAborted`] if an operation has failed before; [`AuthError::Conflict`], `…NotFound` or
+    /// [`AuthError::Unavailable`] if another transaction was faster. Nothing was done then. If the connection breaks
+    /// during the commit, [`AuthError::OutcomeUnknown`]: everything was done, or nothing.
     async fn commit(self: Box<Self>) -> AuthResult<()>;
 
-    /// Undoes everything that was done in the transaction. Dropping the transaction does so too; this waits for it.
+    /// Undoes everything that was done in the transaction, and waits until that is done. Dropping the transaction does
+    /// not wait.
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unavailable`] where the connection is dead; nothing was done then, either.
+    /// [`AuthError::Unavailable`] if the connection is broken. Nothing was done then, either.
     async fn rollback(self: Box<Self>) -> AuthResult<()>;
 }

@@ -11,13 +11,13 @@ use super::backoff::random_fraction;
 use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
-/// Longer pauses are this long.
+/// The longest pause; longer ones are cut to it.
 const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Calls [`clean_up`](DatabaseAdapter::clean_up) about once per `every`, until the returned [`CleanupTask`] is dropped.
 ///
-/// The pauses are random, from half to one and a half times `every`, so that the instances of an application do not
-/// come all at once. An error ends nothing; the next run takes up what is left.
+/// The pauses are random, from half to one and a half times `every`, so that several instances of an application do not
+/// run at the same moment. After an error the task goes on; the next run removes what is left.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,18 +25,18 @@ const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// use better_auth::adapters::MemoryDatabaseAdapter;
 /// use better_auth::spawn_cleanup;
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> better_auth::AuthResult<()> {
-/// let database = MemoryDatabaseAdapter::new();
-/// let cleanup = spawn_cleanup(database.clone(), Duration::from_secs(600))?; // keep it as long as it is to run
-/// println!("{:?}", cleanup.report());
-/// # Ok(())
-/// # }
+/// #[tokio::main]
+/// async fn main() -> better_auth::AuthResult<()> {
+///     let database = MemoryDatabaseAdapter::new();
+///     let cleanup = spawn_cleanup(database.clone(), Duration::from_secs(600))?; // dropping it ends the task
+///     println!("{:?}", cleanup.report());
+///     Ok(())
+/// }
 /// ```
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`] where `every` is zero; [`AuthError::Unavailable`] outside a tokio runtime.
+/// [`AuthError::Validation`] if `every` is zero; [`AuthError::Unavailable`] outside a tokio runtime.
 pub fn spawn_cleanup(
     adapter: impl DatabaseAdapter + 'static,
     every: Duration,
@@ -67,23 +67,23 @@ pub fn spawn_cleanup(
     })
 }
 
-/// A clean-up that runs by itself; see [`spawn_cleanup`]. Dropping it ends the clean-up, between two pieces or in the
-/// middle of one, which then is not removed.
+/// The task of [`spawn_cleanup`]. Dropping it ends the task. If it is removing a batch at that moment, that batch is rolled
+/// back.
 #[derive(Debug)]
-#[must_use = "dropping it ends the clean-up"]
+#[must_use = "dropping it ends the cleanup"]
 pub struct CleanupTask {
     report: Arc<Mutex<CleanupReport>>,
     task: AbortHandle,
 }
 
 impl CleanupTask {
-    /// Whether it runs no more: its runtime was shut down, or the adapter has panicked.
+    /// Whether the task has ended, because its runtime was shut down or the adapter panicked.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// What it has done until now.
+    /// What the task has done so far.
     #[must_use]
     pub fn report(&self) -> CleanupReport {
         lock(&self.report).clone()
@@ -99,13 +99,13 @@ impl Drop for CleanupTask {
 /// What a [`CleanupTask`] has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CleanupReport {
-    /// How often it ran.
+    /// How many times it has run.
     pub runs: u64,
-    /// How many of these runs failed. What a failed run had removed before is not counted in `removed`.
+    /// How many of these runs failed. Rows that a failed run had already removed are not counted in `removed`.
     pub failures: u64,
-    /// All that it has removed.
+    /// The rows removed in all runs together.
     pub removed: Removed,
-    /// Why the last run failed; `None` where it did not.
+    /// The error of the last run; `None` if it succeeded.
     pub last_error: Option<String>,
 }
 

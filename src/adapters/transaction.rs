@@ -8,12 +8,13 @@ use super::delegate::forward_database_adapter;
 use super::{DatabaseAdapter, Transaction};
 use crate::{AuthError, AuthResult};
 
-/// Runs `work` in a [`Transaction`]: commits it on `Ok`, rolls it back on `Err` or where the future is dropped.
+/// Runs `work` in a [`Transaction`]. Commits it if `work` returns `Ok`; rolls it back if `work` returns `Err` or the future
+/// is dropped.
 ///
-/// Where the transaction loses against others that are at work at the same time (a deadlock, a serialization failure, a
-/// one-time token that someone else has used), all of it runs again, up to ten times with a growing, random pause; so
-/// `work` may be called several times and should do nothing else that lasts. The error may be your own, if it is made
-/// from an [`AuthError`].
+/// If the transaction conflicts with another one (a deadlock, a serialization failure, a one-time token that another caller
+/// has used), `work` runs again in a new transaction, up to ten times, after a random pause that grows. `work` may
+/// therefore be called several times and should have no other lasting effects. Its error type may be your own, if that
+/// implements `From<AuthError>`.
 ///
 /// ```
 /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
@@ -46,15 +47,16 @@ use crate::{AuthError, AuthResult};
 /// # }
 /// ```
 ///
-/// It needs a tokio runtime with its timer, for the pauses.
+/// The pauses need a tokio runtime with its timer.
 ///
-/// A closure that is called again cannot give away what it captures: hand it references, as `user` is above.
+/// Because the closure may be called again, it cannot move its captures out: let it capture references, as `user` is above.
+/// The methods of the trait need [`DatabaseAdapter`] in scope; `use better_auth::prelude::*` imports it.
 ///
 /// # Errors
 ///
-/// What `work` returns; what [`begin`](DatabaseAdapter::begin) and [`commit`](Transaction::commit) return;
-/// [`AuthError::Unavailable`] where it still collides after ten more tries; [`AuthError::Validation`] where `work` keeps
-/// the [`OpenTransaction`] beyond its end. Nothing was done then, [`AuthError::OutcomeUnknown`] apart.
+/// The error of `work`; the errors of [`begin`](DatabaseAdapter::begin) and [`commit`](Transaction::commit);
+/// [`AuthError::Unavailable`] if the conflict remains after all retries; [`AuthError::Validation`] if `work` keeps the
+/// [`OpenTransaction`] after it has returned. In all cases but [`AuthError::OutcomeUnknown`], nothing was done.
 pub async fn transaction<A, T, E, Work, Done>(adapter: &A, mut work: Work) -> Result<T, E>
 where
     A: DatabaseAdapter + ?Sized,
@@ -62,59 +64,59 @@ where
     Work: FnMut(OpenTransaction) -> Done,
     Done: Future<Output = Result<T, E>>,
 {
-    let mut collisions = 0;
+    let mut retries = 0;
     loop {
         let shared = Arc::new(Shared {
             transaction: adapter.begin().await?,
-            collided: AtomicBool::new(false),
+            conflicted: AtomicBool::new(false),
         });
         let outcome = work(OpenTransaction {
             shared: Arc::clone(&shared),
         })
         .await;
-        let collided = shared.collided.load(Ordering::Relaxed);
+        let conflicted = shared.conflicted.load(Ordering::Relaxed);
         let Some(Shared { transaction, .. }) = Arc::into_inner(shared) else {
-            let message = "kept its transaction, which cannot be ended so";
+            let message = "the closure kept its transaction after it returned; the transaction is rolled back";
             return Err(AuthError::validation("work", message).into());
         };
-        let (error, collided) = match outcome {
+        let (error, conflicted) = match outcome {
             Err(error) => {
-                // Whatever becomes of it, nothing of the transaction lasts.
+                // Even if the rollback fails, nothing of the transaction is committed.
                 let _ = transaction.rollback().await;
-                (error, collided)
+                (error, conflicted)
             }
             Ok(value) => match transaction.commit().await {
                 Ok(()) => return Ok(value),
-                Err(error @ AuthError::TransactionAborted) => (error.into(), collided),
+                Err(error @ AuthError::TransactionAborted) => (error.into(), conflicted),
                 Err(error) => {
-                    let collided = error.is_contention();
-                    (error.into(), collided)
+                    let conflicted = error.is_contention();
+                    (error.into(), conflicted)
                 }
             },
         };
-        if !collided || collisions == DEFAULT_MAX_RETRIES {
+        if !conflicted || retries == DEFAULT_MAX_RETRIES {
             return Err(error);
         }
-        tokio::time::sleep(backoff(collisions)).await;
-        collisions += 1;
+        tokio::time::sleep(backoff(retries)).await;
+        retries += 1;
     }
 }
 
-/// The transaction that [`transaction`] has opened, an adapter like any other. Its end is that of the closure.
+/// The transaction that [`transaction`] passes to its closure. It is an adapter, and ends when the closure returns.
 pub struct OpenTransaction {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     transaction: Box<dyn Transaction>,
-    /// An operation has lost against others. The closure's own error need not tell.
-    collided: AtomicBool,
+    /// Whether an operation conflicted with another transaction. The closure may return an error of its own instead.
+    conflicted: AtomicBool,
 }
 
 impl OpenTransaction {
     fn note<T>(&self, answer: AuthResult<T>) -> AuthResult<T> {
         if answer.as_ref().is_err_and(AuthError::is_contention) {
-            self.shared.collided.store(true, Ordering::Relaxed);
+            self.shared.conflicted.store(true, Ordering::Relaxed);
         }
         answer
     }
