@@ -307,3 +307,198 @@ async fn parameters_in_the_context_change_no_answer(pool: PgPool) {
     assert!(matches!(answer, Err(AuthError::UserNotFound)), "{answer:?}");
     database.close().await;
 }
+
+#[track_caller]
+fn conflict<T: std::fmt::Debug>(answer: AuthResult<T>) -> ConflictField {
+    match answer {
+        Err(AuthError::Conflict { field }) => field,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+/// What a taken email is called by every operation that writes one, inside transactions and outside.
+async fn email_is_taken(database: &SqlxAdapter, email: &str) {
+    let create = CreateUser::new().with_email(email);
+    assert_eq!(
+        conflict(database.create_user(create.clone()).await),
+        ConflictField::Email
+    );
+    let other = database.create_user(CreateUser::new()).await.unwrap();
+    let update = UpdateUser {
+        email: Some(Some(email.to_owned())),
+        ..UpdateUser::default()
+    };
+    let updated = database.update_user(&other.id, update.clone()).await;
+    assert_eq!(conflict(updated), ConflictField::Email);
+    let transaction = database.begin().await.unwrap();
+    let created = transaction.create_user(create).await;
+    assert_eq!(conflict(created), ConflictField::Email);
+    let ended = transaction.commit().await;
+    assert!(
+        matches!(ended, Err(AuthError::TransactionAborted)),
+        "{ended:?}"
+    );
+    let transaction = database.begin().await.unwrap();
+    let lost = transaction.create_user(CreateUser::new()).await.unwrap();
+    let updated = transaction.update_user(&other.id, update).await;
+    assert_eq!(conflict(updated), ConflictField::Email);
+    transaction.rollback().await.unwrap();
+    assert_eq!(database.get_user_by_id(&lost.id).await.unwrap(), None);
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_key_is_taken_whatever_the_name_of_the_index_that_notices(pool: PgPool) {
+    for sql in [
+        "CREATE UNIQUE INDEX users_lower_email ON users (lower(email))",
+        "REINDEX INDEX CONCURRENTLY users_email_key",
+        "CREATE UNIQUE INDEX one_account ON accounts (account_id, provider_id)",
+        "REINDEX INDEX CONCURRENTLY accounts_provider_id_account_id_key",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let create = CreateUser::new().with_email("ada@example.com");
+    let user = database.create_user(create).await.unwrap();
+    email_is_taken(&database, "ada@example.com").await;
+    let account = CreateAccount::new(&user.id, "github", "1");
+    database.create_account(account.clone()).await.unwrap();
+    let taken = database.create_account(account.clone()).await;
+    assert_eq!(conflict(taken), ConflictField::Account);
+    let transaction = database.begin().await.unwrap();
+    let taken = transaction.create_account(account).await;
+    assert_eq!(conflict(taken), ConflictField::Account);
+}
+
+/// The server keeps the detail of an error to itself where row level security is on.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_key_is_taken_also_where_the_server_does_not_say_on_which_columns(pool: PgPool) {
+    for sql in [
+        "CREATE UNIQUE INDEX one_email ON users (email)",
+        "REINDEX INDEX CONCURRENTLY users_email_key",
+        "CREATE UNIQUE INDEX one_account ON accounts (account_id, provider_id)",
+        "REINDEX INDEX CONCURRENTLY accounts_provider_id_account_id_key",
+        "ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY everything ON users USING (TRUE)",
+        "CREATE POLICY everything ON accounts USING (TRUE)",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let role = format!("app_{}", std::process::id());
+    execute(&pool, &format!("CREATE ROLE {role}")).await;
+    for table in ["users", "sessions", "accounts"] {
+        execute(&pool, &format!("GRANT ALL ON {table} TO {role}")).await;
+    }
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("role", role.as_str())]);
+    let database = SqlxAdapter::from_pool(PgPool::connect_lazy_with(options));
+    let create = CreateUser::new().with_email("ada@example.com");
+    let user = database.create_user(create).await.unwrap();
+    email_is_taken(&database, "ada@example.com").await;
+    let account = CreateAccount::new(&user.id, "github", "1");
+    database.create_account(account.clone()).await.unwrap();
+    let taken = database.create_account(account).await;
+    assert_eq!(conflict(taken), ConflictField::Account);
+    database.close().await;
+    execute(&pool, &format!("DROP OWNED BY {role}")).await;
+    execute(&pool, &format!("DROP ROLE {role}")).await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn an_index_for_a_rule_of_the_applications_is_named(pool: PgPool) {
+    execute(
+        &pool,
+        "CREATE UNIQUE INDEX one_of_a_domain ON users (split_part(email, '@', 2))",
+    )
+    .await;
+    execute(&pool, "REINDEX INDEX CONCURRENTLY users_email_key").await;
+    let database = adapter(&pool).await;
+    let create = CreateUser::new().with_email("ada@example.com");
+    database.create_user(create.clone()).await.unwrap();
+    let other = create.clone().with_email("bob@example.com");
+    let message = refusal(database.create_user(other).await);
+    assert!(message.contains("one_of_a_domain"), "{message}");
+    // It notices a taken email first.
+    assert_eq!(
+        conflict(database.create_user(create).await),
+        ConflictField::Email
+    );
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn names_are_skipped_whatever_the_index_that_notices(pool: PgPool) {
+    for sql in [
+        "CREATE UNIQUE INDEX one_email ON users (email)",
+        "REINDEX INDEX CONCURRENTLY users_email_key",
+        "INSERT INTO users (id, email) VALUES ('1', 'ada@example.com'), ('2', 'Ada@example.com'), ('3', 'Bob@example.com')",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let done = database.normalize_names().await.unwrap();
+    assert_eq!(done.changed, 1);
+    assert_eq!(done.skipped.len(), 1);
+    assert_eq!(done.skipped[0].user_id, "2");
+    let error = &done.skipped[0].error;
+    assert!(matches!(error, AuthError::Conflict { .. }), "{error:?}");
+}
+
+/// The tables may be in any schema, and of several by the same names, the first one of the path is ours. A rule leaves no
+/// trace in the error of what it does.
+#[sqlx::test(migrations = false)]
+async fn our_tables_are_those_that_the_statements_find(pool: PgPool) {
+    for sql in ["CREATE SCHEMA auth", "CREATE SCHEMA copy"] {
+        execute(&pool, sql).await;
+    }
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("search_path", "auth")]);
+    let database = SqlxAdapter::from_pool(PgPool::connect_lazy_with(options));
+    database.migrate().await.unwrap();
+    let create = CreateUser::new().with_email("ada@example.com");
+    database.create_user(create.clone()).await.unwrap();
+    email_is_taken(&database, "ada@example.com").await;
+    let orphan = CreateSession::new("nobody", next_hour());
+    let answer = database.create_session(orphan.clone()).await;
+    assert!(matches!(answer, Err(AuthError::UserNotFound)), "{answer:?}");
+    for sql in [
+        "CREATE TABLE copy.users (id TEXT, email TEXT UNIQUE)",
+        "CREATE RULE copy AS ON INSERT TO auth.users DO ALSO INSERT INTO copy.users VALUES (NEW.id, 'one for all')",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let user = database.create_user(CreateUser::new()).await;
+    user.unwrap_or_else(|error| panic!("{error}"));
+    let message = refusal(database.create_user(CreateUser::new()).await);
+    assert!(message.contains("copy.users"), "{message}");
+    let transaction = database.begin().await.unwrap();
+    let message = refusal(transaction.create_user(CreateUser::new()).await);
+    assert!(message.contains("copy.users"), "{message}");
+    transaction.rollback().await.unwrap();
+    database.close().await;
+}
+
+/// A partition of our table is ours.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_partition_speaks_for_its_table(pool: PgPool) {
+    for sql in [
+        "ALTER TABLE sessions RENAME TO whole_sessions",
+        "CREATE TABLE sessions (LIKE whole_sessions INCLUDING DEFAULTS, UNIQUE (token), \
+         CONSTRAINT sessions_user_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE) \
+         PARTITION BY HASH (token)",
+        "ALTER TABLE whole_sessions DROP CONSTRAINT sessions_user_id_fkey",
+        "ALTER TABLE sessions RENAME CONSTRAINT sessions_user_fkey TO sessions_user_id_fkey",
+        "CREATE TABLE sessions_0 PARTITION OF sessions FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE odd_sessions PARTITION OF sessions FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    for _ in 0..10 {
+        let orphan = CreateSession::new("nobody", next_hour());
+        let answer = database.create_session(orphan.clone()).await;
+        assert!(matches!(answer, Err(AuthError::UserNotFound)), "{answer:?}");
+        let transaction = database.begin().await.unwrap();
+        let answer = transaction.create_session(orphan).await;
+        assert!(matches!(answer, Err(AuthError::UserNotFound)), "{answer:?}");
+    }
+}

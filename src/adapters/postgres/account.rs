@@ -1,6 +1,7 @@
 use super::columns::{NullableTime, Time};
 use super::database::Database;
-use super::error::{Constraints, Operation};
+use super::error::Operation;
+use super::violation::{Constraints, Key, Violated};
 use crate::adapters::input;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -23,10 +24,11 @@ macro_rules! query_account {
 
 const CONSTRAINTS: Constraints = Constraints {
     table: "accounts",
-    unique: &[(
-        "accounts_provider_id_account_id_key",
-        ConflictField::Account,
-    )],
+    keys: &[Key {
+        constraint: "accounts_provider_id_account_id_key",
+        columns: &["provider_id", "account_id"],
+        field: ConflictField::Account,
+    }],
     user: Some("accounts_user_id_fkey"),
 };
 
@@ -45,7 +47,7 @@ impl Database {
             });
         }
         let operation = Operation::write("create_account").may_violate(&CONSTRAINTS);
-        self.run(operation, |connection| {
+        let created = self.try_run(operation, |connection| {
             Box::pin(
                 query_account!(
                     "INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, refresh_token, \
@@ -68,8 +70,35 @@ impl Database {
                 )
                 .fetch_one(connection),
             )
-        })
-        .await
+        });
+        let failure = match created.await {
+            Ok(account) => return Ok(account),
+            Err(failure) => failure,
+        };
+        let answer = match self.violated(&failure, operation).await {
+            Some(Violated::OtherIndex) if self.is_account_taken(&account).await => {
+                Some(AuthError::Conflict {
+                    field: ConflictField::Account,
+                })
+            }
+            violated => violated.and_then(Violated::answer),
+        };
+        Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+    }
+
+    /// Where nobody can be asked, it is not known to be.
+    async fn is_account_taken(&self, account: &Account) -> bool {
+        let taken = self.run_after_failure(Operation::read("conflict"), |connection| {
+            Box::pin(
+                sqlx::query_scalar!(
+                    "SELECT EXISTS (SELECT FROM accounts WHERE provider_id = $1 AND account_id = $2) AS \"taken!\"",
+                    account.provider_id,
+                    account.account_id,
+                )
+                .fetch_one(connection),
+            )
+        });
+        taken.await.unwrap_or(false)
     }
 
     pub(super) async fn get_account(

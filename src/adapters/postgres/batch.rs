@@ -33,6 +33,8 @@ pub(super) trait Keyed: Clone + Send + 'static {
 
 /// Where rows are.
 pub(super) trait Source<R>: Clone + Send + Sync + 'static {
+    type Failure: Send;
+
     /// Longest wait for the turn to be asked for.
     fn longest_wait(&self) -> Duration;
 
@@ -43,14 +45,17 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
     fn longest_answer(&self) -> Duration;
 
     /// Whether every statement would fail like this one, for now.
-    fn concerns_all(error: &AuthError) -> bool;
+    fn concerns_all(failure: &Self::Failure) -> bool;
+
+    /// What a caller is told.
+    fn error(&self, failure: Self::Failure) -> AuthError;
 
     /// Finds the rows of the keys that `take` gives. It is called when the statement can be sent, and again when it has
     /// to be sent again.
     fn find(
         &self,
         take: impl Fn() -> Vec<String> + Send + Sync,
-    ) -> impl Future<Output = AuthResult<Vec<R>>> + Send;
+    ) -> impl Future<Output = Result<Vec<R>, Self::Failure>> + Send;
 }
 
 /// Answers a few lookups at a time each by a statement of its own, and those that come meanwhile by common ones.
@@ -151,7 +156,8 @@ impl<R: Keyed> Batcher<R> {
 }
 
 async fn ask_alone<R>(key: &str, source: &impl Source<R>) -> AuthResult<Option<R>> {
-    let rows = source.find(|| vec![key.to_owned()]).await?;
+    let rows = source.find(|| vec![key.to_owned()]).await;
+    let rows = rows.map_err(|failure| source.error(failure))?;
     Ok(rows.into_iter().next())
 }
 
@@ -257,13 +263,13 @@ impl<R: Keyed> Batches<R> {
             let mut batch = batch.into_inner().unwrap_or_else(PoisonError::into_inner);
             match found {
                 Ok(rows) => batch.answer(rows),
-                Err(error) => {
+                Err(failure) => {
                     if batch.0.is_empty() {
                         // No connection for those who have waited all the time.
                         batch.take(&batcher, newest);
                     }
-                    if S::concerns_all(&error) {
-                        batch.fail(&error);
+                    if S::concerns_all(&failure) {
+                        batch.fail(&source.error(failure));
                     }
                 }
             }

@@ -67,6 +67,8 @@ impl Server {
 }
 
 impl Source<String> for Server {
+    type Failure = AuthError;
+
     fn longest_wait(&self) -> Duration {
         LONGEST_WAIT
     }
@@ -81,6 +83,10 @@ impl Source<String> for Server {
 
     fn concerns_all(error: &AuthError) -> bool {
         error.is_retryable() && error.to_string() != CANCELLED
+    }
+
+    fn error(&self, failure: AuthError) -> AuthError {
+        failure
     }
 
     async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<String>> {

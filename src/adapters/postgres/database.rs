@@ -9,11 +9,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::batch::{Batcher, Keyed, Source};
-use super::error::{Failure, Operation, connection_error, failure, statement_error, took_too_much};
+use super::error::{Class, Failure, Operation, connection_error};
 use super::kept::Kept;
 use super::lease::{Lease, Origin};
 use super::pool::{LONGEST_TIMEOUT, Server, patience};
 use super::transaction::SqlxTransaction;
+use super::violation::{OurTables, Violated};
 use crate::adapters::Transaction;
 use crate::adapters::backoff::{DEFAULT_MAX_RETRIES, backoff};
 use crate::types::{Removed, Session, User};
@@ -65,6 +66,7 @@ pub(super) struct Connections {
     answer_timeout: Duration,
     batchers: Batchers,
     kept: Arc<Kept<Lease>>,
+    pub(super) our_tables: OurTables,
 }
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
@@ -90,7 +92,8 @@ impl Database {
         let (_, lease) = self
             .connections
             .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
-            .await?;
+            .await
+            .map_err(|failure| failure.into_error(BEGIN, &self.connections.server))?;
         Ok(Box::new(SqlxTransaction::new(Self {
             connections: Arc::clone(&self.connections),
             transaction: Some(Mutex::new(lease)),
@@ -112,19 +115,57 @@ impl Database {
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
+        let failure = match self.try_run(operation, statement).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let violated = self.violated(&failure, operation).await;
+        let answer = violated.and_then(Violated::answer);
+        Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+    }
+
+    /// As [`run`](Self::run), for operations that ask what else is taken before they answer.
+    pub(super) async fn try_run<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> Result<T, Failure> {
         let Some(transaction) = &self.transaction else {
             return self.connections.run(operation, statement).await;
         };
         let mut lease = transaction.lock().await;
         let answer = lease.run(statement).await;
-        if let Err(error) = &answer
-            && failure(error, operation) == Failure::UnfitConnection
-        {
-            lease.spoil();
+        answer.map_err(|error| {
+            let failure = Failure::of_statement(error, operation.in_transaction());
+            if failure.class.is_connection_unfit() {
+                lease.spoil();
+            }
+            failure
+        })
+    }
+
+    /// Runs a statement on behalf of an operation that has failed. A transaction is aborted by then, so it begins anew,
+    /// for this statement only: nothing of it will be done.
+    pub(super) async fn run_after_failure<T>(
+        &self,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> Result<T, Failure> {
+        if self.transaction.is_some() {
+            self.try_run(operation, |connection| {
+                connection.execute("ROLLBACK AND CHAIN")
+            })
+            .await?;
         }
-        drop(lease);
-        let server = &self.connections.server;
-        answer.map_err(|error| statement_error(error, operation.in_transaction(), server))
+        self.try_run(operation, statement).await
+    }
+
+    pub(super) fn error(&self, failure: Failure, operation: Operation) -> AuthError {
+        let operation = match &self.transaction {
+            Some(_) => operation.in_transaction(),
+            None => operation,
+        };
+        failure.into_error(operation, &self.connections.server)
     }
 
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
@@ -168,18 +209,19 @@ impl Connections {
                 .min(LONGEST_TIMEOUT),
             batchers: Batchers::new(pool.options().get_max_connections()),
             kept: Arc::new(Kept::new(pool.options().get_max_connections())),
+            our_tables: OurTables::default(),
             pool,
             settings,
         }
     }
 
-    /// Runs a statement, and runs it again where that is safe: after a collision with others, and on another connection
+    /// Runs a statement, and runs it again where that is safe: after a conflict with others, and on another connection
     /// where the pooled one turns out to be dead before anything was done.
     async fn run<T>(
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> AuthResult<T> {
+    ) -> Result<T, Failure> {
         let (answer, lease) = self.run_on_lease(operation, statement).await?;
         if self.settings.share_between_callers && !self.pool.is_closed() {
             self.kept.keep(lease);
@@ -207,38 +249,34 @@ impl Connections {
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> AuthResult<(T, Lease)> {
-        let mut collisions = 0;
+    ) -> Result<(T, Lease), Failure> {
+        let mut contentions = 0;
         // Each of them leaves the pool when it is found.
         let mut lost_connections = 0;
         loop {
-            let mut lease = self
-                .acquire()
-                .await
-                .map_err(|error| connection_error(error, operation.name, &self.server))?;
+            let mut lease = self.acquire().await.map_err(Failure::of_connection)?;
             if operation.in_transaction {
                 lease.enter_transaction();
             }
-            let error = match lease.run(&statement).await {
+            let failure = match lease.run(&statement).await {
                 Ok(answer) => return Ok((answer, lease)),
-                Err(error) => error,
+                Err(error) => Failure::of_statement(error, operation),
             };
-            let failure = failure(&error, operation);
-            if failure == Failure::UnfitConnection {
+            if failure.class.is_connection_unfit() {
                 lease.spoil();
             }
             drop(lease);
-            match failure {
-                Failure::Collision if collisions < self.settings.max_retries => {
-                    tokio::time::sleep(backoff(collisions)).await;
-                    collisions += 1;
+            match failure.class {
+                Class::Contention if contentions < self.settings.max_retries => {
+                    tokio::time::sleep(backoff(contentions)).await;
+                    contentions += 1;
                 }
-                Failure::DeadConnection | Failure::UnfitConnection
+                Class::DeadConnection | Class::StalePlan | Class::ReadOnly
                     if lost_connections < self.pool.options().get_max_connections() =>
                 {
                     lost_connections += 1;
                 }
-                _ => return Err(statement_error(error, operation, &self.server)),
+                _ => return Err(failure),
             }
         }
     }
@@ -273,6 +311,8 @@ impl Batchers {
 }
 
 impl<R: LookUp> Source<R> for Arc<Connections> {
+    type Failure = Failure;
+
     fn longest_wait(&self) -> Duration {
         self.pool.options().get_acquire_timeout()
     }
@@ -285,11 +325,15 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
         self.answer_timeout
     }
 
-    fn concerns_all(error: &AuthError) -> bool {
-        error.is_retryable() && !took_too_much(error)
+    fn concerns_all(failure: &Failure) -> bool {
+        failure.class.concerns_all()
     }
 
-    async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> AuthResult<Vec<R>> {
+    fn error(&self, failure: Failure) -> AuthError {
+        failure.into_error(R::OPERATION, &self.server)
+    }
+
+    async fn find(&self, take: impl Fn() -> Vec<String> + Send + Sync) -> Result<Vec<R>, Failure> {
         let found = self.run(R::OPERATION, |connection| {
             let keys = take();
             if keys.is_empty() {

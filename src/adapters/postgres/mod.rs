@@ -23,12 +23,15 @@ mod kept;
 mod lease;
 mod maintenance;
 mod pool;
+mod redaction;
 mod session;
 mod session_token;
+mod sqlstate;
 mod transaction;
 mod user;
 mod user_list;
 mod verification;
+mod violation;
 
 /// Keeps everything in PostgreSQL (13 or later), with every statement checked against the schema at compile time.
 ///

@@ -8,8 +8,9 @@ use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{
     Batchers, Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, LookUp, StatementFuture,
 };
-use super::error::{Constraints, Operation};
+use super::error::Operation;
 use super::session_token::{TokenLookup, digest, is_presentable};
+use super::violation::{Constraints, Key};
 use crate::adapters::input;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -113,7 +114,11 @@ impl From<SessionWithUser> for (Session, User) {
 
 const CONSTRAINTS: Constraints = Constraints {
     table: "sessions",
-    unique: &[("sessions_token_key", ConflictField::SessionToken)],
+    keys: &[Key {
+        constraint: "sessions_token_key",
+        columns: &["token"],
+        field: ConflictField::SessionToken,
+    }],
     user: Some("sessions_user_id_fkey"),
 };
 

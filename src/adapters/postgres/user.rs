@@ -6,7 +6,8 @@ use sqlx::types::Json;
 use super::batch::{Batcher, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
 use super::database::{Batchers, Database, LookUp, StatementFuture};
-use super::error::{Constraints, Operation};
+use super::error::{Failure, Operation};
+use super::violation::{Constraints, Key, Violated};
 use crate::adapters::input;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -30,13 +31,35 @@ pub(super) use query_user;
 
 pub(super) const CONSTRAINTS: Constraints = Constraints {
     table: "users",
-    unique: &[
-        ("users_pkey", ConflictField::UserId),
-        ("users_email_key", ConflictField::Email),
-        ("users_username_key", ConflictField::Username),
+    keys: &[
+        Key {
+            constraint: "users_pkey",
+            columns: &["id"],
+            field: ConflictField::UserId,
+        },
+        Key {
+            constraint: "users_email_key",
+            columns: &["email"],
+            field: ConflictField::Email,
+        },
+        Key {
+            constraint: "users_username_key",
+            columns: &["username"],
+            field: ConflictField::Username,
+        },
     ],
     user: None,
 };
+
+/// What a write gives a user, and others may have.
+#[derive(Clone, Copy)]
+pub(super) struct NewKeys<'a> {
+    /// The user's own id.
+    pub(super) own_id: &'a str,
+    pub(super) is_new: bool,
+    pub(super) email: Option<&'a str>,
+    pub(super) username: Option<&'a str>,
+}
 
 impl Keyed for User {
     fn key(&self) -> &str {
@@ -64,7 +87,7 @@ impl Database {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
         let user = input::new_user(user, input::now())?;
         let operation = Operation::write("create_user").may_violate(&CONSTRAINTS);
-        let created = self.run(operation, |connection| {
+        let created = self.try_run(operation, |connection| {
             Box::pin(
                 query_user!(
                     "INSERT INTO users (id, name, email, email_verified, image, username, display_username, role, \
@@ -85,14 +108,16 @@ impl Database {
             )
         });
         match created.await {
-            Err(AuthError::Conflict { field }) => {
-                let new_id = Some(user.id.as_str());
-                let first = self.first_conflict(field, new_id, &user.id, user.email.as_deref());
-                Err(AuthError::Conflict {
-                    field: first.await.unwrap_or(field),
-                })
+            Ok(user) => Ok(user),
+            Err(failure) => {
+                let keys = NewKeys {
+                    own_id: &user.id,
+                    is_new: true,
+                    email: user.email.as_deref(),
+                    username: user.username.as_deref(),
+                };
+                Err(self.user_error(failure, operation, keys).await)
             }
-            created => created,
         }
     }
 
@@ -141,7 +166,7 @@ impl Database {
             return Err(AuthError::UserNotFound);
         }
         let operation = Operation::write("update_user").may_violate(&CONSTRAINTS);
-        let updated = self.run(operation, |connection| {
+        let updated = self.try_run(operation, |connection| {
             Box::pin(
                 query_user!(
                     "UPDATE users SET \
@@ -185,54 +210,74 @@ impl Database {
             )
         });
         match updated.await {
-            Err(AuthError::Conflict { field }) => {
-                let email = update.email.as_ref().and_then(Option::as_deref);
-                let first = self.first_conflict(field, None, id, email);
-                Err(AuthError::Conflict {
-                    field: first.await.unwrap_or(field),
-                })
+            Ok(user) => user.ok_or(AuthError::UserNotFound),
+            Err(failure) => {
+                let keys = NewKeys {
+                    own_id: id,
+                    is_new: false,
+                    email: update.email.as_ref().and_then(Option::as_deref),
+                    username: update.username.as_ref().and_then(Option::as_deref),
+                };
+                Err(self.user_error(failure, operation, keys).await)
             }
-            updated => updated?.ok_or(AuthError::UserNotFound),
         }
     }
 
-    /// Which conflict to name where there may be several. The server names that of the oldest index, and a restored
-    /// dump or a `REINDEX` changes their age. A transaction that has failed cannot be asked, so there its word stands.
-    async fn first_conflict(
+    /// The error of a write to `users` that failed. Of several conflicts the first is named: the server names that of the
+    /// oldest index, and a restored dump or a `REINDEX` changes their age. In a transaction its word stands, as what the
+    /// transaction has done cannot be looked at any more.
+    pub(super) async fn user_error(
         &self,
-        named: ConflictField,
-        new_id: Option<&str>,
-        own_id: &str,
-        email: Option<&str>,
-    ) -> AuthResult<ConflictField> {
-        let nothing_before = match named {
-            ConflictField::Email => new_id.is_none(),
-            ConflictField::Username => new_id.is_none() && email.is_none(),
-            _ => true,
+        failure: Failure,
+        operation: Operation,
+        keys: NewKeys<'_>,
+    ) -> AuthError {
+        let violated = self.violated(&failure, operation).await;
+        let named = match violated {
+            Some(Violated::Key(field)) => Some(field),
+            Some(Violated::OtherIndex) => None,
+            _ => return self.error(failure, operation),
         };
-        if nothing_before || self.transaction.is_some() {
-            return Ok(named);
+        let may_be_first = match named {
+            Some(ConflictField::Email) => !keys.is_new,
+            Some(ConflictField::Username) => !keys.is_new && keys.email.is_none(),
+            Some(_) => true,
+            None => false,
+        };
+        let field = match named {
+            Some(field) if may_be_first || self.transaction.is_some() => Some(field),
+            _ => self.first_taken(keys).await.unwrap_or_default().or(named),
+        };
+        match field {
+            Some(field) => AuthError::Conflict { field },
+            None => self.error(failure, operation),
         }
-        let taken = self.run(Operation::read("conflict"), |connection| {
+    }
+
+    async fn first_taken(&self, keys: NewKeys<'_>) -> Result<Option<ConflictField>, Failure> {
+        let taken = self.run_after_failure(Operation::read("conflict"), |connection| {
             Box::pin(
                 sqlx::query!(
-                    "SELECT EXISTS (SELECT FROM users WHERE id = $1) AS \"id!\", \
-                     EXISTS (SELECT FROM users WHERE email = $2 AND id <> $3) AS \"email!\"",
-                    new_id,
-                    email,
-                    own_id,
+                    "SELECT EXISTS (SELECT FROM users WHERE id = $1 AND $2) AS \"id!\", \
+                     EXISTS (SELECT FROM users WHERE email = $3 AND id <> $1) AS \"email!\", \
+                     EXISTS (SELECT FROM users WHERE username = $4 AND id <> $1) AS \"username!\"",
+                    keys.own_id,
+                    keys.is_new,
+                    keys.email,
+                    keys.username,
                 )
                 .fetch_one(connection),
             )
         });
         let taken = taken.await?;
-        Ok(if taken.id {
-            ConflictField::UserId
-        } else if taken.email {
-            ConflictField::Email
-        } else {
-            named
-        })
+        let first = [
+            (taken.id, ConflictField::UserId),
+            (taken.email, ConflictField::Email),
+            (taken.username, ConflictField::Username),
+        ];
+        Ok(first
+            .into_iter()
+            .find_map(|(is_taken, field)| is_taken.then_some(field)))
     }
 
     pub(super) async fn delete_user(&self, id: &str) -> AuthResult<()> {

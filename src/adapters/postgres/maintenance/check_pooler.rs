@@ -9,8 +9,9 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::super::SqlxAdapter;
-use super::super::error::{Operation, Said, connection_error, sqlstate, statement_error};
+use super::super::error::{Operation, connection_error, sqlstate, statement_error};
 use super::super::pool::Server;
+use super::super::redaction::Cause;
 use crate::{AuthError, AuthResult};
 
 const OPERATION: Operation = Operation::read("check_pooler");
@@ -112,7 +113,7 @@ impl Check {
         let said = match asked {
             Ok(()) => return Ok(()),
             Err(ProbeError::Answer) => " (the answer to another client's statement)".to_owned(),
-            Err(ProbeError::Error(error)) if mixed_up(&error) => Said(&error).to_string(),
+            Err(ProbeError::Error(error)) if mixed_up(&error) => Cause(&error).to_string(),
             Err(ProbeError::Error(error)) => {
                 return Err(statement_error(error, OPERATION, &self.server));
             }

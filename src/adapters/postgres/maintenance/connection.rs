@@ -20,7 +20,7 @@ pub(super) struct DedicatedConnection {
 /// Gets a connection for the operation of this name.
 pub(super) async fn dedicated_connection(
     connections: &Connections,
-    operation: &str,
+    operation: &'static str,
 ) -> AuthResult<DedicatedConnection> {
     let connection = connections.pool.acquire().await;
     let mut connection =

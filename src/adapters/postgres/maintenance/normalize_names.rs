@@ -3,7 +3,7 @@
 use super::super::SqlxAdapter;
 use super::super::database::Database;
 use super::super::error::Operation;
-use super::super::user::CONSTRAINTS;
+use super::super::user::{CONSTRAINTS, NewKeys};
 use crate::adapters::input;
 use crate::{AuthError, AuthResult};
 
@@ -101,7 +101,7 @@ impl Database {
             return Ok(false);
         }
         let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
-        let changed = self.run(operation, |connection| {
+        let changed = self.try_run(operation, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET email = $3, \
@@ -114,7 +114,18 @@ impl Database {
                 .execute(connection),
             )
         });
-        Ok(changed.await?.rows_affected() > 0)
+        match changed.await {
+            Ok(changed) => Ok(changed.rows_affected() > 0),
+            Err(failure) => {
+                let keys = NewKeys {
+                    own_id: id,
+                    is_new: false,
+                    email: Some(&email),
+                    username: None,
+                };
+                Err(self.user_error(failure, operation, keys).await)
+            }
+        }
     }
 
     async fn normalize_username(&self, id: &str, stored: &str) -> AuthResult<bool> {
@@ -123,7 +134,7 @@ impl Database {
             return Ok(false);
         }
         let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
-        let changed = self.run(operation, |connection| {
+        let changed = self.try_run(operation, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET username = $3, display_username = COALESCE(display_username, username), \
@@ -136,6 +147,17 @@ impl Database {
                 .execute(connection),
             )
         });
-        Ok(changed.await?.rows_affected() > 0)
+        match changed.await {
+            Ok(changed) => Ok(changed.rows_affected() > 0),
+            Err(failure) => {
+                let keys = NewKeys {
+                    own_id: id,
+                    is_new: false,
+                    email: None,
+                    username: Some(&username),
+                };
+                Err(self.user_error(failure, operation, keys).await)
+            }
+        }
     }
 }

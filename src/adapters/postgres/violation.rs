@@ -1,0 +1,238 @@
+//! Which of our constraints a statement has violated.
+//!
+//! A constraint of another table's is none of ours, whatever its name, and neither is one that the statements of a trigger
+//! violate: their errors are no answers about what the caller did. A unique index of another name on our table may be: the
+//! server names the oldest one.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::database::Database;
+use super::error::{Failure, Operation};
+use super::sqlstate;
+use crate::{AuthError, ConflictField};
+
+/// The constraints of a table that a caller's input may violate.
+pub(super) struct Constraints {
+    pub(super) table: &'static str,
+    pub(super) keys: &'static [Key],
+    /// The name of the reference to `users`.
+    pub(super) user: Option<&'static str>,
+}
+
+/// What has to be unique.
+pub(super) struct Key {
+    pub(super) constraint: &'static str,
+    pub(super) columns: &'static [&'static str],
+    pub(super) field: ConflictField,
+}
+
+/// What the server says was violated, and on which table.
+pub(super) struct Violation {
+    /// Schema and name; engines that send statements on to others do not say.
+    table: Option<(String, String)>,
+    our_table: &'static str,
+    violated: Violated,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Violated {
+    /// A key is taken.
+    Key(ConflictField),
+    /// A unique index on our table, and the server does not say on which columns, or they are no key of ours. One of our
+    /// keys may be taken as well.
+    OtherIndex,
+    /// There is no such user.
+    User,
+}
+
+impl Violated {
+    /// The typed answer, if there is one.
+    pub(super) fn answer(self) -> Option<AuthError> {
+        match self {
+            Self::Key(field) => Some(AuthError::Conflict { field }),
+            Self::OtherIndex => None,
+            Self::User => Some(AuthError::UserNotFound),
+        }
+    }
+}
+
+impl Violation {
+    pub(super) fn new(error: &PgDatabaseError, ours: &'static Constraints) -> Option<Self> {
+        if by_code_of_the_application(error) {
+            return None;
+        }
+        let named = |name: &str| match error.code() {
+            sqlstate::UNIQUE_VIOLATION => {
+                let key = ours.keys.iter().find(|key| key.constraint == name)?;
+                Some(Violated::Key(key.field))
+            }
+            _ => (ours.user == Some(name)).then_some(Violated::User),
+        };
+        let (table, violated) = match (error.schema(), error.table(), error.constraint()) {
+            (Some(schema), Some(table), Some(constraint)) => {
+                let violated = match named(without_shard(constraint)) {
+                    None if error.code() == sqlstate::UNIQUE_VIOLATION => other_index(error, ours),
+                    named => named?,
+                };
+                (Some((schema.to_owned(), table.to_owned())), violated)
+            }
+            (_, None, None) => (None, names(error.message()).find_map(named)?),
+            _ => return None,
+        };
+        Some(Self {
+            table,
+            our_table: ours.table,
+            violated,
+        })
+    }
+}
+
+/// What is taken where a unique index of another name says so. The detail quotes its columns or expressions before the
+/// values, in any language: `Key (lower(email))=(ada@example.com) already exists.`
+fn other_index(error: &PgDatabaseError, ours: &Constraints) -> Violated {
+    let detail = error.detail().unwrap_or_default();
+    let columns = detail.split(")=(").next().unwrap_or_default();
+    let columns: HashSet<&str> = match columns.split_once('(') {
+        Some((_, columns)) => columns.split(", ").map(folded_column).collect(),
+        None => HashSet::new(),
+    };
+    let taken = |key: &&Key| key.columns.iter().all(|column| columns.contains(column));
+    match ours.keys.iter().find(taken) {
+        Some(key) => Violated::Key(key.field),
+        None => Violated::OtherIndex,
+    }
+}
+
+/// The column of an expression that only folds case, as emails and usernames are compared without it.
+fn folded_column(expression: &str) -> &str {
+    let folded = ["lower(", "upper("]
+        .iter()
+        .find_map(|function| expression.strip_prefix(function)?.strip_suffix(')'));
+    let column = folded.unwrap_or(expression);
+    let column = column.strip_suffix("::text").unwrap_or(column);
+    column.trim_matches(['(', ')', '"'])
+}
+
+/// The names in a message, without the shards' numbers.
+fn names(message: &str) -> impl Iterator<Item = &str> {
+    message
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .map(without_shard)
+}
+
+/// The name without the number that a sharding engine appends.
+fn without_shard(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((base, shard)) if !shard.is_empty() && shard.bytes().all(|b| b.is_ascii_digit()) => {
+            base
+        }
+        _ => name,
+    }
+}
+
+/// Whether an error comes out of a trigger, function or procedure. The context names each of these that was under way, in
+/// any language of the server, and then, if the role wants that, the statement's parameters.
+pub(super) fn by_code_of_the_application(error: &PgDatabaseError) -> bool {
+    let context = error.r#where().unwrap_or_default();
+    let context = context.split("$1 = ").next().unwrap_or_default();
+    context.contains("PL/") || context.contains("SQL") || error.routine() == Some("exec_stmt_raise")
+}
+
+/// The tables that are known to be ours, by schema and name: ours, or partitions of ours.
+#[derive(Default)]
+pub(super) struct OurTables(Mutex<HashSet<(String, String)>>);
+
+impl OurTables {
+    fn contains(&self, table: &(String, String)) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(table)
+    }
+
+    fn add(&self, table: (String, String)) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(table);
+    }
+}
+
+impl Database {
+    /// What of ours a failed statement has violated.
+    pub(super) async fn violated(
+        &self,
+        failure: &Failure,
+        operation: Operation,
+    ) -> Option<Violated> {
+        let violation = failure.violation(operation)?;
+        let is_ours = match violation.table {
+            // The name in the message has decided.
+            None => true,
+            Some(table) => self.is_ours(table, violation.our_table).await,
+        };
+        is_ours.then_some(violation.violated)
+    }
+
+    /// Whether a table is the one that our statements find by its name, or a partition of it.
+    async fn is_ours(&self, table: (String, String), our_table: &'static str) -> bool {
+        let known = &self.connections.our_tables;
+        if known.contains(&table) {
+            return true;
+        }
+        let (schema, name) = &table;
+        let is_ours = self.run_after_failure(Operation::read("constraint"), |connection| {
+            Box::pin(
+                sqlx::query_scalar!(
+                    "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+                     WHERE nspname = $1 AND relname = $2 \
+                     AND COALESCE(pg_partition_root(pg_class.oid), pg_class.oid) = to_regclass($3)) AS \"is_ours!\"",
+                    schema,
+                    name,
+                    our_table,
+                )
+                .fetch_one(connection),
+            )
+        });
+        match is_ours.await {
+            Ok(true) => {
+                known.add(table);
+                true
+            }
+            Ok(false) => false,
+            // Nobody can be asked. The names agree, though.
+            Err(_) => name == our_table,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{folded_column, without_shard};
+
+    #[test]
+    fn shard_numbers_are_no_part_of_a_name() {
+        assert_eq!(without_shard("users_email_key_102008"), "users_email_key");
+        assert_eq!(without_shard("users_email_key"), "users_email_key");
+        assert_eq!(without_shard("users_email_key_"), "users_email_key_");
+    }
+
+    #[test]
+    fn folding_case_is_no_other_column() {
+        for expression in [
+            "email",
+            "\"email\"",
+            "lower(email)",
+            "upper((email)::text)",
+            "(email)::text",
+        ] {
+            assert_eq!(folded_column(expression), "email", "{expression}");
+        }
+        for expression in [
+            "split_part(email, '@'::text, 2)",
+            "md5(email)",
+            "lower(name)",
+        ] {
+            assert_ne!(folded_column(expression), "email", "{expression}");
+        }
+    }
+}
