@@ -1,16 +1,19 @@
 //! Accounts.
 
+use std::borrow::Cow;
 use std::iter;
 
-use super::table::{Row, joined};
-use super::{Access, Database, Tables, set};
+use chrono::{DateTime, Utc};
+
+use super::key::Key;
+use super::store::{Access, Repository, View, set};
+use super::table::{ListIndex, Row, UniqueIndex};
 use crate::adapters::input;
-use crate::adapters::user_query::Position;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
 
-const BY_PROVIDER: usize = 0;
-const BY_USER: usize = 0;
+const BY_PROVIDER: UniqueIndex<Account> = UniqueIndex::nth(0);
+pub(super) const BY_USER: ListIndex<Account> = ListIndex::nth(0);
 
 impl Row for Account {
     const UNIQUE: usize = 1;
@@ -20,87 +23,89 @@ impl Row for Account {
         &self.id
     }
 
-    fn position(&self) -> Position {
-        (self.created_at, self.id.clone())
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
     }
 
-    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
-        iter::once(Some(joined(&self.provider_id, &self.account_id)))
+    fn owner(&self) -> &str {
+        &self.user_id
     }
 
-    fn list_keys(&self) -> impl Iterator<Item = String> {
-        iter::once(self.user_id.clone())
+    fn unique_keys(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+        let pair = Key::composite(&self.provider_id, &self.account_id);
+        iter::once(Some(Cow::Owned(pair)))
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        iter::once(Cow::Borrowed(self.user_id.as_str()))
     }
 }
 
-impl<A: Access> Database<A> {
+impl<A: Access> Repository<A> {
     pub(super) fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
-        let account = input::new_account(account, input::now())?;
+        let account = input::new_account(account, self.0.clock().now())?;
+        let stripes = account.stripes();
         self.0.write(
-            move |Tables {
-                      users, accounts, ..
-                  }| {
-                let key = joined(&account.provider_id, &account.account_id);
-                if accounts.holder(BY_PROVIDER, &key).is_some() {
+            |_| stripes,
+            account,
+            |view, account| {
+                let key = Key::composite(&account.provider_id, &account.account_id);
+                if view.accounts().find_unique(&BY_PROVIDER, &key).is_some() {
                     return Err(AuthError::Conflict {
                         field: ConflictField::Account,
                     });
                 }
-                if users.rely(&account.user_id, |_| ()).is_none() {
-                    return Err(AuthError::UserNotFound);
-                }
-                accounts.put(account.clone());
-                Ok(account.clone())
+                let user = view.users().rely(&account.user_id, |_| ());
+                user.ok_or(AuthError::UserNotFound)?;
+                view.accounts().insert(account.clone());
+                Ok(account)
             },
         )
     }
 
     pub(super) fn get_account(&self, provider: &str, id: &str) -> AuthResult<Option<Account>> {
-        let key = joined(provider, id);
-        Ok(self
-            .0
-            .read(|Tables { accounts, .. }| accounts.get(&accounts.holder(BY_PROVIDER, &key)?)))
+        let key = Key::composite(provider, id);
+        Ok(self.0.read(|view| {
+            let id = view.accounts().find_unique(&BY_PROVIDER, &key)?;
+            view.accounts().get(id.as_str())
+        }))
     }
 
     pub(super) fn get_user_accounts(&self, user_id: &str) -> AuthResult<Vec<Account>> {
-        Ok(self.0.read(|Tables { accounts, .. }| {
-            accounts.list(BY_USER, user_id, |account| Some(account.clone()))
-        }))
+        let read = |view: &mut View<'_>| view.accounts().list(&BY_USER, user_id, |_| true);
+        Ok(self.0.read(read))
     }
 
     pub(super) fn update_account(&self, id: &str, update: UpdateAccount) -> AuthResult<Account> {
         let update = input::account_update(update)?;
         if update == UpdateAccount::default() {
-            let found = self.0.read(|Tables { accounts, .. }| accounts.get(id));
+            let found = self.0.read(|view| view.accounts().get(id));
             return found.ok_or(AuthError::AccountNotFound);
         }
-        let id = id.to_owned();
-        let now = input::now();
-        self.0.write(move |Tables { accounts, .. }| {
-            let account = accounts.rely(&id, Account::clone);
-            let mut account = account.ok_or(AuthError::AccountNotFound)?;
-            apply(&mut account, update.clone());
-            account.updated_at = input::next_update(account.updated_at, now);
-            accounts.put(account.clone());
-            Ok(account)
-        })
+        let input = (id.to_owned(), update, self.0.clock().now());
+        self.0.write(
+            |view| view.accounts().stripe_of(id),
+            input,
+            |view, (id, update, now)| {
+                let changed = view.accounts().update(&id, |account| {
+                    apply(account, update);
+                    account.updated_at = input::next_update(account.updated_at, now);
+                    account.clone()
+                });
+                changed.ok_or(AuthError::AccountNotFound)
+            },
+        )
     }
 
     pub(super) fn delete_account(&self, id: &str) -> AuthResult<()> {
-        let id = id.to_owned();
-        self.0.write(move |Tables { accounts, .. }| {
-            accounts.remove(&id);
-            Ok(())
-        })
-    }
-}
-
-impl Tables {
-    pub(super) fn remove_user_accounts(&self, user_id: &str) {
-        let id = |account: &Account| Some(account.id.clone());
-        for id in self.accounts.list(BY_USER, user_id, id) {
-            self.accounts.remove(&id);
-        }
+        self.0.write(
+            |view| view.accounts().stripes_of(id),
+            id.to_owned(),
+            |view, id| {
+                view.accounts().remove(&id);
+                Ok(())
+            },
+        )
     }
 }
 

@@ -1,75 +1,82 @@
 //! Sessions.
 
+use std::borrow::Cow;
 use std::iter;
 
 use chrono::{DateTime, Utc};
 
-use super::table::Row;
-use super::{Access, Change, Database, Tables, set};
+use super::store::{Access, Repository, View, set};
+use super::stripes::Stripes;
+use super::table::{ListIndex, Row};
 use crate::adapters::input;
-use crate::adapters::user_query::Position;
 use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
-const BY_USER: usize = 0;
+pub(super) const BY_USER: ListIndex<Session> = ListIndex::nth(0);
 
 impl Row for Session {
-    const UNIQUE: usize = 0;
     const LISTS: usize = 1;
 
     fn key(&self) -> &str {
         &self.token
     }
 
-    fn position(&self) -> Position {
-        (self.created_at, self.id.clone())
+    fn id(&self) -> &str {
+        &self.id
     }
 
-    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
-        iter::empty()
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
     }
 
-    fn list_keys(&self) -> impl Iterator<Item = String> {
-        iter::once(self.user_id.clone())
+    fn owner(&self) -> &str {
+        &self.user_id
+    }
+
+    fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        iter::once(Cow::Borrowed(self.user_id.as_str()))
     }
 }
 
-impl<A: Access> Database<A> {
+impl<A: Access> Repository<A> {
     pub(super) fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
-        let session = input::new_session(session, input::now())?;
-        self.0.write(move |tables| {
-            if tables.sessions.contains(&session.token) {
-                return Err(AuthError::Conflict {
-                    field: ConflictField::SessionToken,
-                });
-            }
-            if tables.users.rely(&session.user_id, |_| ()).is_none() {
-                return Err(AuthError::UserNotFound);
-            }
-            tables.sessions.put(session.clone());
-            Ok(session.clone())
-        })
+        let session = input::new_session(session, self.0.clock().now())?;
+        let stripes = session.stripes();
+        self.0.write(
+            |_| stripes,
+            session,
+            |view, session| {
+                if view.sessions().contains(&session.token) {
+                    return Err(AuthError::Conflict {
+                        field: ConflictField::SessionToken,
+                    });
+                }
+                let user = view.users().rely(&session.user_id, |_| ());
+                user.ok_or(AuthError::UserNotFound)?;
+                view.sessions().insert(session.clone());
+                Ok(session)
+            },
+        )
     }
 
     pub(super) fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
-        Ok(self
-            .0
-            .read(|tables| tables.live_session(token, input::now_micros())))
+        Ok(self.0.read(|view| self.live_session(view, token)))
     }
 
     pub(super) fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
-        Ok(self.0.read(|Tables { sessions, .. }| {
-            let now_micros = input::now_micros();
-            sessions.list(BY_USER, user_id, |session| {
-                is_live(session, now_micros).then(|| session.clone())
-            })
+        Ok(self.0.read(|view| {
+            let now_micros = self.0.clock().now_micros();
+            let live = |session: &Session| is_live(session, now_micros);
+            view.sessions().list(&BY_USER, user_id, live)
         }))
     }
 
     pub(super) fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
-        Ok(self.0.read(|tables| {
-            let session = tables.live_session(token, input::now_micros())?;
-            let user = tables.users.get(&session.user_id)?;
+        Ok(self.0.read(|view| {
+            let session = self.live_session(view, token)?;
+            let user = view
+                .users()
+                .with(&session.user_id, |user| User::clone(user))?;
             Some((session, user))
         }))
     }
@@ -83,77 +90,88 @@ impl<A: Access> Database<A> {
             expires_at: Some(expires_at),
             ..UpdateSession::default()
         };
-        self.update_session(token, update).map(drop)
+        self.change_session(token, update, |_| ())
     }
 
     pub(super) fn update_session(&self, token: &str, update: UpdateSession) -> AuthResult<Session> {
-        let update = input::session_update(update)?;
         if update == UpdateSession::default() {
             return self.get_session(token)?.ok_or(AuthError::SessionNotFound);
         }
-        let token = token.to_owned();
-        let now = input::now();
-        self.0.write(move |tables| {
-            let live = |session: &Session| {
-                is_live(session, now.timestamp_micros()).then(|| session.clone())
-            };
-            let session = tables.sessions.rely(&token, live).flatten();
-            let mut session = session.ok_or(AuthError::SessionNotFound)?;
-            apply(&mut session, update.clone());
-            session.updated_at = input::next_update(session.updated_at, now);
-            tables.sessions.put(session.clone());
-            Ok(session)
-        })
+        self.change_session(token, update, Session::clone)
     }
 
     pub(super) fn delete_session(&self, token: &str) -> AuthResult<()> {
-        let token = token.to_owned();
-        self.0.write(move |Tables { sessions, .. }| {
-            sessions.remove(&token);
-            Ok(())
-        })
+        self.0.write(
+            |view| view.sessions().stripes_of(token),
+            token.to_owned(),
+            |view, token| {
+                view.sessions().remove(&token);
+                Ok(())
+            },
+        )
     }
 
     pub(super) fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
-        let remove = |tables: &Tables| Ok(tables.remove_user_sessions(user_id));
-        // Not those that others open until the commit.
-        let again = |tokens: &Vec<String>| -> Change {
-            let tokens = tokens.clone();
-            Box::new(move |Tables { sessions, .. }| {
-                for token in &tokens {
-                    sessions.remove(token);
-                }
-                Ok(())
-            })
-        };
-        self.0.write_once(remove, again).map(drop)
+        let write = |view: &mut View<'_>| Ok(view.sessions().remove_list(&BY_USER, user_id));
+        let removed = self.0.write_with_redo(
+            |_| Stripes::of(user_id),
+            write,
+            // Not those that others open until the commit.
+            |tokens| {
+                let tokens = tokens.clone();
+                Box::new(move |view| {
+                    for token in &tokens {
+                        view.sessions().remove(token.as_str());
+                    }
+                    Ok(())
+                })
+            },
+        );
+        removed.map(drop)
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        let now_micros = input::now_micros();
-        let sessions = &self.0.tables().sessions;
-        let dead = sessions.keys(&|session| !is_live(session, now_micros));
-        // A dead session stays dead.
-        self.remove_in_pieces(&dead, |Tables { sessions, .. }, token| {
-            sessions.remove(token).is_some()
-        })
-    }
-}
-
-impl Tables {
-    /// Removes all sessions of a user and returns their tokens.
-    pub(super) fn remove_user_sessions(&self, user_id: &str) -> Vec<String> {
-        let token = |session: &Session| Some(session.token.clone());
-        let tokens = self.sessions.list(BY_USER, user_id, token);
-        for token in &tokens {
-            self.sessions.remove(token);
-        }
-        tokens
+        let now_micros = self.0.clock().now_micros();
+        let expired = |session: &Session| !is_live(session, now_micros);
+        let expired = self.0.read(|view| view.sessions().keys(expired));
+        // An expired session stays expired.
+        self.delete_in_batches(
+            &expired,
+            |view, token| view.sessions().stripes_of(token),
+            |view, token| view.sessions().remove(token).is_some(),
+        )
     }
 
-    fn live_session(&self, token: &str, now_micros: i64) -> Option<Session> {
+    fn live_session(&self, view: &mut View<'_>, token: &str) -> Option<Session> {
+        let now_micros = self.0.clock().now_micros();
         let live = |session: &Session| is_live(session, now_micros).then(|| session.clone());
-        self.sessions.look(token, live).flatten()
+        view.sessions().with(token, live).flatten()
+    }
+
+    fn change_session<T: 'static>(
+        &self,
+        token: &str,
+        update: UpdateSession,
+        answer: fn(&Session) -> T,
+    ) -> AuthResult<T> {
+        let update = input::session_update(update)?;
+        let input = (token.to_owned(), update, self.0.clock().now(), answer);
+        self.0.write(
+            |view| view.sessions().stripe_of(token),
+            input,
+            |view, (token, update, now, answer)| {
+                let change = |session: &mut Session| {
+                    if !is_live(session, now.timestamp_micros()) {
+                        return None;
+                    }
+                    apply(session, update);
+                    session.updated_at = input::next_update(session.updated_at, now);
+                    Some(answer(session))
+                };
+                let changed = view.sessions().update(&token, change).flatten();
+                changed.ok_or(AuthError::SessionNotFound)
+            },
+        )
     }
 }
 

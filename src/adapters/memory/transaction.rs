@@ -1,27 +1,29 @@
 //! Transactions of the memory adapter.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Access, Change, Database, Store, Tables, TablesSeen};
+use super::clock::Clock;
+use super::store::{Access, Overlays, Redo, Repository, Store, TablesRelied, View};
+use super::stripes::{ReadSet, Stripes};
 use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
-/// A transaction changes tables of its own, which lie over the store's, and remembers how. Its commit makes the same
-/// changes again, on what the store then holds, and so finds whatever does not go together any more. What a change relied
-/// on must be the same row then.
+/// A transaction changes overlays of its own, and keeps a redo log. Its commit makes the same changes again, on what the
+/// store then holds, and so finds whatever does not go together any more. What a change relied on must be the same row
+/// then.
 pub(super) struct MemoryTransaction {
-    database: Database<Layer>,
+    repository: Repository<OpenTables>,
     /// Held during each call.
     aborted: Mutex<bool>,
 }
 
 impl MemoryTransaction {
-    pub(super) fn new(layer: Layer) -> Self {
+    pub(super) fn new(tables: OpenTables) -> Self {
         Self {
-            database: Database(layer),
+            repository: Repository(tables),
             aborted: Mutex::new(false),
         }
     }
@@ -31,7 +33,7 @@ impl MemoryTransaction {
         if *aborted {
             return Err(AuthError::TransactionAborted);
         }
-        // Stays so where the call panics.
+        // Stays so if the call panics.
         *aborted = true;
         let answer = call();
         *aborted = !matches!(answer, Ok(_) | Err(AuthError::Unsupported { .. }));
@@ -39,12 +41,12 @@ impl MemoryTransaction {
     }
 }
 
-forward_database_adapter!(impl [] for MemoryTransaction, |this| this.database, |call| this.call(call));
+forward_database_adapter!(impl [] for MemoryTransaction, |this| this.repository, |call| this.call(call));
 
 #[async_trait]
 impl Transaction for MemoryTransaction {
     async fn commit(self: Box<Self>) -> AuthResult<()> {
-        self.call(|| self.database.0.commit())
+        self.call(|| self.repository.0.commit())
     }
 
     async fn rollback(self: Box<Self>) -> AuthResult<()> {
@@ -53,69 +55,126 @@ impl Transaction for MemoryTransaction {
 }
 
 /// The tables of a transaction.
-pub(super) struct Layer {
+pub(super) struct OpenTables {
     store: Arc<Store>,
-    tables: Tables,
-    changes: Mutex<Vec<(TablesSeen, Change)>>,
+    changes: Mutex<Changes>,
 }
 
-impl Layer {
-    pub(super) fn over(store: &Arc<Store>) -> Self {
+#[derive(Default)]
+struct Changes {
+    overlays: Overlays,
+    log: Vec<(TablesRelied, Redo)>,
+    /// What the writes have locked, as a guess at what the commit has to lock.
+    stripes: Stripes,
+}
+
+impl OpenTables {
+    pub(super) fn new(store: &Arc<Store>) -> Self {
         Self {
             store: Arc::clone(store),
-            tables: store.tables.layer(),
             changes: Mutex::default(),
         }
     }
 
     fn commit(&self) -> AuthResult<()> {
-        let alone = self.store.sequence.exclusive();
-        let result = self.store.tables.layer();
-        for (seen, change) in self.changes().iter() {
-            result.expect(seen);
-            change(&result)?;
+        let Changes { log, stripes, .. } = &*self.changes();
+        let (store, mut stripes) = (&*self.store, *stripes);
+        loop {
+            let committed = store.locks.lock(stripes, |locked| {
+                let mut result = Overlays::default();
+                let (outcome, mut needed) = redo(store, &mut result, log);
+                needed |= result.changed(&store.tables);
+                if !stripes.contains(needed) {
+                    // It looked at what others may have been changing. In the end it has all stripes.
+                    stripes |= needed;
+                    return None;
+                }
+                if outcome.is_ok() {
+                    locked.write(|| result.merge_into_base(&store.tables));
+                }
+                Some(outcome)
+            });
+            if let Some(outcome) = committed {
+                return outcome;
+            }
         }
-        alone.write(|| result.settle());
-        Ok(())
     }
 
-    fn changes(&self) -> std::sync::MutexGuard<'_, Vec<(TablesSeen, Change)>> {
+    /// Runs a write with its stripes locked, and adds it to the log.
+    fn run<T>(
+        &self,
+        name: impl Fn(&mut View<'_>) -> Stripes,
+        write: impl FnOnce(&mut View<'_>) -> AuthResult<T>,
+        redo: impl FnOnce(&T) -> Redo,
+    ) -> AuthResult<T> {
+        let mut changes = self.changes();
+        let Changes {
+            overlays,
+            log,
+            stripes,
+        } = &mut *changes;
+        let answer = self.store.lock(Some(overlays), name, |view, _| {
+            let answer = write(view);
+            *stripes |= view.reads.stripes;
+            answer
+        })?;
+        log.push((overlays.take_relied(), redo(&answer)));
+        Ok(answer)
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Access for Layer {
-    fn tables(&self) -> &Tables {
-        &self.tables
+/// Makes all changes again, and says which stripes guard what they looked at.
+fn redo(
+    store: &Store,
+    result: &mut Overlays,
+    log: &[(TablesRelied, Redo)],
+) -> (AuthResult<()>, Stripes) {
+    let mut reads = ReadSet::default();
+    let outcome = log.iter().try_for_each(|(relied, redo)| {
+        result.expect(relied);
+        redo(&mut View::new(store, Some(result), &mut reads))
+    });
+    (outcome, reads.stripes)
+}
+
+impl Access for OpenTables {
+    fn clock(&self) -> &Clock {
+        self.store.clock()
     }
 
-    fn read<T>(&self, read: impl Fn(&Tables) -> T) -> T {
-        let _alone = self.store.sequence.exclusive();
-        read(&self.tables)
+    fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T {
+        let overlays = &mut self.changes().overlays;
+        self.store.read_at_once(Some(overlays), read)
     }
 
-    fn write<T>(&self, write: impl Fn(&Tables) -> AuthResult<T> + Send + 'static) -> AuthResult<T> {
-        let alone = self.store.sequence.exclusive();
-        let answer = write(&self.tables)?;
-        drop(alone);
-        let again = move |tables: &Tables| write(tables).map(drop);
-        self.changes()
-            .push((self.tables.take_seen(), Box::new(again)));
-        Ok(answer)
-    }
-
-    fn write_once<T>(
+    fn write<I: Clone + Send + 'static, T: 'static>(
         &self,
-        write: impl FnOnce(&Tables) -> AuthResult<T>,
-        again: impl FnOnce(&T) -> Change,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        input: I,
+        write: fn(&mut View<'_>, I) -> AuthResult<T>,
     ) -> AuthResult<T> {
-        let alone = self.store.sequence.exclusive();
-        let answer = write(&self.tables)?;
-        drop(alone);
-        self.changes()
-            .push((self.tables.take_seen(), again(&answer)));
-        Ok(answer)
+        let again = input.clone();
+        self.run(
+            stripes,
+            |view| write(view, input),
+            |_| Box::new(move |view| write(view, again.clone()).map(drop)),
+        )
     }
+
+    fn write_with_redo<T>(
+        &self,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        write: impl FnOnce(&mut View<'_>) -> AuthResult<T>,
+        redo: impl FnOnce(&T) -> Redo,
+    ) -> AuthResult<T> {
+        self.run(stripes, write, redo)
+    }
+
+    fn shrink(&self) {}
 
     fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
         Err(AuthError::Unsupported { operation: "begin" })

@@ -1,65 +1,78 @@
 //! Users.
 
-use std::iter;
-use std::ops::ControlFlow;
+use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::table::{Row, Table};
-use super::{Access, Database, Tables, set};
+use chrono::{DateTime, Utc};
+
+use super::account;
+use super::key::Key;
+use super::session;
+use super::store::{Access, Repository, View, set};
+use super::stripes::Stripes;
+use super::table::{Row, UniqueIndex};
 use crate::adapters::input;
-use crate::adapters::user_query::{Position, UserMatch, UserQuery};
+use crate::adapters::user_query::{UserMatch, UserQuery};
 use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
 use crate::{AuthError, AuthResult, ConflictField};
 
-const BY_EMAIL: usize = 0;
-const BY_USERNAME: usize = 1;
-/// One list of all users, under the empty key.
-const ALL: (usize, &str) = (0, "");
+const BY_EMAIL: UniqueIndex<Arc<User>> = UniqueIndex::nth(0);
+const BY_USERNAME: UniqueIndex<Arc<User>> = UniqueIndex::nth(1);
 
-impl Row for User {
+impl Row for Arc<User> {
     const UNIQUE: usize = 2;
-    const LISTS: usize = 1;
+    const IS_ORDERED: bool = true;
 
     fn key(&self) -> &str {
         &self.id
     }
 
-    fn position(&self) -> Position {
-        (self.created_at, self.id.clone())
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
     }
 
-    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
-        [self.email.clone(), self.username.clone()].into_iter()
+    fn owner(&self) -> &str {
+        &self.id
     }
 
-    fn list_keys(&self) -> impl Iterator<Item = String> {
-        let (_, all) = ALL;
-        iter::once(all.to_owned())
+    fn unique_keys(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+        let names = [&self.email, &self.username];
+        names
+            .into_iter()
+            .map(|name| name.as_deref().map(Cow::Borrowed))
     }
 }
 
-impl<A: Access> Database<A> {
+impl<A: Access> Repository<A> {
     pub(super) fn create_user(&self, user: CreateUser) -> AuthResult<User> {
-        let user = input::new_user(user, input::now())?;
-        self.0.write(move |Tables { users, .. }| {
-            if users.contains(&user.id) {
-                return Err(conflict(ConflictField::UserId));
-            }
-            check_names_are_free(users, &user)?;
-            users.put(user.clone());
-            Ok(user.clone())
-        })
+        let user = Arc::new(input::new_user(user, self.0.clock().now())?);
+        let stripes = user.stripes();
+        self.0.write(
+            |_| stripes,
+            Arc::clone(&user),
+            |view, user| {
+                if view.users().contains(&user.id) {
+                    return Err(conflict(ConflictField::UserId));
+                }
+                check_names_are_free(view, &user)?;
+                view.users().insert(user);
+                Ok(())
+            },
+        )?;
+        Ok(User::clone(&user))
     }
 
     pub(super) fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
-        Ok(self.0.read(|tables| tables.users.get(id)))
+        let read = |view: &mut View<'_>| view.users().with(id, |user| User::clone(user));
+        Ok(self.0.read(read))
     }
 
     pub(super) fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
-        Ok(self.user_by_name(BY_EMAIL, email))
+        Ok(self.user_by_name(&BY_EMAIL, email))
     }
 
     pub(super) fn get_user_by_username(&self, username: &str) -> AuthResult<Option<User>> {
-        Ok(self.user_by_name(BY_USERNAME, username))
+        Ok(self.user_by_name(&BY_USERNAME, username))
     }
 
     pub(super) fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
@@ -67,37 +80,28 @@ impl<A: Access> Database<A> {
             return Ok(UserPage::default());
         };
         let newest_first = query.order == UserOrder::NewestFirst;
-        let (list, key) = ALL;
-        let users = self.0.read(|Tables { users, .. }| {
-            let mut found = Vec::new();
-            users.walk(list, key, newest_first, Some(&query.after), |user| {
-                if query.filter.matches(user) {
-                    found.push(user.clone());
-                }
-                if found.len() > query.limit {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            found
-        });
-        Ok(query.page(users))
+        let (created_at, id) = &query.after;
+        let after = (created_at.timestamp_micros(), Key::new(id));
+        let Some(snapshot) = self.0.read(|view| view.users().snapshot()) else {
+            return Ok(UserPage::default());
+        };
+        let users = snapshot
+            .after(&after, newest_first)
+            .filter(|user| query.filter.matches(user))
+            // One more tells whether there is a next page.
+            .take(query.limit + 1);
+        Ok(query.page(users.map(|user| User::clone(user)).collect()))
     }
 
     pub(super) fn count_users(&self, filter: UserFilter) -> AuthResult<u64> {
         let Some(filter) = UserMatch::new(filter) else {
             return Ok(0);
         };
-        let (list, key) = ALL;
-        Ok(self.0.read(|Tables { users, .. }| {
-            let mut count = 0;
-            users.walk(list, key, true, None, |user| {
-                count += u64::from(filter.matches(user));
-                ControlFlow::Continue(())
-            });
-            count
-        }))
+        let Some(snapshot) = self.0.read(|view| view.users().snapshot()) else {
+            return Ok(0);
+        };
+        let users = snapshot.unordered().filter(|user| filter.matches(user));
+        Ok(users.map(|_| 1).sum())
     }
 
     pub(super) fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> {
@@ -105,35 +109,52 @@ impl<A: Access> Database<A> {
         if update == UpdateUser::default() {
             return self.get_user_by_id(id)?.ok_or(AuthError::UserNotFound);
         }
-        let id = id.to_owned();
-        let now = input::now();
-        self.0.write(move |Tables { users, .. }| {
-            let mut user = users
-                .rely(&id, User::clone)
-                .ok_or(AuthError::UserNotFound)?;
-            apply(&mut user, update.clone());
-            user.updated_at = input::next_update(user.updated_at, now);
-            check_names_are_free(users, &user)?;
-            users.put(user.clone());
-            Ok(user)
-        })
+        let names = [&update.email, &update.username].map(|name| match name {
+            Some(Some(name)) => Stripes::of(name),
+            _ => Stripes::NONE,
+        });
+        let [email, username] = names;
+        let input = (id.to_owned(), update, self.0.clock().now());
+        let user = self.0.write(
+            |view| view.users().stripes_of(id) | email | username,
+            input,
+            |view, (id, update, now)| {
+                let user = view.users().rely(&id, |user| User::clone(user));
+                let mut user = user.ok_or(AuthError::UserNotFound)?;
+                apply(&mut user, update);
+                user.updated_at = input::next_update(user.updated_at, now);
+                let user = Arc::new(user);
+                check_names_are_free(view, &user)?;
+                view.users().replace(Arc::clone(&user));
+                Ok(user)
+            },
+        )?;
+        Ok(User::clone(&user))
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
-        let id = id.to_owned();
-        self.0.write(move |tables| {
-            if tables.users.remove(&id).is_some() {
-                tables.remove_user_sessions(&id);
-                tables.remove_user_accounts(&id);
-            }
-            Ok(())
-        })
+        self.0.write(
+            |view| {
+                let user = view.users().stripes_of(id);
+                user | view.accounts().stripes_of_list(&account::BY_USER, id)
+            },
+            id.to_owned(),
+            |view, id| {
+                if view.users().remove(&id).is_some() {
+                    view.sessions().remove_list(&session::BY_USER, &id);
+                    view.accounts().remove_list(&account::BY_USER, &id);
+                }
+                Ok(())
+            },
+        )
     }
 
-    fn user_by_name(&self, index: usize, name: &str) -> Option<User> {
+    fn user_by_name(&self, index: &UniqueIndex<Arc<User>>, name: &str) -> Option<User> {
         let name = input::lookup_name(name)?;
-        self.0
-            .read(|Tables { users, .. }| users.get(&users.holder(index, &name)?))
+        self.0.read(|view| {
+            let id = view.users().find_unique(index, &name)?;
+            view.users().with(id.as_str(), |user| User::clone(user))
+        })
     }
 }
 
@@ -142,13 +163,14 @@ fn conflict(field: ConflictField) -> AuthError {
 }
 
 /// Checks that nobody else has the user's names.
-fn check_names_are_free(users: &Table<User>, user: &User) -> AuthResult<()> {
+fn check_names_are_free(view: &mut View<'_>, user: &User) -> AuthResult<()> {
     for (index, name, field) in [
         (BY_EMAIL, &user.email, ConflictField::Email),
         (BY_USERNAME, &user.username, ConflictField::Username),
     ] {
-        let holder = name.as_ref().and_then(|name| users.holder(index, name));
-        if holder.is_some_and(|holder| holder != user.id) {
+        let Some(name) = name else { continue };
+        let holder = view.users().find_unique(&index, name);
+        if holder.is_some_and(|holder| holder.as_str() != user.id) {
             return Err(conflict(field));
         }
     }

@@ -1,48 +1,58 @@
 //! Verifications.
 
-use std::iter;
-use std::ops::ControlFlow;
+use std::borrow::Cow;
 
-use super::table::{Row, joined};
-use super::{Access, Change, Database, Tables};
+use chrono::{DateTime, Utc};
+
+use super::key::Key;
+use super::store::{Access, Repository};
+use super::table::{ListIndex, Row};
 use crate::adapters::input;
-use crate::adapters::user_query::Position;
 use crate::types::{CreateVerification, Verification};
 use crate::{AuthError, AuthResult};
 
-const BY_IDENTIFIER: usize = 0;
-const BY_VALUE: usize = 1;
-const BY_PAIR: usize = 2;
+const BY_IDENTIFIER: ListIndex<Verification> = ListIndex::nth(0);
+const BY_VALUE: ListIndex<Verification> = ListIndex::nth(1);
+const BY_PAIR: ListIndex<Verification> = ListIndex::nth(2);
 
 impl Row for Verification {
-    const UNIQUE: usize = 0;
     const LISTS: usize = 3;
 
     fn key(&self) -> &str {
         &self.id
     }
 
-    fn position(&self) -> Position {
-        (self.created_at, self.id.clone())
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
     }
 
-    fn unique_keys(&self) -> impl Iterator<Item = Option<String>> {
-        iter::empty()
+    fn owner(&self) -> &str {
+        &self.identifier
     }
 
-    fn list_keys(&self) -> impl Iterator<Item = String> {
-        let pair = joined(&self.identifier, &self.value);
-        [self.identifier.clone(), self.value.clone(), pair].into_iter()
+    fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let pair = Key::composite(&self.identifier, &self.value);
+        let (identifier, value) = (self.identifier.as_str(), self.value.as_str());
+        [identifier.into(), value.into(), pair.into()].into_iter()
+    }
+
+    fn expires_at(&self) -> DateTime<Utc> {
+        self.expires_at
     }
 }
 
-impl<A: Access> Database<A> {
+impl<A: Access> Repository<A> {
     pub(super) fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification> {
-        let row = input::new_verification(v, input::now())?;
-        self.0.write(move |Tables { verifications, .. }| {
-            verifications.put(row.clone());
-            Ok(row.clone())
-        })
+        let row = input::new_verification(v, self.0.clock().now())?;
+        let stripes = row.stripes();
+        self.0.write(
+            |_| stripes,
+            row,
+            |view, row| {
+                view.verifications().insert(row.clone());
+                Ok(row)
+            },
+        )
     }
 
     pub(super) fn get_verification(
@@ -50,21 +60,21 @@ impl<A: Access> Database<A> {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(BY_PAIR, &joined(identifier, value)))
+        Ok(self.newest_live(&BY_PAIR, &Key::composite(identifier, value)))
     }
 
     pub(super) fn get_verification_by_identifier(
         &self,
         identifier: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(BY_IDENTIFIER, identifier))
+        Ok(self.newest_live(&BY_IDENTIFIER, identifier))
     }
 
     pub(super) fn get_verification_by_value(
         &self,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(BY_VALUE, value))
+        Ok(self.newest_live(&BY_VALUE, value))
     }
 
     pub(super) fn consume_verification(
@@ -72,63 +82,62 @@ impl<A: Access> Database<A> {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        let pair = joined(identifier, value);
-        let now_micros = input::now_micros();
-        let take = |Tables { verifications, .. }: &Tables| {
-            let all = verifications.list(BY_PAIR, &pair, |row| Some(row.clone()));
-            for row in &all {
-                verifications.remove(&row.id);
-            }
-            Ok(all)
-        };
-        // Others may have issued more of the pair until the commit, or used these up.
-        let again = |all: &Vec<Verification>| -> Change {
-            let all = all.clone();
-            Box::new(move |Tables { verifications, .. }| {
-                if let Some(newest) = newest_live(&all, now_micros)
-                    && verifications.rely(&newest.id, |_| ()).is_none()
-                {
-                    return Err(used_by_another());
-                }
+        let pair = Key::composite(identifier, value);
+        let now_micros = self.0.clock().now_micros();
+        let all = self.0.write_with_redo(
+            |view| view.verifications().stripes_of_list(&BY_PAIR, &pair),
+            |view| {
+                let all = view.verifications().list(&BY_PAIR, &pair, |_| true);
                 for row in &all {
-                    verifications.remove(&row.id);
+                    view.verifications().remove(&row.id);
                 }
-                Ok(())
-            })
-        };
-        let all = self.0.write_once(take, again)?;
+                Ok(all)
+            },
+            // Others may have issued more of the pair until the commit, or used these up.
+            |all| {
+                let all = all.clone();
+                Box::new(move |view| {
+                    if let Some(newest) = newest_live(&all, now_micros)
+                        && view.verifications().rely(&newest.id, |_| ()).is_none()
+                    {
+                        return Err(used_by_another());
+                    }
+                    for row in &all {
+                        view.verifications().remove(&row.id);
+                    }
+                    Ok(())
+                })
+            },
+        )?;
         Ok(newest_live(&all, now_micros).cloned())
     }
 
     pub(super) fn delete_verification(&self, id: &str) -> AuthResult<()> {
-        let id = id.to_owned();
-        self.0.write(move |Tables { verifications, .. }| {
-            verifications.remove(&id);
-            Ok(())
-        })
+        self.0.write(
+            |view| view.verifications().stripes_of(id),
+            id.to_owned(),
+            |view, id| {
+                view.verifications().remove(&id);
+                Ok(())
+            },
+        )
     }
 
     pub(super) fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        let now_micros = input::now_micros();
-        let verifications = &self.0.tables().verifications;
-        let dead = verifications.keys(&|row| !is_live(row, now_micros));
-        self.remove_in_pieces(&dead, |Tables { verifications, .. }, id| {
-            verifications.remove(id).is_some()
-        })
+        let now_micros = self.0.clock().now_micros();
+        let expired = |row: &Verification| !is_live(row, now_micros);
+        let expired = self.0.read(|view| view.verifications().keys(expired));
+        self.delete_in_batches(
+            &expired,
+            |view, id| view.verifications().stripes_of(id),
+            |view, id| view.verifications().remove(id).is_some(),
+        )
     }
 
-    fn newest_live(&self, list: usize, key: &str) -> Option<Verification> {
-        self.0.read(|Tables { verifications, .. }| {
-            let now_micros = input::now_micros();
-            let mut newest = None;
-            verifications.walk(list, key, true, None, |row| {
-                if is_live(row, now_micros) {
-                    newest = Some(row.clone());
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            });
-            newest
+    fn newest_live(&self, list: &ListIndex<Verification>, key: &str) -> Option<Verification> {
+        self.0.read(|view| {
+            let now_micros = self.0.clock().now_micros();
+            view.verifications().newest_live(list, key, now_micros)
         })
     }
 }

@@ -1,0 +1,91 @@
+//! `MemoryDatabaseAdapter`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::clock::Clock;
+use super::store::{Repository, Store};
+use crate::adapters::delegate::forward_database_adapter;
+
+/// Keeps everything in memory, for development and tests. What it holds is lost when the process ends.
+///
+/// It keeps every promise that `SqlxAdapter` keeps: uniqueness, references, transactions,
+/// and no operation half-visible. Clones share the data.
+///
+/// ```
+/// use better_auth::adapters::MemoryDatabaseAdapter;
+///
+/// let database = MemoryDatabaseAdapter::new();
+/// let same_data = database.clone();
+/// # let _ = same_data;
+/// ```
+#[derive(Clone)]
+pub struct MemoryDatabaseAdapter {
+    repository: Repository<Arc<Store>>,
+}
+
+impl MemoryDatabaseAdapter {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Clock::default())
+    }
+
+    /// An empty store with a clock of your own, for tests: it decides when a session or verification expires, and what
+    /// `created_at` and `updated_at` are.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+    /// use std::sync::Arc;
+    ///
+    /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+    /// use better_auth::types::{CreateSession, CreateUser};
+    /// use chrono::{DateTime, TimeDelta};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> better_auth::AuthResult<()> {
+    /// let seconds = Arc::new(AtomicI64::new(1_700_000_000));
+    /// let clock = Arc::clone(&seconds);
+    /// let now = move || DateTime::from_timestamp(clock.load(Relaxed), 0).unwrap_or_default();
+    /// let database = MemoryDatabaseAdapter::with_clock(now.clone());
+    ///
+    /// let user = database.create_user(CreateUser::new()).await?;
+    /// let session = CreateSession::new(&user.id, now() + TimeDelta::hours(1));
+    /// let session = database.create_session(session).await?;
+    /// assert!(database.get_session(&session.token).await?.is_some());
+    /// seconds.fetch_add(3600, Relaxed);
+    /// assert_eq!(database.get_session(&session.token).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_clock(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self::with(Clock::new(now))
+    }
+
+    fn with(clock: Clock) -> Self {
+        Self {
+            repository: Repository(Arc::new(Store::new(clock))),
+        }
+    }
+}
+
+impl Default for MemoryDatabaseAdapter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryDatabaseAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("MemoryDatabaseAdapter");
+        for (table, rows) in self.repository.0.tables.sizes() {
+            debug.field(table, &rows);
+        }
+        debug.finish()
+    }
+}
+
+forward_database_adapter!(impl [] for MemoryDatabaseAdapter, |this| this.repository, |call| call());

@@ -1,0 +1,320 @@
+//! The store: the tables, and what makes reads and writes of several rows atomic.
+
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::key::Key;
+use super::overlay::{Overlay, Relied};
+use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
+use super::table::Table;
+use super::transaction::{MemoryTransaction, OpenTables};
+use super::view::TableView;
+use crate::AuthResult;
+use crate::adapters::Transaction;
+use crate::types::{Account, Removed, Session, User, Verification};
+
+/// How often a lookup tries to do without locks.
+const OPTIMISTIC_READS: usize = 3;
+/// How many rows `delete_expired_*` removes before others get their turn.
+const DELETE_BATCH: usize = 100;
+
+/// The list of the tables: everything that names each of them.
+macro_rules! tables {
+    ($($table:ident: $row:ty,)*) => {
+        pub(super) struct Tables {
+            $($table: Table<$row>,)*
+        }
+
+        impl Tables {
+            fn new(locks: &Arc<StripeLocks>) -> Self {
+                Self { $($table: Table::new(locks),)* }
+            }
+
+            /// How many rows each table has.
+            pub(super) fn sizes(&self) -> impl Iterator<Item = (&'static str, usize)> {
+                [$((stringify!($table), self.$table.len()),)*].into_iter()
+            }
+
+            fn sweep(&self) {
+                $(self.$table.sweep();)*
+            }
+
+            fn shrink(&self) {
+                $(self.$table.shrink();)*
+            }
+        }
+
+        /// What a transaction has changed.
+        #[derive(Default)]
+        pub(super) struct Overlays {
+            $($table: Overlay<$row>,)*
+        }
+
+        /// What a write relied on.
+        #[derive(Default)]
+        pub(super) struct TablesRelied {
+            $($table: Relied,)*
+        }
+
+        impl Overlays {
+            pub(super) fn take_relied(&mut self) -> TablesRelied {
+                TablesRelied { $($table: self.$table.take_relied(),)* }
+            }
+
+            pub(super) fn expect(&mut self, relied: &TablesRelied) {
+                $(self.$table.expect(&relied.$table);)*
+            }
+
+            pub(super) fn changed(&self, tables: &Tables) -> Stripes {
+                Stripes::NONE $(| self.$table.changed(&tables.$table))*
+            }
+
+            pub(super) fn merge_into_base(self, tables: &Tables) {
+                $(self.$table.merge_into_base(&tables.$table);)*
+            }
+        }
+
+        impl View<'_> {
+            $(
+                pub(super) fn $table(&mut self) -> TableView<'_, $row> {
+                    TableView {
+                        base: &self.store.tables.$table,
+                        overlay: self.overlays.as_deref_mut().map(|overlays| &mut overlays.$table),
+                        locks: &self.store.locks,
+                        reads: self.reads,
+                        must_sweep: &mut self.must_sweep,
+                    }
+                }
+            )*
+        }
+    };
+}
+
+tables! {
+    // Shared with the snapshots that lists of users are made from.
+    users: Arc<User>,
+    sessions: Session,
+    accounts: Account,
+    verifications: Verification,
+}
+
+/// The tables as one operation sees them.
+pub(super) struct View<'a> {
+    store: &'a Store,
+    overlays: Option<&'a mut Overlays>,
+    pub(super) reads: &'a mut ReadSet,
+    must_sweep: bool,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        overlays: Option<&'a mut Overlays>,
+        reads: &'a mut ReadSet,
+    ) -> Self {
+        Self {
+            store,
+            overlays,
+            reads,
+            must_sweep: false,
+        }
+    }
+}
+
+/// The tables and the locks of their stripes.
+///
+/// # Locks
+///
+/// 1. A writer names its stripes before it locks them, and names them again afterwards: if they are others by then, it
+///    begins again. It locks them in ascending order, and raises their versions around what it changes. What it looks at
+///    or changes is guarded by these stripes.
+/// 2. A lookup takes no lock of a stripe. It notes the versions of the stripes that guard what it reads, and is done if
+///    they are the same at the end. Otherwise it runs again, after a few times with these stripes locked.
+/// 3. Within, one guard of a map is held at a time, and nothing waits for a future.
+pub(super) struct Store {
+    pub(super) locks: Arc<StripeLocks>,
+    pub(super) tables: Tables,
+    clock: Clock,
+}
+
+impl Store {
+    pub(super) fn new(clock: Clock) -> Self {
+        let locks = Arc::new(StripeLocks::new(COUNT));
+        Self {
+            tables: Tables::new(&locks),
+            locks,
+            clock,
+        }
+    }
+
+    /// Reads what was there at one moment.
+    pub(super) fn read_at_once<T>(
+        &self,
+        mut overlays: Option<&mut Overlays>,
+        read: impl Fn(&mut View<'_>) -> T,
+    ) -> T {
+        self.locks.read(OPTIMISTIC_READS, |reads| {
+            read(&mut View::new(self, overlays.as_deref_mut(), reads))
+        })
+    }
+
+    /// Runs `write` with the stripes locked that `name` names, for what is there by then.
+    pub(super) fn lock<T>(
+        &self,
+        mut overlays: Option<&mut Overlays>,
+        name: impl Fn(&mut View<'_>) -> Stripes,
+        write: impl FnOnce(&mut View<'_>, &Locked<'_>) -> T,
+    ) -> T {
+        let mut write = Some(write);
+        let reads = &mut ReadSet::default();
+        let mut stripes = name(&mut View::new(self, overlays.as_deref_mut(), reads));
+        loop {
+            let answer = self.locks.lock(stripes, |locked| {
+                let reads = &mut ReadSet::default();
+                let mut view = View::new(self, overlays.as_deref_mut(), reads);
+                let named = name(&mut view);
+                if stripes.contains(named) {
+                    return write.take().map(|write| write(&mut view, &locked));
+                }
+                stripes |= named;
+                None
+            });
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+    }
+}
+
+/// What a commit does again for a write, on what the tables then hold. It fails if that would not pass any more.
+pub(super) type Redo = Box<dyn Fn(&mut View<'_>) -> AuthResult<()> + Send>;
+
+/// How operations reach the tables: the store's own, or a transaction's.
+pub(super) trait Access {
+    fn clock(&self) -> &Clock;
+
+    /// Reads what was there at one moment. May read several times.
+    fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T;
+
+    /// Changes the tables, with these stripes locked. What fails must have changed nothing. A commit does the same again
+    /// with the same input, so the write must name what it changes, not look for it.
+    fn write<I: Clone + Send + 'static, T: 'static>(
+        &self,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        input: I,
+        write: fn(&mut View<'_>, I) -> AuthResult<T>,
+    ) -> AuthResult<T>;
+
+    /// As [`write`](Self::write), for what looks for its rows: `redo` makes what a commit does from the answer.
+    fn write_with_redo<T>(
+        &self,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        write: impl FnOnce(&mut View<'_>) -> AuthResult<T>,
+        redo: impl FnOnce(&T) -> Redo,
+    ) -> AuthResult<T>;
+
+    /// Gives memory back, after many rows were removed.
+    fn shrink(&self);
+
+    fn begin(&self) -> AuthResult<Box<dyn Transaction>>;
+}
+
+impl Access for Arc<Store> {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T {
+        self.read_at_once(None, read)
+    }
+
+    fn write<I: Clone + Send + 'static, T: 'static>(
+        &self,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        input: I,
+        write: fn(&mut View<'_>, I) -> AuthResult<T>,
+    ) -> AuthResult<T> {
+        let (answer, must_sweep) = self.lock(None, stripes, |view, locked| {
+            let answer = locked.write(|| write(view, input));
+            (answer, view.must_sweep)
+        });
+        if must_sweep {
+            self.tables.sweep();
+        }
+        answer
+    }
+
+    fn write_with_redo<T>(
+        &self,
+        stripes: impl Fn(&mut View<'_>) -> Stripes,
+        write: impl FnOnce(&mut View<'_>) -> AuthResult<T>,
+        _redo: impl FnOnce(&T) -> Redo,
+    ) -> AuthResult<T> {
+        let (answer, must_sweep) = self.lock(None, stripes, |view, locked| {
+            let answer = locked.write(|| write(view));
+            (answer, view.must_sweep)
+        });
+        if must_sweep {
+            self.tables.sweep();
+        }
+        answer
+    }
+
+    fn shrink(&self) {
+        self.tables.shrink();
+    }
+
+    fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        Ok(Box::new(MemoryTransaction::new(OpenTables::new(self))))
+    }
+}
+
+/// The operations, entity by entity in the files beside this one.
+#[derive(Clone)]
+pub(super) struct Repository<A>(pub(super) A);
+
+impl<A: Access> Repository<A> {
+    pub(super) fn clean_up(&self) -> AuthResult<Removed> {
+        Ok(Removed {
+            sessions: self.delete_expired_sessions()?,
+            verifications: self.delete_expired_verifications()?,
+        })
+    }
+
+    pub(super) fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        self.0.begin()
+    }
+
+    /// Removes the rows with these keys, in batches, and says how many were there.
+    pub(super) fn delete_in_batches(
+        &self,
+        keys: &[Key],
+        stripes_of: fn(&mut View<'_>, &str) -> Stripes,
+        remove: fn(&mut View<'_>, &str) -> bool,
+    ) -> AuthResult<usize> {
+        let mut removed = 0;
+        for batch in keys.chunks(DELETE_BATCH) {
+            let stripes = |view: &mut View<'_>| {
+                let each = batch.iter().map(|key| stripes_of(view, key.as_str()));
+                each.fold(Stripes::NONE, |all, one| all | one)
+            };
+            removed += self.0.write(
+                stripes,
+                (batch.to_vec(), remove),
+                |view, (batch, remove)| {
+                    let there = batch.iter().filter(|key| remove(view, key.as_str()));
+                    Ok(there.count())
+                },
+            )?;
+        }
+        self.0.shrink();
+        Ok(removed)
+    }
+}
+
+/// Sets a column that an update names.
+pub(super) fn set<T>(column: &mut T, update: Option<T>) {
+    if let Some(value) = update {
+        *column = value;
+    }
+}

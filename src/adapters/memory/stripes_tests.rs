@@ -1,0 +1,67 @@
+//! The stripes on real threads; `tests/loom` has them in every order that threads can take.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crate::adapters::memory::stripes::{COUNT, StripeLocks, Stripes};
+
+#[test]
+fn readers_see_writes_whole() {
+    let locks = StripeLocks::new(COUNT);
+    let rows = [AtomicU64::new(0), AtomicU64::new(0)];
+    let stripes = [Stripes::nth(3), Stripes::nth(COUNT - 1)];
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..50_000 {
+                    locks.lock(stripes[0] | stripes[1], |locked| {
+                        locked.write(|| {
+                            for row in &rows {
+                                row.fetch_add(1, Ordering::AcqRel);
+                            }
+                        });
+                    });
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..50_000 {
+                    let [left, right] = locks.read(2, |reads| {
+                        [0, 1].map(|row| {
+                            reads.note(&locks, stripes[row]);
+                            rows[row].load(Ordering::Acquire)
+                        })
+                    });
+                    assert_eq!(left, right);
+                }
+            });
+        }
+    });
+    assert_eq!(rows[0].load(Ordering::Acquire), 100_000);
+}
+
+#[test]
+fn a_panicking_writer_stops_nobody() {
+    let locks = StripeLocks::new(COUNT);
+    let all = locks.all();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        locks.lock(all, |locked| locked.write(|| panic!("on purpose")));
+    }));
+    assert!(outcome.is_err());
+    assert_eq!(locks.lock(all, |locked| locked.write(|| 1)), 1);
+    let read = locks.read(1, |reads| {
+        reads.note(&locks, all);
+        2
+    });
+    assert_eq!(read, 2);
+}
+
+#[test]
+fn sets_of_stripes() {
+    let all = Stripes::all(COUNT);
+    for key in ["", "a", "ada@example.com"] {
+        let stripe = Stripes::of(key);
+        assert_eq!(stripe, Stripes::nth(stripe.first()));
+        assert!(all.contains(stripe) && !Stripes::NONE.contains(stripe));
+    }
+    assert!(!Stripes::all(COUNT - 1).contains(Stripes::nth(COUNT - 1)));
+}
