@@ -42,7 +42,7 @@ up_binaries() {
 }
 
 start_binaries() {
-    [ -f "$directory/ready" ] || init_server "$bin" "$directory" better_auth
+    [ -f "$directory/ready" ] || init_server "$bin" "$directory" better_auth $(icu_locale "$bin")
     port=$(free_port)
     start_server "$bin" "$directory" "$port"
 }

@@ -40,13 +40,23 @@ free_port() {
     return 1
 }
 
-# init_server BINARIES DIRECTORY USER: an empty cluster in DIRECTORY/data, whose superuser has the password `password`.
+# icu_locale BINARIES: the options of initdb for a locale in which the lower case of I is not i, if the server has ICU.
+icu_locale() {
+    if "$1/pg_config" --configure 2>/dev/null | grep -q -e --with-icu && "$1/initdb" --help | grep -q -e --icu-locale; then
+        echo --locale-provider=icu --icu-locale=tr-TR
+    fi
+}
+
+# init_server BINARIES DIRECTORY USER [OPTION…]
+#
+# An empty cluster in DIRECTORY/data, whose superuser has the password `password`; the options are initdb's.
 init_server() {
     local bin=$1 directory=$2 user=$3
+    shift 3
     owned_directory "$directory"
     as_owner sh -c "echo password >'$directory/password'"
     as_owner "$bin/initdb" --pgdata="$directory/data" --username="$user" --pwfile="$directory/password" \
-        --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >/dev/null
+        --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync "$@" >/dev/null
 }
 
 # start_server BINARIES DIRECTORY PORT [OPTION…]

@@ -46,13 +46,31 @@ pub(crate) enum Step {
     ConsumeVerification(String, String),
     DeleteVerification(Made),
     DeleteExpiredVerifications,
-    Removed,
+    CleanUp,
     Begin,
     Commit,
     Rollback,
     DropTransaction,
-    /// Looks from outside while a transaction may be open.
-    LookOutside(String),
+}
+
+impl Step {
+    /// Whether it leaves out the rows that others have locked, rather than wait for them.
+    pub(crate) fn skips_locked_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteExpiredSessions | Self::DeleteExpiredVerifications | Self::CleanUp
+        )
+    }
+}
+
+/// How many transactions may be open at once.
+pub(crate) const TRANSACTIONS: usize = 3;
+
+/// Where a step runs: in the transaction of this number, if it is open, or outside all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Place {
+    Outside,
+    Inside(usize),
 }
 
 /// An id or a token: that of what an earlier operation has made, or any text.
@@ -129,9 +147,11 @@ fn part_of_a_pair() -> impl Strategy<Value = String> {
     prop_oneof![12 => prop::sample::select(vec!["a", "A"]).prop_map(str::to_owned), 1 => key()]
 }
 
+const USERS: [&str; 3] = ["1", "2", "3"];
+
 /// Whose names are taken, mostly.
 fn user_id() -> impl Strategy<Value = String> {
-    prop_oneof![12 => prop::sample::select(vec!["1", "2", "3"]).prop_map(str::to_owned), 1 => key()]
+    prop_oneof![12 => prop::sample::select(&USERS[..]).prop_map(str::to_owned), 1 => key()]
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -563,33 +583,67 @@ fn verification_step() -> BoxedStrategy<Step> {
 
 fn transaction_step() -> BoxedStrategy<Step> {
     prop_oneof![
-        3 => Just(Step::Begin),
-        3 => Just(Step::Commit),
+        4 => Just(Step::Begin),
+        2 => Just(Step::Commit),
         1 => Just(Step::Rollback),
         1 => Just(Step::DropTransaction),
-        2 => user_id().prop_map(Step::LookOutside),
-        1 => Just(Step::Removed),
+        1 => Just(Step::CleanUp),
     ]
     .boxed()
 }
 
+/// Where the steps of a sequence run: in so many transactions, and outside them, by turns.
+fn places(transactions: usize, count: usize) -> impl Strategy<Value = Vec<Place>> {
+    (0_u32..4).prop_flat_map(move |outside| {
+        let inside = (0..transactions).prop_map(Place::Inside);
+        let place = prop_oneof![outside => Just(Place::Outside), 4 => inside];
+        prop::collection::vec(place, count)
+    })
+}
+
+/// Creates a user with a row of each kind.
+fn rows_of(user: &str) -> [Step; 4] {
+    let end = time("2999-01-01T00:00:00Z");
+    [
+        Step::CreateUser(CreateUser::new().with_id(user)),
+        Step::CreateSession(CreateSession::new(user, end)),
+        Step::CreateAccount(CreateAccount::new(user, "a", user)),
+        Step::CreateVerification(CreateVerification::new("a", "a", end)),
+    ]
+}
+
 /// Sequences of so many steps: of all kinds, or mostly of one, so that what they make meets again.
-pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
-    let sequence = move |users, sessions, accounts, verifications| {
+pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
+    let sequence = move |users, sessions, accounts, verifications, transactions| {
         let step = prop_oneof![
             users => user_step(),
             sessions => session_step(),
             accounts => account_step(),
             verifications => verification_step(),
-            2 => transaction_step(),
+            transactions => transaction_step(),
         ];
         prop::collection::vec(step, count)
     };
-    prop_oneof![
-        2 => sequence(6, 4, 3, 4),
-        1 => sequence(20, 1, 1, 1),
-        1 => sequence(4, 16, 1, 1),
-        1 => sequence(4, 1, 16, 1),
-        1 => sequence(1, 1, 1, 20),
-    ]
+    let steps = prop_oneof![
+        2 => sequence(6, 4, 3, 4, 2),
+        2 => sequence(6, 4, 3, 4, 8),
+        1 => sequence(20, 1, 1, 1, 6),
+        1 => sequence(4, 16, 1, 1, 6),
+        1 => sequence(4, 1, 16, 1, 6),
+        1 => sequence(1, 1, 1, 20, 6),
+    ];
+    (1..=TRANSACTIONS, steps).prop_flat_map(move |(transactions, steps)| {
+        places(transactions, count).prop_map(move |places| {
+            let mut sequence = Vec::new();
+            // One transaction begins where the sequence says. Several begin at once, and meet at the same rows.
+            if transactions > 1 {
+                let outside = |step| (Place::Outside, step);
+                sequence.extend(USERS.into_iter().flat_map(rows_of).map(outside));
+                let begin = |number| (Place::Inside(number), Step::Begin);
+                sequence.extend((0..transactions).map(begin));
+            }
+            sequence.extend(places.into_iter().zip(steps.clone()));
+            sequence
+        })
+    })
 }

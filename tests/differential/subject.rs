@@ -12,12 +12,14 @@ use better_auth::types::{Account, ListUsers, Session, User, Verification};
 use better_auth::{AuthError, AuthResult};
 use serde_json::{Value, json};
 
-use crate::steps::{Made, Step};
+use crate::steps::{Made, Place, Step, TRANSACTIONS};
 
 /// An adapter, with the ids and tokens that it has given in the order in which it gave them.
 pub(crate) struct Subject<A> {
     adapter: A,
-    pub(crate) transaction: Option<Box<dyn Transaction>>,
+    /// Where the next step runs.
+    place: Place,
+    transactions: [Option<Box<dyn Transaction>>; TRANSACTIONS],
     sessions: Vec<String>,
     accounts: Vec<String>,
     verifications: Vec<String>,
@@ -31,7 +33,8 @@ impl<A: DatabaseAdapter> Subject<A> {
     pub(crate) fn new(adapter: A) -> Self {
         Self {
             adapter,
-            transaction: None,
+            place: Place::Outside,
+            transactions: Default::default(),
             sessions: Vec::new(),
             accounts: Vec::new(),
             verifications: Vec::new(),
@@ -40,16 +43,47 @@ impl<A: DatabaseAdapter> Subject<A> {
         }
     }
 
+    /// The transaction of the place, if it is open; otherwise the adapter itself.
     fn inner(&self) -> &dyn DatabaseAdapter {
-        match &self.transaction {
-            Some(transaction) => transaction,
-            None => &self.adapter,
+        match self.place {
+            Place::Inside(number) => match &self.transactions[number] {
+                Some(transaction) => transaction,
+                None => &self.adapter,
+            },
+            Place::Outside => &self.adapter,
+        }
+    }
+
+    fn take_transaction(&mut self) -> Option<Box<dyn Transaction>> {
+        match self.place {
+            Place::Inside(number) => self.transactions[number].take(),
+            Place::Outside => None,
+        }
+    }
+
+    /// Whether a transaction is open at this place.
+    pub(crate) fn is_open(&self, place: Place) -> bool {
+        matches!(place, Place::Inside(number) if self.transactions[number].is_some())
+    }
+
+    /// How many transactions are open.
+    pub(crate) fn open(&self) -> usize {
+        self.transactions.iter().flatten().count()
+    }
+
+    /// Undoes the transaction of this place, if there is one.
+    pub(crate) async fn undo(&mut self, place: Place) {
+        self.place = place;
+        if let Some(transaction) = self.take_transaction() {
+            // What waited for too long has aborted it; its end may be known already.
+            let _ = transaction.rollback().await;
         }
     }
 
     /// The answer, with what the adapters may choose replaced.
     #[allow(clippy::too_many_lines, reason = "one arm per operation")]
-    pub(crate) async fn take(&mut self, step: &Step) -> Value {
+    pub(crate) async fn take(&mut self, place: Place, step: &Step) -> Value {
+        self.place = place;
         let made = |list: &[String], made: Made| match made {
             Made::Number(index) => list
                 .get(index)
@@ -224,38 +258,30 @@ impl<A: DatabaseAdapter> Subject<A> {
                 self.inner().delete_expired_verifications().await,
                 |_, count| count.into(),
             ),
-            Step::Removed => self.answer(self.inner().clean_up().await, |_, done| {
+            Step::CleanUp => self.answer(self.inner().clean_up().await, |_, done| {
                 json!([done.sessions, done.verifications])
             }),
-            Step::Begin => match self.inner().begin().await {
-                Ok(transaction) => {
-                    self.transaction = Some(transaction);
+            Step::Begin => match (self.inner().begin().await, place) {
+                (Ok(transaction), Place::Inside(number)) => {
+                    self.transactions[number] = Some(transaction);
                     json!("begun")
                 }
-                Err(error) => failure(&error),
+                (Ok(transaction), Place::Outside) => {
+                    self.answer(transaction.commit().await, |_, ()| Value::Null)
+                }
+                (Err(error), _) => failure(&error),
             },
-            Step::Commit => match self.transaction.take() {
+            Step::Commit => match self.take_transaction() {
                 Some(transaction) => self.answer(transaction.commit().await, |_, ()| Value::Null),
                 None => Value::Null,
             },
-            Step::Rollback => match self.transaction.take() {
+            Step::Rollback => match self.take_transaction() {
                 Some(transaction) => self.answer(transaction.rollback().await, |_, ()| Value::Null),
                 None => Value::Null,
             },
             Step::DropTransaction => {
-                self.transaction = None;
+                drop(self.take_transaction());
                 Value::Null
-            }
-            Step::LookOutside(id) => {
-                let user = self.answer(self.adapter.get_user_by_id(&id).await, Self::maybe_user);
-                let sessions =
-                    self.answer(self.adapter.get_user_sessions(&id).await, |this, found| {
-                        found
-                            .into_iter()
-                            .map(|session| this.session(session))
-                            .collect()
-                    });
-                json!([user, sessions])
             }
         }
     }
@@ -397,4 +423,14 @@ fn failure(error: &AuthError) -> Value {
         AuthError::Conflict { field } => json!(["Conflict", field.to_string()]),
         error => json!(format!("{error:?}").split([' ', '{']).next()),
     }
+}
+
+/// What an operation answers that PostgreSQL made wait for too long.
+pub(crate) fn waited() -> Value {
+    json!("Unavailable")
+}
+
+/// What an operation answers in a transaction that an error has aborted.
+pub(crate) fn aborted() -> Value {
+    json!("TransactionAborted")
 }
