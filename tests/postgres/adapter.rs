@@ -110,6 +110,26 @@ async fn a_url_that_is_none_is_refused() {
     }
 }
 
+/// The build of these tests has no TLS feature.
+#[sqlx::test(migrations = false)]
+async fn encryption_without_a_tls_feature_is_a_mistake_of_the_configuration(pool: PgPool) {
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let base = url(&pool);
+        let base = base.split('?').next().unwrap();
+        let error = failure(&format!("{base}?sslmode={mode}")).await;
+        assert!(
+            matches!(error, AuthError::Validation { field: "url", .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("tls-rustls"), "{error}");
+        let options = pool.connect_options().as_ref().clone();
+        let shared = PgPool::connect_lazy_with(options.ssl_mode(mode.parse().unwrap()));
+        let error = SqlxAdapter::from_pool(shared).ping().await.unwrap_err();
+        assert!(matches!(error, AuthError::Database { .. }), "{error:?}");
+        assert!(error.to_string().contains("tls-rustls"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_pool_that_cannot_work_is_refused() {
     let refused = async |config: PoolConfig| -> &'static str {

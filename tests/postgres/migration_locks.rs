@@ -118,10 +118,7 @@ async fn time_limits_of_the_role_do_not_end_a_migration(pool: PgPool) {
         execute(&pool, &alter).await;
     }
     let mut long = connect(&pool).await;
-    run(
-        &mut long,
-        "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0",
-    )
+    run(&mut long, "SELECT set_config(name, '0', false) FROM pg_settings WHERE name ~ '(session|transaction)_timeout$'")
     .await;
     run(&mut long, "BEGIN; INSERT INTO users (id) VALUES ('long')").await;
     let migration = migrate(&adapter(&pool).await);

@@ -8,6 +8,7 @@ use sqlx::postgres::PgDatabaseError;
 use super::pool::Server;
 use super::redaction::{Cause, redacted};
 use super::sqlstate;
+use super::tls::configuration_mistake;
 use super::violation::{Constraints, Violation, by_code_of_the_application};
 use crate::AuthError;
 
@@ -141,7 +142,7 @@ impl Class {
     fn of_connection(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::NoConnection,
-            _ if refused_certificate(error) => Self::Refused,
+            _ if configuration_mistake(error).is_some() => Self::Refused,
             _ if lost_connection(error) => Self::NoConnection,
             _ => Self::of_statement(error, CONNECT),
         }
@@ -254,10 +255,7 @@ fn advice(class: Class, error: &sqlx::Error, operation: Operation) -> &'static s
         Class::NoAnswer | Class::DeadConnection if lost_connection(error) => {
             no_answer_reason(error, operation)
         }
-        Class::Refused if refused_certificate(error) => {
-            "the server's certificate is refused: its authority has to be in sslrootcert or among the trusted ones, and \
-             with sslmode=verify-full its name the URL's host"
-        }
+        Class::Refused => configuration_mistake(error).unwrap_or_else(|| server_advice(error)),
         _ => server_advice(error),
     }
 }
@@ -392,12 +390,6 @@ fn lost_connection(error: &sqlx::Error) -> bool {
 /// Whether the answer did not come in time.
 fn timed_out(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
-}
-
-/// native-tls says so in an error of TLS, rustls in one of I/O; both may also mean a connection that died.
-fn refused_certificate(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Tls(_) | sqlx::Error::Io(_))
-        && error.to_string().contains("certificate")
 }
 
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<&str> {

@@ -27,6 +27,7 @@ mod redaction;
 mod session;
 mod session_token;
 mod sqlstate;
+mod tls;
 mod transaction;
 mod user;
 mod user_list;
@@ -82,7 +83,7 @@ mod violation;
 /// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. A Unix socket is named by
 /// its directory: `postgresql://user@localhost/mydb?host=/run/postgresql`.
 ///
-/// Encryption needs one of the `tls-…` features. Only `sslmode=verify-full` makes sure that the server is the one of the
+/// Encryption needs one of the `tls-…` features; without one, a URL with `sslmode=require` or stricter is refused. Only `sslmode=verify-full` makes sure that the server is the one of the
 /// URL; `sslrootcert` names a file with the certificate of an authority that is not among the trusted ones.
 ///
 /// Through PgBouncer, session mode works with a stock configuration. Transaction mode is right from 1.21 on, with

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::error::connection_error;
+use super::tls::{self, configuration_mistake};
 use crate::{AuthError, AuthResult};
 
 /// A connection idle for longer is pinged before it is used.
@@ -171,7 +172,10 @@ pub(super) async fn connect(url: &str, config: &PoolConfig) -> AuthResult<PgPool
     let probe = tokio::time::timeout(config.longest_wait(), probe)
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map_err(|error| connection_error(error, "connect", &server))?;
+        .map_err(|error| match configuration_mistake(&error) {
+            Some(advice) if tls::is_missing(&error) => AuthError::validation("url", advice),
+            _ => connection_error(error, "connect", &server),
+        })?;
     let _ = probe.close().await;
     Ok(config.pool_options().connect_lazy_with(options))
 }
