@@ -128,9 +128,9 @@ pgbouncer-check release="":
 servers-check *releases:
     scripts/releases.sh {{ releases }}
 
-# Run the conformance suite on a server of yours: PostgreSQL, or an engine that speaks its protocol
-engine-check url:
-    DATABASE_URL={{ quote(url) }} cargo test --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- conformance::
+# Run the conformance suite on a server of yours; `prepare` names a file with what each test's database needs first, as docs/scaling.md shows
+engine-check url prepare="":
+    DATABASE_URL={{ quote(url) }} ENGINE_PREPARE={{ if prepare == "" { "" } else { quote(absolute_path(prepare)) } }} cargo test --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- conformance::
 
 # Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
 tls-check:

@@ -1,11 +1,30 @@
 //! The PostgreSQL adapter keeps every promise, each tested on a database of its own, whatever its settings.
 
+use std::{env, fs};
+
 use better_auth::adapters::SqlxAdapter;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// The pool of a test's own database, after the statements of the file that `just engine-check` may name.
+async fn prepared(pool: PgPool) -> PgPool {
+    let file = env::var("ENGINE_PREPARE").unwrap_or_default();
+    if file.is_empty() {
+        return pool;
+    }
+    let statements = fs::read_to_string(file).unwrap();
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+    statements.execute(&pool).await.unwrap();
+    // New connections have the settings that the statements gave the database.
+    let options = pool.connect_options().as_ref().clone();
+    let pool = PgPool::connect_with(options).await.unwrap();
+    let database = SqlxAdapter::from_pool(pool.clone());
+    database.migrate().await.unwrap();
+    pool
+}
 
 better_auth::conformance_tests!(
     #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-    (pool: PgPool) => SqlxAdapter::from_pool(pool),
+    (pool: PgPool) => SqlxAdapter::from_pool(prepared(pool).await),
     groups: all,
 );
 
@@ -15,7 +34,8 @@ mod hashed {
     use sqlx::PgPool;
 
     async fn hashing(pool: PgPool) -> SqlxAdapter {
-        let builder = SqlxAdapterBuilder::from_pool(pool).hash_session_tokens(true);
+        let builder =
+            SqlxAdapterBuilder::from_pool(super::prepared(pool).await).hash_session_tokens(true);
         builder.connect().await.unwrap()
     }
 
@@ -35,7 +55,7 @@ mod serializable {
 
     better_auth::conformance_tests!(
         #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&pool, 5).await),
+        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&super::prepared(pool).await, 5).await),
         groups: all,
     );
 }
