@@ -110,3 +110,56 @@ async fn traffic_goes_on_meanwhile(pool: PgPool) {
         assert_eq!(user.unwrap().id, id.to_string());
     }
 }
+
+/// Whatever refuses a name of one user keeps no other from being changed.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn what_refuses_a_name_is_skipped(pool: PgPool) {
+    // Ours is younger than the application's afterwards, so the server names that one.
+    execute(
+        &pool,
+        "CREATE UNIQUE INDEX application_email ON users (email)",
+    )
+    .await;
+    execute(&pool, "REINDEX INDEX CONCURRENTLY users_email_key").await;
+    for statement in [
+        "CREATE UNIQUE INDEX application_names ON users (left(username, 3)) WHERE username = lower(username)",
+        "ALTER TABLE users ADD CONSTRAINT no_bob CHECK (username <> 'bob')",
+        "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'not carol'; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON users FOR EACH ROW WHEN (NEW.username = 'carol') \
+         EXECUTE FUNCTION refuse()",
+        "INSERT INTO users (id, email, username) VALUES ('1', 'Taken@example.com', 'Bob'), \
+         ('2', 'taken@example.com', 'Carol'), ('3', 'Other@example.com', 'dan1'), ('4', NULL, 'DAN2'), \
+         ('5', 'Last@example.com', 'Last')",
+    ] {
+        execute(&pool, statement).await;
+    }
+    let database = adapter(&pool).await;
+    let done = database.normalize_names().await.unwrap();
+    assert_eq!(done.changed, 3);
+    let skipped = done.skipped.iter().map(|skipped| match &skipped.error {
+        AuthError::Conflict { field } => format!("{} {field:?}", skipped.user_id),
+        AuthError::Database { .. } => format!("{} {}", skipped.user_id, skipped.error),
+        error => panic!("{error}"),
+    });
+    let skipped: Vec<String> = skipped.collect();
+    assert_eq!(skipped.len(), 4, "{skipped:?}");
+    for (skipped, expected) in skipped.iter().zip([
+        ["1 ", "Email"],
+        ["1 ", "no_bob"],
+        ["2 ", "P0001"],
+        ["4 ", "application_names"],
+    ]) {
+        assert!(
+            expected.iter().all(|part| skipped.contains(part)),
+            "{skipped}"
+        );
+    }
+    assert!(
+        database
+            .get_user_by_username("last")
+            .await
+            .unwrap()
+            .is_some()
+    );
+}

@@ -51,11 +51,12 @@ mod serializable {
     use better_auth::adapters::SqlxAdapter;
     use sqlx::PgPool;
 
+    use super::prepared;
     use crate::support::serializable;
 
     better_auth::conformance_tests!(
         #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&super::prepared(pool).await, 5).await),
+        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&prepared(pool).await, 5).await),
         groups: all,
     );
 }

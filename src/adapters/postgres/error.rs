@@ -197,6 +197,14 @@ impl Failure {
         }
     }
 
+    /// Whether the server refused this row, so that the same statement may succeed for another one.
+    pub(super) fn refuses_row(&self) -> bool {
+        let state = sqlstate(&self.error).unwrap_or_default();
+        sqlstate::class::REFUSED_ROW
+            .iter()
+            .any(|class| state.starts_with(class))
+    }
+
     /// What the caller's input has violated, as the server says it.
     pub(super) fn violation(&self, operation: Operation) -> Option<Violation> {
         let error = postgres_error(&self.error).filter(|_| self.class == Class::Violation)?;

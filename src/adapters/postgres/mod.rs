@@ -83,8 +83,9 @@ mod violation;
 /// `options=-c search_path=…`; what it leaves out comes from `PGHOST`, `PGPASSWORD` and so on. A Unix socket is named by
 /// its directory: `postgresql://user@localhost/mydb?host=/run/postgresql`.
 ///
-/// Encryption needs one of the `tls-…` features; without one, a URL with `sslmode=require` or stricter is refused. Only `sslmode=verify-full` makes sure that the server is the one of the
-/// URL; `sslrootcert` names a file with the certificate of an authority that is not among the trusted ones.
+/// Encryption needs one of the `tls-…` features; without one, a URL with `sslmode=require` or stricter is refused. Only
+/// `sslmode=verify-full` makes sure that the server is the one of the URL; `sslrootcert` names a file with the certificate
+/// of an authority that is not among the trusted ones.
 ///
 /// Through PgBouncer, session mode works with a stock configuration. Transaction mode is right from 1.21 on, with
 /// `max_prepared_statements` above 0. Before, or without it, **lookups answer with the rows of other clients'

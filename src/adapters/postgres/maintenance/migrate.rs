@@ -9,6 +9,7 @@ use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use super::super::SqlxAdapter;
 use super::super::error::{migration_error, sqlstate};
 use super::super::pool::Server;
+use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
 use super::connection::dedicated_connection;
 use super::migration_state::{Progress, Step};
 use super::schema_place::{check_encoding, find_place};
@@ -105,7 +106,10 @@ impl Failure {
             Self::Server(
                 MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
             ) => {
-                matches!(sqlstate(error), Some("40P01" | "55P03" | "40001"))
+                matches!(
+                    sqlstate(error),
+                    Some(DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE | SERIALIZATION_FAILURE)
+                )
             }
             _ => false,
         }

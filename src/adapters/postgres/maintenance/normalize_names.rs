@@ -1,13 +1,16 @@
 //! `normalize_names`: brings emails and usernames that another program stored into the form that lookups use.
 
+use sqlx::postgres::PgQueryResult;
+
 use super::super::SqlxAdapter;
 use super::super::database::Database;
-use super::super::error::Operation;
+use super::super::error::{Failure, Operation};
 use super::super::user::{CONSTRAINTS, NewKeys};
 use crate::adapters::input;
 use crate::{AuthError, AuthResult};
 
 const NAME: &str = "normalize_names";
+const OPERATION: Operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
 
 /// The result of [`SqlxAdapter::normalize_names`].
 #[derive(Debug, Default)]
@@ -24,7 +27,8 @@ pub struct SkippedName {
     /// The user that has the name.
     pub user_id: String,
     /// [`AuthError::Conflict`] if another user has the normalized name, [`AuthError::Validation`] if the name is not
-    /// valid, as one that is too long.
+    /// valid, as one that is empty or too long or has white space at an end, and [`AuthError::Database`] if a constraint
+    /// or a trigger of the application refuses the change.
     pub error: AuthError,
 }
 
@@ -77,17 +81,21 @@ impl SqlxAdapter {
     }
 }
 
+/// Why a name was not changed.
+enum NotChanged {
+    Skipped(AuthError),
+    Failed(AuthError),
+}
+
 impl NormalizedNames {
-    fn note(&mut self, user_id: &str, changed: AuthResult<bool>) -> AuthResult<()> {
+    fn note(&mut self, user_id: &str, changed: Result<bool, NotChanged>) -> AuthResult<()> {
         match changed {
             Ok(changed) => self.changed += usize::from(changed),
-            Err(error @ (AuthError::Conflict { .. } | AuthError::Validation { .. })) => {
-                self.skipped.push(SkippedName {
-                    user_id: user_id.to_owned(),
-                    error,
-                });
-            }
-            Err(error) => return Err(error),
+            Err(NotChanged::Skipped(error)) => self.skipped.push(SkippedName {
+                user_id: user_id.to_owned(),
+                error,
+            }),
+            Err(NotChanged::Failed(error)) => return Err(error),
         }
         Ok(())
     }
@@ -95,13 +103,12 @@ impl NormalizedNames {
 
 impl Database {
     /// Whether a row was changed. A name that changed since it was read is not touched.
-    async fn normalize_email(&self, id: &str, stored: &str) -> AuthResult<bool> {
-        let email = input::name_key("email", stored)?;
+    async fn normalize_email(&self, id: &str, stored: &str) -> Result<bool, NotChanged> {
+        let email = input::name_key("email", stored).map_err(NotChanged::Skipped)?;
         if email == stored {
             return Ok(false);
         }
-        let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
-        let changed = self.try_run(operation, |connection| {
+        let changed = self.try_run(OPERATION, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET email = $3, \
@@ -114,27 +121,16 @@ impl Database {
                 .execute(connection),
             )
         });
-        match changed.await {
-            Ok(changed) => Ok(changed.rows_affected() > 0),
-            Err(failure) => {
-                let keys = NewKeys {
-                    own_id: id,
-                    is_new: false,
-                    email: Some(&email),
-                    username: None,
-                };
-                Err(self.user_error(failure, operation, keys).await)
-            }
-        }
+        let new_email = (Some(&*email), None);
+        self.name_changed(changed.await, id, new_email).await
     }
 
-    async fn normalize_username(&self, id: &str, stored: &str) -> AuthResult<bool> {
-        let username = input::name_key("username", stored)?;
+    async fn normalize_username(&self, id: &str, stored: &str) -> Result<bool, NotChanged> {
+        let username = input::name_key("username", stored).map_err(NotChanged::Skipped)?;
         if username == stored {
             return Ok(false);
         }
-        let operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
-        let changed = self.try_run(operation, |connection| {
+        let changed = self.try_run(OPERATION, |connection| {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET username = $3, display_username = COALESCE(display_username, username), \
@@ -147,17 +143,32 @@ impl Database {
                 .execute(connection),
             )
         });
-        match changed.await {
-            Ok(changed) => Ok(changed.rows_affected() > 0),
-            Err(failure) => {
-                let keys = NewKeys {
-                    own_id: id,
-                    is_new: false,
-                    email: None,
-                    username: Some(&username),
-                };
-                Err(self.user_error(failure, operation, keys).await)
-            }
-        }
+        let new_username = (None, Some(&*username));
+        self.name_changed(changed.await, id, new_username).await
+    }
+
+    async fn name_changed(
+        &self,
+        changed: Result<PgQueryResult, Failure>,
+        own_id: &str,
+        (email, username): (Option<&str>, Option<&str>),
+    ) -> Result<bool, NotChanged> {
+        let failure = match changed {
+            Ok(changed) => return Ok(changed.rows_affected() > 0),
+            Err(failure) => failure,
+        };
+        let refuses_row = failure.refuses_row();
+        let keys = NewKeys {
+            own_id,
+            is_new: false,
+            email,
+            username,
+        };
+        let error = self.user_error(failure, OPERATION, keys).await;
+        Err(if refuses_row {
+            NotChanged::Skipped(error)
+        } else {
+            NotChanged::Failed(error)
+        })
     }
 }
