@@ -18,7 +18,7 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    MIGRATOR, NormalizedNames, PoolConfig, PoolStats, SchemaReport, SkippedName, SqlxAdapter,
-    SqlxAdapterBuilder,
+    MIGRATOR, NormalizedNames, PoolConfig, PoolStats, PooledConnection, SchemaReport, SkippedName,
+    SqlxAdapter, SqlxAdapterBuilder,
 };
 pub use transaction::{OpenTransaction, transaction};

@@ -16,15 +16,23 @@ use crate::{in_an_hour, support};
 const CONNECTIONS: u32 = 6;
 
 /// An adapter whose connections can be told from those of the test itself.
-pub(crate) async fn connect(url: &str) -> SqlxAdapter {
+pub(crate) struct UnderTest {
+    pub(crate) database: SqlxAdapter,
+    url: String,
+}
+
+pub(crate) async fn connect(url: &str) -> UnderTest {
     let config = PoolConfig {
         max_connections: CONNECTIONS,
         acquire_timeout: Duration::from_secs(120),
         ..PoolConfig::default()
     };
     let separator = if url.contains('?') { '&' } else { '?' };
-    let url = format!("{url}{separator}application_name=under_test");
-    SqlxAdapter::with_config(&url, config).await.unwrap()
+    let adapters = format!("{url}{separator}application_name=under_test");
+    UnderTest {
+        database: SqlxAdapter::with_config(&adapters, config).await.unwrap(),
+        url: url.to_owned(),
+    }
 }
 
 /// How many connections of the adapter there are, how many of them are at work or inside a transaction, and how many
@@ -41,10 +49,8 @@ async fn on_the_server(connection: &mut PgConnection) -> (i64, i64, i64) {
 
 /// Waits until the server does nothing for the adapter, and fails where something is left: a transaction, a lock, a
 /// connection that the pool has lost or does not know of.
-pub(crate) async fn settle(database: &SqlxAdapter) {
-    let options = database.pool().connect_options();
-    let observer = options.as_ref().clone().application_name("observer");
-    let mut observer = PgConnection::connect_with(&observer).await.unwrap();
+pub(crate) async fn settle(UnderTest { database, url }: &UnderTest) {
+    let mut observer = PgConnection::connect(url).await.unwrap();
     let begun = Instant::now();
     loop {
         let (connections, busy, locks) = on_the_server(&mut observer).await;
@@ -66,7 +72,7 @@ pub(crate) async fn settle(database: &SqlxAdapter) {
         all.push(begun.expect("a connection is lost").unwrap());
     }
     assert_eq!(database.pool_stats().size, CONNECTIONS);
-    assert!(database.pool().try_acquire().is_none());
+    assert_eq!(database.pool_stats().idle, 0);
     observer.close().await.unwrap();
 }
 
@@ -146,7 +152,8 @@ fn call<'a>(
 async fn dropped_futures_leave_nothing_behind(pool: PgPool) {
     const CALLERS: usize = 12;
     const CALLS: usize = 400;
-    let database = connect(&support::url(&pool)).await;
+    let under_test = connect(&support::url(&pool)).await;
+    let database = &under_test.database;
     let mut random = Random::seeded();
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
@@ -175,5 +182,5 @@ async fn dropped_futures_leave_nothing_behind(pool: PgPool) {
         CALLERS * CALLS
     );
     assert!(dropped > CALLERS * CALLS / 10);
-    settle(&database).await;
+    settle(&under_test).await;
 }

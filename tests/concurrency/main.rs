@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Run {
     database: Arc<dyn DatabaseAdapter>,
     #[cfg(feature = "sqlx-postgres")]
-    postgres: Option<better_auth::adapters::SqlxAdapter>,
+    postgres: Option<connections::UnderTest>,
     watch: Arc<Watch>,
     random: Random,
     end: Instant,
@@ -90,10 +90,10 @@ async fn on_postgresql<F: Future<Output = ()> + 'static>(pool: sqlx::PgPool, cas
     support::execute(&pool, &eager).await;
     let url = support::url(&pool);
     let run = async move |watch| {
-        let database = connections::connect(&url).await;
-        let run = Run::new(Arc::new(database.clone()), watch);
+        let postgres = connections::connect(&url).await;
+        let run = Run::new(Arc::new(postgres.database.clone()), watch);
         case(Run {
-            postgres: Some(database),
+            postgres: Some(postgres),
             ..run
         })
         .await;

@@ -174,7 +174,7 @@ async fn the_check_waits_no_longer_than_acquire_timeout(pool: PgPool) {
     let impatient = SqlxAdapter::with_config(&pgbouncer.url(&pool), config)
         .await
         .unwrap();
-    let held = database.pool().acquire().await.unwrap();
+    let held = database.acquire().await.unwrap();
     let error = impatient.check_pooler().await.unwrap_err();
     assert!(matches!(error, AuthError::Unavailable { .. }), "{error}");
     drop(held);

@@ -25,7 +25,7 @@ fn url(password: &str, host: &str, ca: &str) -> String {
 async fn works(url: &str, encrypted: bool) {
     let database = SqlxAdapter::new(url).await.unwrap();
     let ssl: bool = sqlx::query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        .fetch_one(database.pool())
+        .fetch_one(&mut *database.acquire().await.unwrap())
         .await
         .unwrap();
     assert_eq!(ssl, encrypted, "{url}");
@@ -112,7 +112,7 @@ async fn passwords_are_checked_by_scram() {
         .unwrap();
     let methods: Vec<String> =
         sqlx::query_scalar("SELECT DISTINCT auth_method FROM pg_hba_file_rules")
-            .fetch_all(database.pool())
+            .fetch_all(&mut *database.acquire().await.unwrap())
             .await
             .unwrap();
     assert_eq!(methods, ["scram-sha-256"]);

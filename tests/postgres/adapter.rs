@@ -4,11 +4,11 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use crate::support::{adapter, execute, require_database, url};
-use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::{AuthError, AuthResult, ConflictField, CreateSession, CreateUser, UpdateUser};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 const PASSWORD: &str = "s3cret-in-the-url";
 
@@ -247,12 +247,11 @@ async fn a_lock_of_someone_else_ends_the_wait(pool: PgPool) {
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn a_server_that_does_not_answer_ends_the_wait(pool: PgPool) {
-    let config = PoolConfig {
-        max_connections: 1,
-        ..PoolConfig::default()
-    };
-    let database = SqlxAdapter::builder(&url(&pool))
-        .pool_config(config)
+    // On connections of the adapter's own, `statement_timeout` would end the wait at the server.
+    let shared = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(pool.connect_options().as_ref().clone());
+    let database = SqlxAdapterBuilder::from_pool(shared)
         .answer_timeout(Duration::from_millis(200))
         .connect()
         .await
@@ -298,7 +297,7 @@ async fn an_exhausted_pool_ends_the_wait(pool: PgPool) {
     let database = adapter(&pool).await;
     let mut held = Vec::new();
     for _ in 0..4 {
-        held.push(database.pool().acquire().await.unwrap());
+        held.push(database.acquire().await.unwrap());
     }
     let error = database.get_user_by_id("1").await.unwrap_err();
     assert!(
@@ -586,7 +585,7 @@ async fn a_serializable_database_works(pool: PgPool) -> AuthResult<()> {
         caller.await.unwrap()?;
     }
     assert_eq!(database.get_user_sessions(&user.id).await?.len(), 60);
-    database.pool().close().await;
+    database.close().await;
     Ok(())
 }
 

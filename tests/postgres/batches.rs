@@ -193,7 +193,7 @@ async fn callers_who_may_not_share_take_a_connection_each(pool: PgPool) {
     let mut uses = Vec::new();
     for share in [false, true] {
         let builder = SqlxAdapterBuilder::from_pool(counting.clone());
-        let builder = builder.share_between_callers(share);
+        let builder = builder.batch_lookups(share);
         let database = Arc::new(builder.connect().await.unwrap());
         let before = taken.load(Ordering::Relaxed);
         let mut callers = JoinSet::new();
@@ -233,7 +233,7 @@ async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
     };
     timeout(LONGEST_WAIT, all_back).await.unwrap();
     let mut all = Vec::new();
-    for _ in 0..database.pool().options().get_max_connections() {
+    for _ in 0..4 {
         let begun = timeout(LONGEST_WAIT, database.begin()).await.unwrap();
         all.push(begun.unwrap());
     }

@@ -4,14 +4,14 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::support::{adapter, execute};
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use crate::support::{self, adapter, execute};
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{
     AuthError, AuthResult, CreateSession, CreateUser, CreateVerification, UpdateUser, transaction,
 };
 use chrono::{TimeDelta, Utc};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgPool};
 
 /// A pool of the application's with so many connections.
 async fn application_pool(pool: &PgPool, max_connections: u32) -> PgPool {
@@ -211,4 +211,322 @@ async fn the_end_of_an_aborted_transaction_is_awaited(pool: PgPool) {
         let removed = database.delete_expired_verifications().await.unwrap();
         assert_eq!(removed, 1, "round {round}");
     }
+}
+
+/// How many backends of a user there are.
+async fn backends(pool: &PgPool, user: &str) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE usename = $1")
+        .bind(user)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// A role that owns this test's tables, with a limit of connections, and the URL with which it connects.
+async fn limited_role(pool: &PgPool, name: &str, limit: i32) -> String {
+    execute(pool, &format!("DROP ROLE IF EXISTS {name}")).await;
+    execute(
+        pool,
+        &format!("CREATE ROLE {name} LOGIN PASSWORD 'limited' CONNECTION LIMIT {limit}"),
+    )
+    .await;
+    let all = "GRANT ALL ON users, sessions, accounts, verifications TO";
+    execute(pool, &format!("{all} {name}")).await;
+    let options = pool.connect_options();
+    let (host, port) = (options.get_host(), options.get_port());
+    let database = options.get_database().unwrap();
+    format!("postgresql://{name}:limited@{host}:{port}/{database}")
+}
+
+async fn drop_role(pool: &PgPool, name: &str) {
+    execute(pool, &format!("DROP OWNED BY {name}")).await;
+    execute(pool, &format!("DROP ROLE {name}")).await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_server_that_refuses_more_connections_is_a_pool_of_what_it_gave(pool: PgPool) {
+    let url = limited_role(&pool, "limited_to_two", 2).await;
+    let config = PoolConfig {
+        acquire_timeout: Duration::from_secs(6),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let callers = (0..10).map(|caller| {
+        let database = database.clone();
+        tokio::spawn(async move {
+            for lookup in 0..20 {
+                let name = format!("{caller}-{lookup}");
+                database.get_user_by_username(&name).await?;
+            }
+            AuthResult::Ok(())
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap().unwrap();
+    }
+    assert_eq!(database.pool_stats().size, 2);
+    // It grows again later.
+    execute(&pool, "ALTER ROLE limited_to_two CONNECTION LIMIT 4").await;
+    until("it has grown", async || {
+        let held = [database.begin().await, database.begin().await];
+        let third = tokio::time::timeout(Duration::from_millis(200), database.begin()).await;
+        drop(held);
+        third.is_ok_and(|third| third.is_ok())
+    })
+    .await;
+    database.close().await;
+    drop_role(&pool, "limited_to_two").await;
+}
+
+/// Fails if something has not come about after a long time.
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn calls_dropped_while_they_wait_for_a_lock_leave_nothing(pool: PgPool) {
+    let url = limited_role(&pool, "impatient", -1).await;
+    let config = PoolConfig {
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(30),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM users FOR UPDATE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let mut most = 0;
+    for _ in 0..20 {
+        let update = UpdateUser {
+            name: Some(None),
+            ..UpdateUser::default()
+        };
+        let waiting = database.update_user(&user.id, update);
+        drop(tokio::time::timeout(Duration::from_millis(50), waiting).await);
+        most = most.max(backends(&pool, "impatient").await);
+    }
+    assert!(most <= 4, "{most} backends");
+    // Others go on, and the locks are gone, long before `acquire_timeout`.
+    database.get_user_by_id(&user.id).await.unwrap().unwrap();
+    until("nobody waits for the lock", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE usename = 'impatient' AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&pool).await.unwrap();
+        waiting == 0
+    })
+    .await;
+    lock.rollback().await.unwrap();
+    until("all places are free", async || {
+        let begun = (0..4).map(|_| {
+            let database = database.clone();
+            tokio::spawn(async move { database.begin().await.map(drop) })
+        });
+        let mut all = true;
+        for begun in begun.collect::<Vec<_>>() {
+            all &= begun.await.unwrap().is_ok();
+        }
+        all
+    })
+    .await;
+    database.close().await;
+    drop_role(&pool, "impatient").await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool) {
+    execute(&pool, "DROP ROLE IF EXISTS somebody_else").await;
+    execute(&pool, "CREATE ROLE somebody_else").await;
+    let config = PoolConfig {
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(4),
+        ..PoolConfig::default()
+    };
+    let url = support::url(&pool);
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let settings = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings \
+                    WHERE name NOT IN ('transaction_isolation', 'transaction_read_only', 'is_superuser', 'in_hot_standby')";
+    let before: String = {
+        let mut connection = database.acquire().await.unwrap();
+        sqlx::query_scalar(settings)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+    };
+    for left in [
+        "BEGIN",
+        "BEGIN; INSERT INTO users (id) VALUES ('lost')",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1",
+        "BEGIN; SAVEPOINT a; SELECT 1 / 0",
+        "SET default_transaction_read_only = on",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+        "SET search_path = pg_temp",
+        "SET lock_timeout = 0",
+        "SET statement_timeout = 1",
+        "SET ROLE somebody_else",
+        "SET SESSION AUTHORIZATION somebody_else",
+        "SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET client_encoding = 'LATIN1'",
+        "SET session_replication_role = replica",
+        "SET row_security = off; SET standard_conforming_strings = off",
+        "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
+        "LISTEN a",
+        "SELECT pg_advisory_lock(1), pg_advisory_lock_shared(2)",
+        "CREATE TEMPORARY TABLE users (id TEXT)",
+        "CREATE TEMPORARY VIEW sessions AS SELECT 1 AS id",
+        "DEALLOCATE ALL",
+        "DISCARD ALL",
+        "PREPARE sqlx_s_1 AS SELECT 1",
+        "SELECT set_config('better_auth.tenant', 'a', false)",
+    ] {
+        let mut connection = database.acquire().await.unwrap();
+        // One of them fails on purpose.
+        let _ = sqlx::Executor::execute(&mut *connection, left).await;
+        drop(connection);
+        let name = format!("after {left}");
+        let user = CreateUser::new().with_id(&name);
+        database.create_user(user).await.unwrap();
+        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id = $1")
+            .bind(&name)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(stored, 1, "{name}");
+        let mut connection = database.acquire().await.unwrap();
+        let after: String = sqlx::query_scalar(settings)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(after, before, "{name}");
+        let remains = "SELECT (SELECT count(*) FROM pg_cursors WHERE is_holdable) + \
+                       (SELECT count(*) FROM pg_listening_channels()) + \
+                       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) + \
+                       (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'v')) + \
+                       (current_user <> session_user)::INT";
+        let remains: i64 = sqlx::query_scalar(remains)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(remains, 0, "{name}");
+    }
+    let lost: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id = 'lost'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(lost, 0);
+    database.close().await;
+    execute(&pool, "DROP ROLE somebody_else").await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_connection_that_the_application_exchanges_is_closed(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let other = pool
+        .connect_options()
+        .as_ref()
+        .clone()
+        .application_name("exchanged");
+    let mut other = sqlx::PgConnection::connect_with(&other).await.unwrap();
+    let mut connection = database.acquire().await.unwrap();
+    std::mem::swap(&mut *connection, &mut other);
+    drop(connection);
+    until("it is closed", async || {
+        let exchanged =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exchanged'";
+        let exchanged: i64 = sqlx::query_scalar(exchanged)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        exchanged == 0
+    })
+    .await;
+    database.ping().await.unwrap();
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn several_waits_for_locks_end_as_unavailable(pool: PgPool) {
+    let config = PoolConfig {
+        acquire_timeout: Duration::from_secs(2),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::builder(&support::url(&pool))
+        .pool_config(config)
+        .answer_timeout(Duration::from_secs(3))
+        .connect()
+        .await
+        .unwrap();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let expires_at = Utc::now() + TimeDelta::hours(1);
+    for _ in 0..4 {
+        let session = CreateSession::new(&user.id, expires_at);
+        database.create_session(session).await.unwrap();
+    }
+    // Each row is locked by someone else, who gives it up after a second and a half.
+    let mut locks = Vec::new();
+    for number in 0..4 {
+        let mut lock = pool.begin().await.unwrap();
+        let row = format!("SELECT FROM sessions ORDER BY id OFFSET {number} LIMIT 1 FOR UPDATE");
+        execute_on(&mut lock, &row).await;
+        locks.push(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1500) * (number + 1)).await;
+            lock.rollback().await.unwrap();
+        }));
+    }
+    let error = database.delete_user_sessions(&user.id).await.unwrap_err();
+    assert!(matches!(error, AuthError::Unavailable { .. }), "{error:?}");
+    for lock in locks {
+        lock.await.unwrap();
+    }
+    assert_eq!(database.get_user_sessions(&user.id).await.unwrap().len(), 4);
+}
+
+async fn execute_on(transaction: &mut sqlx::PgTransaction<'_>, sql: &str) {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    sqlx::Executor::execute(&mut **transaction, sql)
+        .await
+        .unwrap();
+}
+
+#[sqlx::test]
+async fn a_url_that_asks_for_what_is_not_built_in_is_told(pool: PgPool) {
+    let url = support::url(&pool);
+    let url = url.split('?').next().unwrap_or_default();
+    for (parameter, expected) in [
+        ("statement-cache-capacity=0", "statement-cache-capacity"),
+        #[cfg(not(any(feature = "tls-native-tls", feature = "tls-rustls-ring-webpki")))]
+        ("sslmode=require", "tls-"),
+        #[cfg(not(any(feature = "tls-native-tls", feature = "tls-rustls-ring-webpki")))]
+        ("sslmode=verify-full", "tls-"),
+    ] {
+        let error = SqlxAdapter::new(&format!("{url}?{parameter}"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, AuthError::Validation { field: "url", .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_ping_tells_the_cause() {
+    // Nothing listens there once it is dropped.
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgresql://app@{}/app", free.local_addr().unwrap());
+    drop(free);
+    let shared = SqlxAdapter::from_pool(PgPoolOptions::new().connect_lazy(&url).unwrap());
+    let begun = std::time::Instant::now();
+    let error = shared.ping().await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("refused"), "{error}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "not within the pool's 30 s"
+    );
 }

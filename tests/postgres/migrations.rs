@@ -351,12 +351,12 @@ async fn so_they_may_on_a_database_made_from_the_page(pool: PgPool) {
 async fn all_migrate_at_once(pool: PgPool) {
     let mut all = Vec::new();
     for instance in 0..16 {
-        let database = adapter(&pool).await;
+        let (database, pool) = (adapter(&pool).await, pool.clone());
         all.push(tokio::spawn(async move {
             if instance % 2 == 0 {
                 database.migrate().await.unwrap();
             }
-            of_the_application().run(database.pool()).await.unwrap();
+            of_the_application().run(&pool).await.unwrap();
             database.migrate().await.unwrap();
         }));
     }

@@ -256,7 +256,8 @@ async fn a_deadlock_is_run_again(pool: PgPool) {
     };
     let (one, other) = (swap(0, 1), swap(1, 0));
     let runs = one.await.unwrap() + other.await.unwrap();
-    assert_eq!(runs, 3, "one of the two was run again");
+    // The second run may lock its first row before the other transaction wakes up, and meet it in a deadlock again.
+    assert!(runs >= 3, "one of the two was run again: {runs}");
 }
 
 async fn sign_up(database: &dyn DatabaseAdapter, name: &str) -> AuthResult<Session> {

@@ -1,6 +1,6 @@
 use super::columns::{NullableTime, Time};
-use super::database::Database;
 use super::error::Operation;
+use super::repository::Repository;
 use super::violation::{Constraints, Key, Violated};
 use crate::adapters::input;
 use crate::types::{Account, CreateAccount, UpdateAccount};
@@ -32,7 +32,7 @@ const CONSTRAINTS: Constraints = Constraints {
     user: Some("accounts_user_id_fkey"),
 };
 
-impl Database {
+impl Repository {
     pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
         let account = input::new_account(account, input::now())?;
         if !input::is_possible_id(&account.user_id) {

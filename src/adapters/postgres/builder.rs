@@ -1,12 +1,12 @@
+//! What can be set of the adapter before it connects.
+
 use std::fmt;
 use std::time::Duration;
 
 use sqlx::PgPool;
 
 use super::SqlxAdapter;
-use super::database::Settings;
-use super::lease::Origin;
-use super::pool::{PoolConfig, connect};
+use super::connection::{Connections, PoolConfig, Settings, check_pool};
 use crate::{AuthError, AuthResult};
 
 const MOST_RETRIES: u32 = 1000;
@@ -106,13 +106,37 @@ impl SqlxAdapterBuilder {
         self
     }
 
-    /// Whether callers share what is under way: lookups that wait for the server get a common statement, and a connection
-    /// passes from one statement to the next for up to 20 ms, before it goes back to the pool. Default: yes.
+    /// Whether lookups that wait for the server at the same time are answered by batch statements. Default: yes.
     ///
-    /// Switch it off where hooks of the application's pool depend on who asks, as one that sets a tenant before each use
+    /// Switch it off if hooks of the application's pool depend on the caller, as a hook that sets a tenant before each use
     /// of a connection.
-    pub fn share_between_callers(mut self, share_between_callers: bool) -> Self {
-        self.settings.share_between_callers = share_between_callers;
+    pub fn batch_lookups(mut self, batch_lookups: bool) -> Self {
+        self.settings.batch_lookups = batch_lookups;
+        self
+    }
+
+    /// Whether the application's pool ends open transactions before it lends a connection. Default: no.
+    ///
+    /// A future of sqlx's `begin()` that is dropped while BEGIN is under way leaves its connection inside the transaction,
+    /// and what is written on it next is never committed. The adapter therefore ends whatever is open on a connection of
+    /// the application's pool before its own statement, which takes a round trip. A pool that does so itself saves that:
+    ///
+    /// ```
+    /// use sqlx::Executor as _;
+    /// use sqlx::postgres::PgPoolOptions;
+    ///
+    /// let options = PgPoolOptions::new().after_release(|connection, _| {
+    ///     Box::pin(async move {
+    ///         connection.execute("BEGIN; ROLLBACK").await?;
+    ///         Ok(true)
+    ///     })
+    /// });
+    /// # let _ = options;
+    /// ```
+    ///
+    /// It makes no difference to connections of the adapter's own.
+    pub fn pool_resets_connections(mut self, pool_resets_connections: bool) -> Self {
+        self.settings.pool_resets_connections = pool_resets_connections;
         self
     }
 
@@ -152,21 +176,21 @@ impl SqlxAdapterBuilder {
             let message = "must be longer than zero";
             return Err(AuthError::validation("answer_timeout", message));
         }
-        let database = match (self.source, self.pool_config) {
+        let connections = match (self.source, self.pool_config) {
             (Source::Url(url), config) => {
-                let pool = connect(&url, &config.unwrap_or_default()).await?;
-                SqlxAdapter::with_settings(pool, Origin::Adapter, self.settings)
+                Connections::open(&url, &config.unwrap_or_default(), self.settings).await?
             }
             (Source::Pool(pool), None) => {
-                let database = SqlxAdapter::with_settings(pool, Origin::Application, self.settings);
-                database.ping().await?;
-                database
+                check_pool(&pool)?;
+                Connections::shared(pool, self.settings)
             }
             (Source::Pool(_), Some(_)) => {
-                let message = "is the application's own matter where the pool is the application's";
+                let message = "cannot be set for a pool of the application's: configure that pool";
                 return Err(AuthError::validation("pool_config", message));
             }
         };
+        let database = SqlxAdapter::with_connections(connections);
+        database.ping().await?;
         if self.check_pooler {
             database.check_pooler().await?;
         }

@@ -16,7 +16,7 @@
 //!        created_at AS "created_at: Time", updated_at AS "updated_at: Time" FROM users WHERE role = $1"#,
 //!     "admin",
 //! )
-//! .fetch_all(database.pool())
+//! .fetch_all(&mut *database.acquire().await?)
 //! .await?;
 //! ```
 //!

@@ -3,10 +3,10 @@
 use std::io;
 
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::pool::Server;
 use super::redaction::{Cause, redacted};
+use super::server::Server;
 use super::sqlstate;
 use super::tls::configuration_mistake;
 use super::violation::{Constraints, Violation, by_code_of_the_application};
@@ -253,7 +253,7 @@ fn advice(class: Class, error: &sqlx::Error, operation: Operation) -> &'static s
             "the server failed; the change may or may not have happened, so look before trying again"
         }
         Class::NoConnection => match error {
-            sqlx::Error::PoolTimedOut => {
+            _ if timed_out(error) || matches!(error, sqlx::Error::PoolTimedOut) => {
                 "no connection within acquire_timeout: the server does not answer or has reached its max_connections, \
                  or all of the pool's connections are busy"
             }
@@ -395,8 +395,21 @@ fn lost_connection(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the connection serves no more after this.
+pub(super) fn broke_connection(error: &sqlx::Error) -> bool {
+    match postgres_error(error) {
+        Some(error) => matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
+        None => lost_connection(error),
+    }
+}
+
+/// Whether trying again to connect cannot help: a wrong password, say.
+pub(super) fn is_final_refusal(error: &sqlx::Error) -> bool {
+    Class::of_connection(error) == Class::Refused
+}
+
 /// Whether the answer did not come in time.
-fn timed_out(error: &sqlx::Error) -> bool {
+pub(super) fn timed_out(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 

@@ -3,12 +3,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::batch::{Batcher, Keyed};
+use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::{
-    Batchers, Database, ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, LookUp, StatementFuture,
-};
+use super::connection::StatementFuture;
 use super::error::Operation;
+use super::repository::{ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, Loaders, LookUp, Repository};
 use super::session_token::{TokenLookup, digest, is_presentable};
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
@@ -131,8 +130,8 @@ impl Keyed for Session {
 impl LookUp for Session {
     const OPERATION: Operation = Operation::read("get_session");
 
-    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
-        &batchers.sessions
+    fn loader(loaders: &Loaders) -> &Arc<BatchLoader<Self>> {
+        &loaders.sessions
     }
 
     fn find<'c>(
@@ -164,8 +163,8 @@ impl Keyed for (Session, User) {
 impl LookUp for (Session, User) {
     const OPERATION: Operation = Operation::read("get_session_with_user");
 
-    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
-        &batchers.sessions_with_users
+    fn loader(loaders: &Loaders) -> &Arc<BatchLoader<Self>> {
+        &loaders.sessions_with_users
     }
 
     fn find<'c>(
@@ -190,7 +189,7 @@ impl LookUp for (Session, User) {
     }
 }
 
-impl Database {
+impl Repository {
     pub(super) async fn create_session(&self, session: CreateSession) -> AuthResult<Session> {
         let session = input::new_session(session, input::now())?;
         if !input::is_possible_id(&session.user_id) {

@@ -1,24 +1,26 @@
+//! A transaction: every operation on one connection, between BEGIN and COMMIT.
+
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use super::database::Database;
+use super::connection::Lease;
 use super::error::{Operation, commit_error, statement_error};
-use super::lease::Lease;
+use super::repository::Repository;
 use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
 /// All operations on one connection, between BEGIN and COMMIT.
 pub(super) struct SqlxTransaction {
-    database: Database,
+    repository: Repository,
     /// Held during each call.
     aborted: Mutex<bool>,
 }
 
 impl SqlxTransaction {
-    pub(super) fn new(database: Database) -> Self {
+    pub(super) fn new(repository: Repository) -> Self {
         Self {
-            database,
+            repository,
             aborted: Mutex::new(false),
         }
     }
@@ -36,12 +38,12 @@ impl SqlxTransaction {
     }
 
     fn into_lease(self) -> AuthResult<Lease> {
-        let lease = self.database.transaction.map(Mutex::into_inner);
+        let lease = self.repository.transaction.map(Mutex::into_inner);
         lease.ok_or(AuthError::TransactionAborted)
     }
 }
 
-forward_database_adapter!(impl [] for SqlxTransaction, |this| this.database, |call| this.call(call()).await);
+forward_database_adapter!(impl [] for SqlxTransaction, |this| this.repository, |call| this.call(call()).await);
 
 #[async_trait]
 impl Transaction for SqlxTransaction {
@@ -51,14 +53,14 @@ impl Transaction for SqlxTransaction {
             let _ = self.rollback().await;
             return Err(AuthError::TransactionAborted);
         }
-        let server = self.database.connections.server.clone();
+        let server = self.repository.connections.server.clone();
         let committed = self.into_lease()?.commit().await;
         committed.map_err(|error| commit_error(error, &server))
     }
 
     async fn rollback(self: Box<Self>) -> AuthResult<()> {
         const ROLLBACK: Operation = Operation::write("rollback").in_transaction();
-        let server = self.database.connections.server.clone();
+        let server = self.repository.connections.server.clone();
         let undone = self.into_lease()?.rollback().await;
         undone.map_err(|error| statement_error(error, ROLLBACK, &server))
     }

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::batch::{Batcher, Keyed};
+use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::{Batchers, Database, LookUp, StatementFuture};
+use super::connection::StatementFuture;
 use super::error::{Failure, Operation};
+use super::repository::{Loaders, LookUp, Repository};
 use super::violation::{Constraints, Key, Violated};
 use crate::adapters::input;
 use crate::types::{CreateUser, UpdateUser, User};
@@ -70,8 +71,8 @@ impl Keyed for User {
 impl LookUp for User {
     const OPERATION: Operation = Operation::read("get_user_by_id");
 
-    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>> {
-        &batchers.users
+    fn loader(loaders: &Loaders) -> &Arc<BatchLoader<Self>> {
+        &loaders.users
     }
 
     fn find<'c>(
@@ -83,7 +84,7 @@ impl LookUp for User {
     }
 }
 
-impl Database {
+impl Repository {
     pub(super) async fn create_user(&self, user: CreateUser) -> AuthResult<User> {
         let user = input::new_user(user, input::now())?;
         let operation = Operation::write("create_user").may_violate(&CONSTRAINTS);

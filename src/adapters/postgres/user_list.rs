@@ -1,6 +1,6 @@
 use super::columns::{JsonObject, NullableTime, Time};
-use super::database::Database;
 use super::error::Operation;
+use super::repository::Repository;
 use super::user::query_user;
 use crate::AuthResult;
 use crate::adapters::user_query::{UserMatch, UserQuery};
@@ -105,7 +105,7 @@ macro_rules! query_user_page {
     };
 }
 
-impl Database {
+impl Repository {
     pub(super) async fn list_users(&self, query: ListUsers) -> AuthResult<UserPage> {
         let Some(query) = UserQuery::new(query)? else {
             return Ok(UserPage::default());

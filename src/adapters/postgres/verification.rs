@@ -1,6 +1,6 @@
 use super::columns::Time;
-use super::database::{Database, EXPIRED_VERIFICATIONS_LOCK};
 use super::error::Operation;
+use super::repository::{EXPIRED_VERIFICATIONS_LOCK, Repository};
 use crate::AuthResult;
 use crate::adapters::input;
 use crate::types::{CreateVerification, Verification};
@@ -20,7 +20,7 @@ macro_rules! query_verification {
     };
 }
 
-impl Database {
+impl Repository {
     pub(super) async fn create_verification(
         &self,
         v: CreateVerification,

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::database::Database;
 use super::error::{Failure, Operation};
+use super::repository::Repository;
 use super::sqlstate;
 use crate::{AuthError, ConflictField};
 
@@ -157,7 +157,7 @@ impl OurTables {
     }
 }
 
-impl Database {
+impl Repository {
     /// What of ours a failed statement has violated.
     pub(super) async fn violated(
         &self,

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::super::SqlxAdapter;
 use super::super::error::{Operation, connection_error, sqlstate, statement_error};
-use super::super::pool::Server;
 use super::super::redaction::Cause;
+use super::super::server::Server;
 use crate::{AuthError, AuthResult};
 
 const OPERATION: Operation = Operation::read("check_pooler");
@@ -37,19 +37,19 @@ impl SqlxAdapter {
     /// know a statement that it should know or knew one that it should not. [`AuthError::Unavailable`] if the four
     /// connections are not answered within the pool's `acquire_timeout`.
     pub async fn check_pooler(&self) -> AuthResult<()> {
-        let pool = self.pool();
+        let connections = &self.repository.connections;
         let check = Check {
-            options: pool.connect_options(),
-            server: self.database.connections.server.clone(),
+            options: connections.options(),
+            server: connections.server.clone(),
         };
-        tokio::time::timeout(pool.options().get_acquire_timeout(), check.run())
+        tokio::time::timeout(connections.acquire_timeout(), check.run())
             .await
             .unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))
     }
 }
 
 struct Check {
-    options: Arc<PgConnectOptions>,
+    options: PgConnectOptions,
     server: Server,
 }
 

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
+use sqlx::{Connection as _, PgConnection};
 
 use super::super::SqlxAdapter;
-use super::super::error::{migration_error, sqlstate};
-use super::super::pool::Server;
+use super::super::error::{connection_error, migration_error, sqlstate};
+use super::super::server::Server;
 use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
-use super::connection::dedicated_connection;
 use super::migration_state::{Progress, Step};
 use super::schema_place::{check_encoding, find_place};
 use crate::{AuthError, AuthResult};
@@ -65,13 +64,15 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`], or [`AuthError::Database`] with what to do: a privilege is missing, a newer version of
     /// this crate has migrated the database, its encoding is not UTF8, or the schema is ambiguous.
     pub async fn migrate(&self) -> AuthResult<()> {
-        let connections = &self.database.connections;
-        let mut connection = dedicated_connection(connections, "migrate").await?;
-        let outcome = match connection.get() {
-            Ok(connection) => bring_up_to_date(connection).await,
-            Err(error) => Err(error.into()),
-        };
-        connection.close().await;
+        let connections = &self.repository.connections;
+        // Its advisory lock goes with it, also if this future is dropped.
+        let mut connection = connections
+            .dedicated()
+            .await
+            .map_err(|error| connection_error(error, "migrate", &connections.server))?;
+        let outcome = bring_up_to_date(&mut connection).await;
+        // The operation has its answer; an error here changes nothing.
+        let _ = connection.close().await;
         outcome.map_err(|failure| failure.into_error(&connections.server))
     }
 }

@@ -2,7 +2,6 @@
 
 mod check_pooler;
 mod check_schema;
-mod connection;
 mod expected;
 mod migrate;
 mod migration_state;

@@ -3,8 +3,8 @@
 use sqlx::postgres::PgQueryResult;
 
 use super::super::SqlxAdapter;
-use super::super::database::Database;
 use super::super::error::{Failure, Operation};
+use super::super::repository::Repository;
 use super::super::user::{CONSTRAINTS, NewKeys};
 use crate::adapters::input;
 use crate::{AuthError, AuthResult};
@@ -48,7 +48,7 @@ impl SqlxAdapter {
         let mut done = NormalizedNames::default();
         let mut from = String::new();
         loop {
-            let users = self.database.run(Operation::read(NAME), |connection| {
+            let users = self.repository.run(Operation::read(NAME), |connection| {
                 Box::pin(
                     sqlx::query!(
                         "SELECT id, email, username FROM users WHERE id >= $1 ORDER BY id LIMIT 1000",
@@ -65,11 +65,14 @@ impl SqlxAdapter {
                 .filter(|user| user.id != from || from.is_empty())
             {
                 if let Some(email) = user.email {
-                    let changed = self.database.normalize_email(&user.id, &email).await;
+                    let changed = self.repository.normalize_email(&user.id, &email).await;
                     done.note(&user.id, changed)?;
                 }
                 if let Some(username) = user.username {
-                    let changed = self.database.normalize_username(&user.id, &username).await;
+                    let changed = self
+                        .repository
+                        .normalize_username(&user.id, &username)
+                        .await;
                     done.note(&user.id, changed)?;
                 }
             }
@@ -101,7 +104,7 @@ impl NormalizedNames {
     }
 }
 
-impl Database {
+impl Repository {
     /// Whether a row was changed. A name that changed since it was read is not touched.
     async fn normalize_email(&self, id: &str, stored: &str) -> Result<bool, NotChanged> {
         let email = input::name_key("email", stored).map_err(NotChanged::Skipped)?;

@@ -1,27 +1,21 @@
+//! The ground of all operations: each statement on whatever connection is free, or all in one transaction.
+
 use std::future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgQueryResult;
-use sqlx::{Executor as _, PgConnection, PgPool};
+use sqlx::{Executor as _, PgConnection};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
-use super::batch::{Batcher, Keyed, Source};
-use super::error::{Class, Failure, Operation, connection_error};
-use super::kept::Kept;
-use super::lease::{Lease, Origin};
-use super::pool::{LONGEST_TIMEOUT, Server, patience};
+use super::batch_loader::{BatchLoader, Keyed, Source};
+use super::connection::{Connections, Lease, StatementFuture};
+use super::error::{Failure, Operation, connection_error};
 use super::transaction::SqlxTransaction;
-use super::violation::{OurTables, Violated};
+use super::violation::Violated;
 use crate::adapters::Transaction;
-use crate::adapters::backoff::{DEFAULT_MAX_RETRIES, backoff};
 use crate::types::{Removed, Session, User};
 use crate::{AuthError, AuthResult};
-
-/// How long an answer may take where `acquire_timeout` is short, so that a statement with much to do gets through.
-const SHORTEST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
 const LONGEST_SHARED_KEY: usize = 1024;
@@ -35,50 +29,18 @@ pub(super) const EXPIRED_SESSIONS_LOCK: i64 = 0x6265_7474_6572_2d62;
 pub(super) const ENDED_SESSIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 1;
 pub(super) const EXPIRED_VERIFICATIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 2;
 
-pub(super) type StatementFuture<'c, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
-
-/// What an adapter may be told beside its pool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) max_retries: u32,
-    pub(super) hash_session_tokens: bool,
-    pub(super) answer_timeout: Option<Duration>,
-    pub(super) share_between_callers: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_retries: DEFAULT_MAX_RETRIES,
-            hash_session_tokens: false,
-            answer_timeout: None,
-            share_between_callers: true,
-        }
-    }
-}
-
-/// The connections to a server, each on loan for one statement or for a transaction.
-pub(super) struct Connections {
-    pub(super) pool: PgPool,
-    pub(super) server: Server,
-    pub(super) settings: Settings,
-    origin: Origin,
-    answer_timeout: Duration,
-    batchers: Batchers,
-    kept: Arc<Kept<Lease>>,
-    pub(super) our_tables: OurTables,
-}
-
 /// Runs statements: each on whatever connection is free, or all in one transaction.
-pub(super) struct Database {
+pub(super) struct Repository {
     pub(super) connections: Arc<Connections>,
+    loaders: Arc<Loaders>,
     pub(super) transaction: Option<Mutex<Lease>>,
 }
 
-impl Database {
-    pub(super) fn new(pool: PgPool, origin: Origin, settings: Settings) -> Self {
+impl Repository {
+    pub(super) fn new(connections: Connections) -> Self {
         Self {
-            connections: Arc::new(Connections::new(pool, origin, settings)),
+            loaders: Arc::new(Loaders::new(connections.max_connections())),
+            connections: Arc::new(connections),
             transaction: None,
         }
     }
@@ -96,6 +58,7 @@ impl Database {
             .map_err(|failure| failure.into_error(BEGIN, &self.connections.server))?;
         Ok(Box::new(SqlxTransaction::new(Self {
             connections: Arc::clone(&self.connections),
+            loaders: Arc::clone(&self.loaders),
             transaction: Some(Mutex::new(lease)),
         })))
     }
@@ -137,9 +100,7 @@ impl Database {
         let answer = lease.run(statement).await;
         answer.map_err(|error| {
             let failure = Failure::of_statement(error, operation.in_transaction());
-            if failure.class.is_connection_unfit() {
-                lease.spoil();
-            }
+            self.connections.note_failure(failure.class, &mut lease);
             failure
         })
     }
@@ -171,9 +132,9 @@ impl Database {
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
     pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
         let may_share = key.len() <= LONGEST_SHARED_KEY && self.transaction.is_none();
-        if may_share && self.connections.settings.share_between_callers {
-            let batcher = R::batcher(&self.connections.batchers);
-            return batcher.get(key, &self.connections).await;
+        if may_share && self.connections.settings.batch_lookups {
+            let loader = R::loader(&self.loaders);
+            return loader.get(key, &self.connections).await;
         }
         let keys = [key.to_owned()];
         let rows = self.run(R::OPERATION, |connection| R::find(connection, &keys));
@@ -197,96 +158,11 @@ impl Database {
     }
 }
 
-impl Connections {
-    fn new(pool: PgPool, origin: Origin, settings: Settings) -> Self {
-        let twice = pool.options().get_acquire_timeout().saturating_mul(2);
-        Self {
-            server: Server::new(&pool.connect_options()),
-            origin,
-            answer_timeout: settings
-                .answer_timeout
-                .unwrap_or(twice.max(SHORTEST_ANSWER_TIMEOUT))
-                .min(LONGEST_TIMEOUT),
-            batchers: Batchers::new(pool.options().get_max_connections()),
-            kept: Arc::new(Kept::new(pool.options().get_max_connections())),
-            our_tables: OurTables::default(),
-            pool,
-            settings,
-        }
-    }
-
-    /// Runs a statement, and runs it again where that is safe: after a conflict with others, and on another connection
-    /// where the pooled one turns out to be dead before anything was done.
-    async fn run<T>(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> Result<T, Failure> {
-        let (answer, lease) = self.run_on_lease(operation, statement).await?;
-        if self.settings.share_between_callers && !self.pool.is_closed() {
-            self.kept.keep(lease);
-        }
-        Ok(answer)
-    }
-
-    async fn acquire(&self) -> sqlx::Result<Lease> {
-        if self.pool.is_closed() {
-            return Err(sqlx::Error::PoolClosed);
-        }
-        let acquire_timeout = self.pool.options().get_acquire_timeout();
-        let lease = self.kept.acquire(patience(acquire_timeout), |place| {
-            Lease::acquire(&self.pool, place, self.answer_timeout, self.origin)
-        });
-        match timeout(acquire_timeout, lease).await {
-            Ok(lease) => lease,
-            Err(_) if self.pool.is_closed() => Err(sqlx::Error::PoolClosed),
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
-    }
-
-    /// As [`run`](Self::run), with the connection for what comes next.
-    async fn run_on_lease<T>(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> Result<(T, Lease), Failure> {
-        let mut contentions = 0;
-        // Each of them leaves the pool when it is found.
-        let mut lost_connections = 0;
-        loop {
-            let mut lease = self.acquire().await.map_err(Failure::of_connection)?;
-            if operation.in_transaction {
-                lease.enter_transaction();
-            }
-            let failure = match lease.run(&statement).await {
-                Ok(answer) => return Ok((answer, lease)),
-                Err(error) => Failure::of_statement(error, operation),
-            };
-            if failure.class.is_connection_unfit() {
-                lease.spoil();
-            }
-            drop(lease);
-            match failure.class {
-                Class::Contention if contentions < self.settings.max_retries => {
-                    tokio::time::sleep(backoff(contentions)).await;
-                    contentions += 1;
-                }
-                Class::DeadConnection | Class::StalePlan | Class::ReadOnly
-                    if lost_connections < self.pool.options().get_max_connections() =>
-                {
-                    lost_connections += 1;
-                }
-                _ => return Err(failure),
-            }
-        }
-    }
-}
-
 /// Rows that one statement finds for many keys.
 pub(super) trait LookUp: Keyed {
     const OPERATION: Operation;
 
-    fn batcher(batchers: &Batchers) -> &Arc<Batcher<Self>>;
+    fn loader(loaders: &Loaders) -> &Arc<BatchLoader<Self>>;
 
     fn find<'c>(
         connection: &'c mut PgConnection,
@@ -294,18 +170,18 @@ pub(super) trait LookUp: Keyed {
     ) -> StatementFuture<'c, Vec<Self>>;
 }
 
-pub(super) struct Batchers {
-    pub(super) users: Arc<Batcher<User>>,
-    pub(super) sessions: Arc<Batcher<Session>>,
-    pub(super) sessions_with_users: Arc<Batcher<(Session, User)>>,
+pub(super) struct Loaders {
+    pub(super) users: Arc<BatchLoader<User>>,
+    pub(super) sessions: Arc<BatchLoader<Session>>,
+    pub(super) sessions_with_users: Arc<BatchLoader<(Session, User)>>,
 }
 
-impl Batchers {
+impl Loaders {
     fn new(connections: u32) -> Self {
         Self {
-            users: Arc::new(Batcher::new(connections)),
-            sessions: Arc::new(Batcher::new(connections)),
-            sessions_with_users: Arc::new(Batcher::new(connections)),
+            users: Arc::new(BatchLoader::new(connections)),
+            sessions: Arc::new(BatchLoader::new(connections)),
+            sessions_with_users: Arc::new(BatchLoader::new(connections)),
         }
     }
 }
@@ -314,7 +190,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     type Failure = Failure;
 
     fn longest_wait(&self) -> Duration {
-        self.pool.options().get_acquire_timeout()
+        self.acquire_timeout()
     }
 
     fn timed_out(&self) -> AuthError {
@@ -322,7 +198,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     }
 
     fn longest_answer(&self) -> Duration {
-        self.answer_timeout
+        self.answer_timeout()
     }
 
     fn concerns_all(failure: &Failure) -> bool {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::{runtime, time};
 
-use super::{Batcher, Keyed, LOOK, MOST_ALONE, MOST_BATCHES, MOST_KEYS, Source};
+use super::{BatchLoader, Keyed, MAX_DIRECT, MAX_KEYS, MAX_WORKERS, STALL_CHECK, STALLED, Source};
 use crate::{AuthError, AuthResult};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -19,8 +19,8 @@ const SLOW: &str = "slow";
 const CANCELLED: &str = "cancelled by statement_timeout";
 /// Its statement is sent on a connection that is dead, and gets no answer.
 const SILENT: &str = "silent";
-const ALONE: usize = MOST_ALONE as usize;
-const BATCHES: usize = MOST_BATCHES as usize;
+const ALONE: usize = MAX_DIRECT as usize;
+const BATCHES: usize = MAX_WORKERS as usize;
 
 impl Keyed for String {
     fn key(&self) -> &str {
@@ -138,21 +138,21 @@ async fn settle() {
 type Caller = JoinHandle<AuthResult<Option<String>>>;
 
 struct Callers {
-    batcher: Arc<Batcher<String>>,
+    loader: Arc<BatchLoader<String>>,
     server: Server,
 }
 
 impl Callers {
     fn of(server: &Server) -> Self {
         Self {
-            batcher: Arc::new(Batcher::new(100)),
+            loader: Arc::new(BatchLoader::new(100)),
             server: server.clone(),
         }
     }
 
     async fn call(&self, key: &str) -> Caller {
-        let (batcher, server, key) = (self.batcher.clone(), self.server.clone(), key.to_owned());
-        let caller = tokio::spawn(async move { batcher.get(&key, &server).await });
+        let (loader, server, key) = (self.loader.clone(), self.server.clone(), key.to_owned());
+        let caller = tokio::spawn(async move { loader.get(&key, &server).await });
         settle().await;
         caller
     }
@@ -168,8 +168,11 @@ impl Callers {
     }
 
     fn assert_nobody_is_left(&self) {
-        let state = self.batcher.state();
-        assert_eq!((state.alone, state.batches, state.waiting.len()), (0, 0, 0));
+        let state = self.loader.state();
+        assert_eq!(
+            (state.direct, state.workers.len(), state.pending.len()),
+            (0, 0, 0)
+        );
     }
 }
 
@@ -190,7 +193,7 @@ async fn lookups_wait_for_nobody_while_few_are_under_way() {
         under_way.push(callers.call("a").await);
     }
     assert_eq!(server.statements(), vec![keys(["a"]); ALONE]);
-    assert_eq!(callers.batcher.state().batches, 0);
+    assert_eq!(callers.loader.state().workers.len(), 0);
     server.answer(ALONE).await;
     for caller in under_way {
         assert_eq!(row(caller).await.as_deref(), Some("a"));
@@ -205,13 +208,13 @@ async fn all_wait_while_there_are_as_many_batches_as_may_be() {
     let busy = callers.occupy().await;
     server.answer(ALONE).await;
     let a = callers.call("a").await;
-    assert_eq!(callers.batcher.state().alone, 0);
+    assert_eq!(callers.loader.state().direct, 0);
     assert_eq!(server.statements().len(), busy.len());
     server.answer(BATCHES + 1).await;
     assert_eq!(row(a).await.as_deref(), Some("a"));
     callers.assert_nobody_is_left();
     let alone = callers.call("a").await;
-    assert_eq!(callers.batcher.state().alone, 1);
+    assert_eq!(callers.loader.state().direct, 1);
     server.answer(1).await;
     assert_eq!(row(alone).await.as_deref(), Some("a"));
 }
@@ -296,7 +299,7 @@ async fn a_dropped_caller_harms_nobody() {
         caller.abort();
     }
     settle().await;
-    assert_eq!(callers.batcher.state().waiting.len(), 2);
+    assert_eq!(callers.loader.state().pending.len(), 2);
     server.answer(busy.len()).await;
     // The statement is under way.
     assert_eq!(server.statements().last().unwrap(), &keys(["a"]));
@@ -347,14 +350,14 @@ async fn silent_connections_keep_only_their_own_callers_waiting() {
     for _ in 0..ALONE + BATCHES {
         silent.push(callers.call(SILENT).await);
     }
-    assert_eq!(callers.batcher.state().batches, MOST_BATCHES);
+    assert_eq!(callers.loader.state().workers.len(), BATCHES);
     server.answer(100).await;
     for _ in 0..3 {
         let a = callers.call("a").await;
-        let in_time = time::timeout(3 * LOOK, a).await;
+        let in_time = time::timeout(3 * STALL_CHECK, a).await;
         assert_eq!(in_time.unwrap().unwrap().unwrap().as_deref(), Some("a"));
     }
-    assert_eq!(callers.batcher.state().batches, 0);
+    assert_eq!(callers.loader.state().workers.len(), 0);
     for caller in silent {
         assert!(!caller.is_finished());
         caller.abort();
@@ -370,7 +373,7 @@ async fn nobody_waits_for_a_runtime_that_is_not_driven() {
     let _busy = callers.occupy().await;
     let caller = callers.call("a").await;
     // As a batch that goes no further.
-    let taken = std::mem::take(&mut callers.batcher.state().waiting);
+    let taken = std::mem::take(&mut callers.loader.state().pending);
     server.insert("a");
     server.answer(100).await;
     let in_time = time::timeout(2 * (LONGEST_WAIT + LONGEST_ANSWER), caller).await;
@@ -410,7 +413,7 @@ async fn nobody_waits_for_too_long() {
     let late = callers.call("a").await;
     let error = early.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "timed out");
-    assert_eq!(callers.batcher.state().waiting.len(), 1);
+    assert_eq!(callers.loader.state().pending.len(), 1);
     drop(connections);
     server.answer(100).await;
     assert_eq!(row(late).await.as_deref(), Some("a"));
@@ -439,22 +442,22 @@ async fn a_statement_has_a_bounded_number_of_keys() {
     let callers = Callers::of(&server);
     let busy = callers.occupy().await;
     let mut waiting = Vec::new();
-    for number in 0..=MOST_KEYS {
-        let (batcher, server) = (callers.batcher.clone(), server.clone());
+    for number in 0..=MAX_KEYS {
+        let (loader, server) = (callers.loader.clone(), server.clone());
         waiting.push(tokio::spawn(async move {
-            batcher.get(&format!("{number:05}"), &server).await
+            loader.get(&format!("{number:05}"), &server).await
         }));
     }
     settle().await;
     server.answer(100).await;
     let statements = server.statements();
     let sizes: Vec<usize> = statements[busy.len()..].iter().map(BTreeSet::len).collect();
-    assert_eq!(sizes, [MOST_KEYS, 1]);
+    assert_eq!(sizes, [MAX_KEYS, 1]);
     assert!(
         statements
             .last()
             .unwrap()
-            .contains(&format!("{MOST_KEYS:05}")),
+            .contains(&format!("{MAX_KEYS:05}")),
         "the youngest is last"
     );
     for caller in waiting {
@@ -477,7 +480,7 @@ fn callers_outlive_the_runtime_of_others() {
     });
     runtime().block_on(async {
         let a = callers.call("a").await;
-        assert_eq!(callers.batcher.state().waiting.len(), 2);
+        assert_eq!(callers.loader.state().pending.len(), 2);
         other.shutdown_background();
         server.answer(100).await;
         assert_eq!(row(a).await.as_deref(), Some("a"));
@@ -486,7 +489,33 @@ fn callers_outlive_the_runtime_of_others() {
 }
 
 #[test]
+fn work_on_a_runtime_that_nobody_drives_is_taken_over() {
+    let server = Server::with_rows(["a"]);
+    let callers = Callers::of(&server);
+    let runtime = || {
+        let mut builder = runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    };
+    let other = runtime();
+    let _under_way = other.block_on(async {
+        let busy = callers.occupy().await;
+        (busy, callers.call("others").await)
+    });
+    server.0.answers.add_permits(100);
+    runtime().block_on(async {
+        for _ in 0..3 {
+            let a = callers.call("a").await;
+            let in_time = time::timeout(10 * STALLED, a).await;
+            assert_eq!(in_time.unwrap().unwrap().unwrap().as_deref(), Some("a"));
+        }
+    });
+    // What goes on later finds itself replaced.
+    other.block_on(settle());
+    assert!(callers.loader.state().workers.is_empty());
+}
+
+#[test]
 fn a_small_pool_is_never_asked_for_more() {
-    let batcher = Batcher::<String>::new(1);
-    assert_eq!((batcher.most_alone, batcher.most_batches), (1, 1));
+    let loader = BatchLoader::<String>::new(1);
+    assert_eq!((loader.max_direct, loader.max_workers), (1, 1));
 }

@@ -1,0 +1,321 @@
+//! A connection in use: for one statement, for a transaction, or by the application itself.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use deadpool::managed::Object;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::super::error::{broke_connection, timed_out};
+use super::pool::{OwnPool, Place, Slot};
+
+/// How long a statement may go on whose caller has gone, before its connection is closed.
+const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
+/// Longest wait for a connection to close.
+const MAX_FAREWELL: Duration = Duration::from_secs(5);
+
+pub(in super::super) type StatementFuture<'c, T> =
+    Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
+
+/// A connection for one statement or for a transaction. It may be dropped at any point, also outside the runtime: then
+/// it goes back clean, or is closed.
+pub(in super::super) struct Lease {
+    connection: Option<Leased>,
+    answer_timeout: Duration,
+    runtime: Handle,
+    state: State,
+}
+
+/// What has to happen before the next caller may use the connection.
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// A statement was sent, and its answer has not come.
+    is_busy: bool,
+    in_transaction: bool,
+    fate: Fate,
+    /// The application had it, and may have set anything.
+    is_borrowed: bool,
+}
+
+/// What becomes of a connection after its lease.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Fate {
+    #[default]
+    Reuse,
+    /// It works, and fits no other caller.
+    Close,
+    /// No answer comes from it any more.
+    Broken,
+}
+
+enum Leased {
+    Own(Slot),
+    Shared(PoolConnection<Postgres>),
+}
+
+impl Lease {
+    pub(super) fn own(slot: Slot, answer_timeout: Duration) -> Self {
+        Self::new(Leased::Own(slot), answer_timeout)
+    }
+
+    /// A connection of the application's pool. Unless that resets what it lends, a transaction may be open on it.
+    pub(super) async fn shared(
+        connection: PoolConnection<Postgres>,
+        answer_timeout: Duration,
+        is_reset: bool,
+    ) -> sqlx::Result<Self> {
+        let mut lease = Self::new(Leased::Shared(connection), answer_timeout);
+        if !is_reset {
+            lease
+                .run(|connection| Box::pin(end_transaction(connection)))
+                .await?;
+        }
+        Ok(lease)
+    }
+
+    fn new(connection: Leased, answer_timeout: Duration) -> Self {
+        Self {
+            connection: Some(connection),
+            answer_timeout,
+            runtime: Handle::current(),
+            state: State::default(),
+        }
+    }
+
+    /// Before the statement that begins a transaction.
+    pub(in super::super) fn enter_transaction(&mut self) {
+        self.state.in_transaction = true;
+    }
+
+    /// Closes the connection when it is done with.
+    pub(in super::super) fn spoil(&mut self) {
+        if self.state.fate == Fate::Reuse {
+            self.state.fate = Fate::Close;
+        }
+    }
+
+    /// Runs a statement. If its answer does not come in time, the connection is closed: the next one read from it would
+    /// be this one's.
+    pub(in super::super) async fn run<T>(
+        &mut self,
+        statement: impl for<'c> FnOnce(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> sqlx::Result<T> {
+        let connection = match &mut self.connection {
+            Some(connection) if self.state.fate != Fate::Broken => connection,
+            _ => return Err(io::Error::from(io::ErrorKind::NotConnected).into()),
+        };
+        self.state.is_busy = true;
+        let Ok(answer) = timeout(self.answer_timeout, statement(connection.get())).await else {
+            self.state.fate = Fate::Broken;
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        };
+        self.state.is_busy = false;
+        if answer.as_ref().is_err_and(broke_connection) {
+            self.state.fate = Fate::Broken;
+        }
+        answer
+    }
+
+    pub(in super::super) async fn commit(mut self) -> sqlx::Result<()> {
+        self.run(|connection| connection.execute("COMMIT")).await?;
+        self.state.in_transaction = false;
+        Ok(())
+    }
+
+    /// Waits for the end of the transaction, however it ends.
+    pub(in super::super) async fn rollback(mut self) -> sqlx::Result<()> {
+        let Some(connection) = self.connection.take() else {
+            return Ok(());
+        };
+        // In a task, so that a caller who goes away leaves nothing undone.
+        let recovery = self
+            .runtime
+            .spawn(connection.recover(self.state, self.answer_timeout));
+        recovery
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Outside a runtime, sqlx panics when it spawns a task.
+        let runtime = self.runtime.enter();
+        match (self.connection.take(), self.state.is_clean()) {
+            (Some(Leased::Own(slot)), true) => give_back(slot),
+            (Some(connection), false) => {
+                tokio::spawn(connection.recover(self.state, self.answer_timeout));
+            }
+            (Some(Leased::Shared(_)), true) | (None, _) => {}
+        }
+        drop(runtime);
+    }
+}
+
+impl State {
+    fn is_clean(self) -> bool {
+        !(self.is_busy || self.in_transaction || self.is_borrowed) && self.fate == Fate::Reuse
+    }
+}
+
+impl Leased {
+    fn get(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Own(slot) => own_connection(slot),
+            Self::Shared(connection) => connection,
+        }
+    }
+
+    /// Makes the connection what the next caller expects, or closes it. Fails if it was closed.
+    async fn recover(mut self, state: State, answer_timeout: Duration) -> sqlx::Result<()> {
+        let patience = if state.is_busy || state.is_borrowed {
+            ABANDONED_PATIENCE.min(answer_timeout)
+        } else {
+            answer_timeout
+        };
+        let recovered = if state.fate == Fate::Broken {
+            let answered = if state.is_busy {
+                io::ErrorKind::TimedOut
+            } else {
+                io::ErrorKind::NotConnected
+            };
+            Err(io::Error::from(answered).into())
+        } else {
+            let recovery = timeout(patience, self.clean(state)).await;
+            recovery.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        };
+        match (self, &recovered) {
+            (Self::Own(slot), Ok(())) if state.fate == Fate::Reuse => give_back(slot),
+            (Self::Own(slot), Ok(())) => close(slot, false).await,
+            (Self::Own(slot), Err(error)) => {
+                close(slot, !broke_connection(error) || timed_out(error)).await;
+            }
+            (Self::Shared(connection), Ok(())) if state.fate == Fate::Reuse => drop(connection),
+            (Self::Shared(connection), _) => {
+                let _ = timeout(MAX_FAREWELL, connection.close()).await;
+            }
+        }
+        recovered
+    }
+
+    async fn clean(&mut self, state: State) -> sqlx::Result<()> {
+        if state.is_borrowed
+            && let Self::Own(slot) = self
+            && let Some(pool) = OwnPool::of(slot)
+            && let Place::Open(backend) = &mut **slot
+        {
+            return pool.target().clean(backend).await;
+        }
+        if state.in_transaction {
+            rollback(self.get()).await
+        } else {
+            self.get().ping().await
+        }
+    }
+}
+
+fn own_connection(slot: &mut Slot) -> &mut PgConnection {
+    match &mut **slot {
+        Place::Open(backend) => &mut backend.connection,
+        Place::Refused(_) | Place::Closed => not_open(),
+    }
+}
+
+fn give_back(mut slot: Slot) {
+    if let Place::Open(backend) = &mut *slot {
+        backend.is_fit = true;
+        backend.idle_since = Instant::now();
+    }
+}
+
+/// Closes a connection. If a statement may still run on it (`may_run`), its place stays taken until the server's process has ended,
+/// so that there are never more of those than places.
+async fn close(mut slot: Slot, may_run: bool) {
+    let pool = OwnPool::of(&slot);
+    if let (Some(pool), Place::Open(backend)) = (pool, mem::replace(&mut *slot, Place::Closed)) {
+        let farewell = pool.target().longest_farewell(&backend.connection);
+        let pid = backend.pid;
+        let _ = timeout(MAX_FAREWELL, backend.connection.close()).await;
+        if may_run {
+            pool.until_gone(pid, farewell).await;
+        }
+    }
+    drop(Object::take(slot));
+}
+
+async fn rollback(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let mut answer = connection.execute("ROLLBACK").await;
+    if let Err(sqlx::Error::Database(_)) = answer {
+        // The answer to a call that was dropped half-way, which came first.
+        answer = connection.execute("ROLLBACK").await;
+    }
+    answer.map(drop)
+}
+
+/// Ends a transaction that someone else has left open: a future of sqlx's `begin()` that is dropped while BEGIN is under
+/// way leaves its connection in one. A lone ROLLBACK would write a warning into the server's log each time.
+pub(super) async fn end_transaction(connection: &mut PgConnection) -> sqlx::Result<()> {
+    match connection.execute("BEGIN; ROLLBACK").await {
+        // An aborted transaction takes nothing but its end.
+        Err(sqlx::Error::Database(_)) => connection.execute("ROLLBACK").await.map(drop),
+        answer => answer.map(drop),
+    }
+}
+
+/// A connection for statements of the application's own, from [`SqlxAdapter::acquire`]. It counts among the adapter's
+/// `max_connections` until it is dropped.
+///
+/// Whatever the application sets on it ends with it: an open transaction, settings, roles, cursors, channels listened
+/// to, advisory locks and temporary tables. That happens in the background, before the connection serves anyone else; a
+/// connection on which it fails is closed.
+///
+/// [`SqlxAdapter::acquire`]: crate::adapters::SqlxAdapter::acquire
+pub struct PooledConnection(Lease);
+
+impl PooledConnection {
+    pub(in super::super) fn new(mut lease: Lease) -> Self {
+        lease.state.is_borrowed = matches!(lease.connection, Some(Leased::Own(_)));
+        Self(lease)
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match &self.0.connection {
+            Some(Leased::Own(slot)) => match &**slot {
+                Place::Open(backend) => &backend.connection,
+                Place::Refused(_) | Place::Closed => not_open(),
+            },
+            Some(Leased::Shared(connection)) => connection,
+            None => not_open(),
+        }
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut self.0.connection {
+            Some(connection) => connection.get(),
+            None => not_open(),
+        }
+    }
+}
+
+impl fmt::Debug for PooledConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledConnection").finish_non_exhaustive()
+    }
+}
+
+fn not_open() -> ! {
+    unreachable!("a connection that is leased is open until it is given back")
+}

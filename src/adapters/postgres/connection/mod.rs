@@ -1,0 +1,15 @@
+//! How a statement gets a connection: from the adapter's own pool or from the application's.
+
+mod backend;
+mod config;
+mod connections;
+mod lease;
+mod pool;
+mod retry;
+
+pub use self::config::{PoolConfig, PoolStats};
+pub use self::lease::PooledConnection;
+
+pub(super) use self::config::{Settings, check_pool};
+pub(super) use self::connections::Connections;
+pub(super) use self::lease::{Lease, StatementFuture};
