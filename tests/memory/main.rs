@@ -2,6 +2,7 @@
 //! page.
 
 mod clean_up;
+mod clocks;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod docs;

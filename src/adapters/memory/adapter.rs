@@ -89,3 +89,82 @@ impl fmt::Debug for MemoryDatabaseAdapter {
 }
 
 forward_database_adapter!(impl [] for MemoryDatabaseAdapter, |this| this.repository, |call| call());
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, Utc};
+
+    use super::MemoryDatabaseAdapter;
+    use crate::adapters::DatabaseAdapter;
+    use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, UpdateUser};
+    use crate::{AuthResult, transaction};
+
+    /// Creates and removes rows of each kind, by each method that removes some.
+    async fn come_and_go(database: &dyn DatabaseAdapter, sessions: usize) -> AuthResult<()> {
+        let (past, later) = (
+            Utc::now() - TimeDelta::hours(1),
+            Utc::now() + TimeDelta::hours(1),
+        );
+        let code = |end| CreateVerification::new("a", "1", end);
+        let create = CreateUser::new().with_email("a").with_username("a");
+        let user = database.create_user(create).await?;
+        let other = database.create_user(CreateUser::new()).await?;
+        let rename = UpdateUser {
+            email: Some(Some("b".to_owned())),
+            username: Some(None),
+            ..UpdateUser::default()
+        };
+        database.update_user(&user.id, rename).await?;
+        for user in [&user, &other] {
+            for end in [past, later] {
+                let session = CreateSession::new(&user.id, end);
+                let session = database.create_session(session).await?;
+                database.delete_session(&session.token).await?;
+            }
+            for _ in 0..sessions {
+                let session = CreateSession::new(&user.id, later);
+                database.create_session(session).await?;
+            }
+            let dead = CreateSession::new(&user.id, past);
+            database.create_session(dead).await?;
+            let account = CreateAccount::new(&user.id, "github", &user.id);
+            database.create_account(account).await?;
+        }
+        let account = CreateAccount::new(&other.id, "github", "1");
+        let account = database.create_account(account).await?;
+        database.delete_account(&account.id).await?;
+        let row = database.create_verification(code(later)).await?;
+        database.delete_verification(&row.id).await?;
+        for end in [past, later] {
+            database.create_verification(code(end)).await?;
+        }
+        database.consume_verification("a", "1").await?;
+        database.create_verification(code(past)).await?;
+        database.clean_up().await?;
+        database.delete_user_sessions(&user.id).await?;
+        database.delete_user(&user.id).await?;
+        database.delete_user(&other.id).await
+    }
+
+    #[tokio::test]
+    async fn what_is_empty_leaves_the_indexes() {
+        let database = MemoryDatabaseAdapter::new();
+        // Long lists are removed in two steps.
+        for sessions in [1, 3000] {
+            come_and_go(&database, sessions).await.unwrap();
+            assert_eq!(database.repository.0.tables.index_keys(), 0);
+            transaction(
+                &database,
+                |tx| async move { come_and_go(&tx, sessions).await },
+            )
+            .await
+            .unwrap();
+            assert_eq!(database.repository.0.tables.index_keys(), 0);
+        }
+        database
+            .create_user(CreateUser::new().with_email("a"))
+            .await
+            .unwrap();
+        assert_eq!(database.repository.0.tables.index_keys(), 1);
+    }
+}

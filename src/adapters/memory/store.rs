@@ -35,6 +35,12 @@ macro_rules! tables {
                 [$((stringify!($table), self.$table.len()),)*].into_iter()
             }
 
+            /// How many keys all indexes hold.
+            #[cfg(test)]
+            pub(super) fn index_keys(&self) -> usize {
+                0 $(+ self.$table.index_keys())*
+            }
+
             fn sweep(&self) {
                 $(self.$table.sweep();)*
             }

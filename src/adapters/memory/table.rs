@@ -154,6 +154,13 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
+    /// How many keys the indexes hold.
+    #[cfg(test)]
+    pub(super) fn index_keys(&self) -> usize {
+        let unique: usize = self.unique.iter().map(DashMap::len).sum();
+        unique + self.lists.iter().map(DashMap::len).sum::<usize>()
+    }
+
     /// What `read` tells of the row. It must not call back into the table.
     pub(super) fn with<T>(
         &self,

@@ -1,0 +1,49 @@
+//! What depends on the clock, in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use better_auth::adapters::MemoryDatabaseAdapter;
+use better_auth::async_trait;
+use chrono::{DateTime, Utc};
+
+use promises::{Clock, start};
+
+#[path = "../support/clocks.rs"]
+mod promises;
+
+/// Microseconds since 1970.
+struct MemoryClock(Arc<AtomicI64>);
+
+#[async_trait]
+impl Clock for MemoryClock {
+    async fn set(&self, time: DateTime<Utc>) {
+        self.0.store(time.timestamp_micros(), Ordering::Relaxed);
+    }
+}
+
+/// An adapter whose clock reads `start()` until it is set.
+fn memory() -> (MemoryDatabaseAdapter, MemoryClock) {
+    let micros = Arc::new(AtomicI64::new(start().timestamp_micros()));
+    let clock = MemoryClock(Arc::clone(&micros));
+    let now = move || DateTime::from_timestamp_micros(micros.load(Ordering::Relaxed)).unwrap();
+    (MemoryDatabaseAdapter::with_clock(now), clock)
+}
+
+#[tokio::test]
+async fn updated_at_moves_forward() {
+    let (adapter, clock) = memory();
+    promises::updated_at_moves_forward(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired() {
+    let (adapter, clock) = memory();
+    promises::equal_is_expired(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn ties_are_broken_by_id() {
+    let (adapter, _clock) = memory();
+    promises::ties_are_broken_by_id(&adapter).await;
+}
