@@ -60,5 +60,5 @@ case ${1:-} in
 ci) set -- 13 18 && skipped=(--skip hashed:: --skip serializable::) ;;
 esac
 tests=(cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test postgres --
-    conformance:: schema:: migrations:: plans:: "${skipped[@]}")
+    conformance:: schema:: migration plans:: "${skipped[@]}")
 for release; do run_on "$release"; done

@@ -190,6 +190,38 @@ async fn oid(pool: &PgPool) -> i64 {
         .unwrap()
 }
 
+/// Two concurrent builds on one table would wait for each other.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_index_of_the_application_under_construction_is_waited_for(pool: PgPool) {
+    execute(
+        &pool,
+        "DROP INDEX users_name_created_at_id_idx; DELETE FROM _better_auth_migrations WHERE version = 19",
+    )
+    .await;
+    let mut long = connect(&pool).await;
+    run(&mut long, "BEGIN; INSERT INTO users (id) VALUES ('long')").await;
+    let mut administrator = connect(&pool).await;
+    let build = tokio::spawn(async move {
+        let build = "CREATE INDEX CONCURRENTLY application ON users (image)";
+        sqlx::raw_sql(build).execute(&mut administrator).await
+    });
+    until(
+        &pool,
+        "SELECT count(*) = 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'",
+    )
+    .await;
+    let migration = migrate(&adapter(&pool).await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run(&mut long, "ROLLBACK").await;
+    build
+        .await
+        .unwrap()
+        .expect("the administrator's build was disturbed");
+    ends_well(migration).await;
+    assert_eq!(is_valid(&pool, INDEX).await, Some(true));
+    assert_eq!(is_valid(&pool, "application").await, Some(true));
+}
+
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn indexes_of_other_tables_and_schemas_stay(pool: PgPool) {
     for statement in [

@@ -1,6 +1,6 @@
 //! How far a database is migrated, and what to do next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration};
@@ -13,6 +13,8 @@ pub(super) struct Progress {
     applied: Vec<Applied>,
     /// The indexes on our tables, by name.
     indexes: BTreeMap<String, Index>,
+    /// Our tables on which another session builds an index.
+    busy_tables: BTreeSet<String>,
 }
 
 struct Applied {
@@ -24,14 +26,12 @@ struct Applied {
 struct Index {
     table: String,
     is_valid: bool,
-    /// Another session may be building it: it holds the lock that a concurrent build takes.
-    is_locked: bool,
 }
 
 /// One change, after which the database is looked at again.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    /// Another session is at work on an index.
+    /// Another session builds an index on the table.
     Wait,
     /// What the migration would do is done, or a later one undoes it.
     Record(&'static Migration),
@@ -49,18 +49,30 @@ impl Progress {
         )
         .fetch_all(&mut *connection)
         .await?;
-        // A build holds its lock on the table from the first to the last of its transactions.
+        let tables = expected::tables();
         let indexes = sqlx::query!(
-            "SELECT index.relname::TEXT AS \"name!\", indexed.relname::TEXT AS \"table!\", indisvalid AS is_valid, \
-             NOT indisvalid AND EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database \
-             WHERE datname = current_database() AND locktype = 'relation' AND relation IN (indrelid, indexrelid) \
-             AND mode = 'ShareUpdateExclusiveLock' AND granted AND pid <> pg_backend_pid()) AS \"is_locked!\" \
+            "SELECT index.relname::TEXT AS \"name!\", indexed.relname::TEXT AS \"table!\", indisvalid AS is_valid \
              FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid \
              JOIN pg_class AS indexed ON indexed.oid = indrelid \
              JOIN pg_namespace ON pg_namespace.oid = indexed.relnamespace \
              WHERE nspname = $1 AND indexed.relname = ANY($2)",
             schema,
-            &expected::tables(),
+            &tables,
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        // A concurrent build holds this lock on the table from its first transaction to its last. VACUUM and ANALYZE take
+        // it too, and make way.
+        let busy_tables = sqlx::query_scalar!(
+            "SELECT relname::TEXT AS \"name!\" FROM pg_locks JOIN pg_class ON pg_class.oid = relation \
+             JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+             JOIN pg_database ON pg_database.oid = database \
+             WHERE datname = current_database() AND locktype = 'relation' AND mode = 'ShareUpdateExclusiveLock' \
+             AND granted AND pid <> pg_backend_pid() AND nspname = $1 AND relname = ANY($2) \
+             AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum WHERE pid IS NOT NULL) \
+             AND pid NOT IN (SELECT pid FROM pg_stat_progress_analyze WHERE pid IS NOT NULL)",
+            schema,
+            &tables,
         )
         .fetch_all(connection)
         .await?;
@@ -68,13 +80,13 @@ impl Progress {
             let index = Index {
                 table: row.table,
                 is_valid: row.is_valid,
-                is_locked: row.is_locked,
             };
             (row.name, index)
         });
         Ok(Self {
             applied,
             indexes: indexes.collect(),
+            busy_tables: busy_tables.into_iter().collect(),
         })
     }
 
@@ -123,7 +135,7 @@ impl Progress {
         let Some((name, index)) = invalid else {
             return Ok(None);
         };
-        if index.is_locked {
+        if self.busy_tables.contains(&index.table) {
             return Ok(Some(Step::Wait));
         }
         let undo = MIGRATOR.iter().find(|migration| {
@@ -146,8 +158,13 @@ impl Progress {
         } else {
             self.indexes.contains_key(&name) || is_dropped_later(&name)
         };
+        // Two builds on one table wait for each other: a deadlock.
+        let builds_on = expected::parts_of_kind("index")
+            .find_map(|index| (index.name == name).then_some(index.table));
         if is_done {
             Step::Record(migration)
+        } else if builds_on.is_some_and(|table| self.busy_tables.contains(table)) {
+            Step::Wait
         } else {
             Step::Apply(migration)
         }
