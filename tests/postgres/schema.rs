@@ -338,6 +338,18 @@ async fn rows_hidden_by_row_level_security_are_told(pool: PgPool) {
     is_fine(format!("ALTER TABLE users OWNER TO {role}")).await;
     is_told("ALTER TABLE users FORCE ROW LEVEL SECURITY".to_owned()).await;
     adapter(&pool).await.check_schema().await.unwrap();
+    execute(&pool, "ALTER TABLE users NO FORCE ROW LEVEL SECURITY").await;
+    database.check_schema().await.unwrap();
+    execute(
+        &pool,
+        "ALTER TABLE _better_auth_migrations ENABLE ROW LEVEL SECURITY",
+    )
+    .await;
+    let answer = complaint(&database).await;
+    assert!(
+        answer.contains("row level security on _better_auth_migrations"),
+        "{answer}"
+    );
     database.close().await;
     execute(
         &pool,

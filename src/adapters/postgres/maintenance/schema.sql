@@ -91,15 +91,16 @@ SELECT 'encoding', '', pg_encoding_to_char(encoding)::TEXT, '' FROM pg_database 
 UNION ALL
 -- The tables whose policies do not let this role read and change every row.
 SELECT 'row security', name, current_user::TEXT, ''
-FROM tables
-WHERE row_security_active(tables.oid) AND EXISTS (
+FROM (SELECT name, oid FROM tables UNION ALL VALUES ('_better_auth_migrations', to_regclass('_better_auth_migrations')::OID))
+    AS readable (name, oid)
+WHERE row_security_active(readable.oid) AND EXISTS (
     SELECT FROM unnest('{r,a,w,d}'::"char"[]) AS command
     LEFT JOIN (
         SELECT polrelid, polcmd, polpermissive, pg_get_expr(polqual, polrelid) AS visible,
             COALESCE(pg_get_expr(polwithcheck, polrelid), pg_get_expr(polqual, polrelid)) AS allowed
         FROM pg_policy
         WHERE EXISTS (SELECT FROM unnest(polroles) AS member WHERE member = 0 OR pg_has_role(member, 'USAGE'))
-    ) AS policies ON polrelid = tables.oid AND polcmd IN ('*', command)
+    ) AS policies ON polrelid = readable.oid AND polcmd IN ('*', command)
     GROUP BY command
     HAVING NOT COALESCE(bool_or(polpermissive AND (command = 'a' OR visible = 'true') AND (command IN ('r', 'd') OR allowed = 'true')), FALSE)
     OR bool_or(NOT polpermissive AND (COALESCE(visible, 'true') <> 'true' OR COALESCE(allowed, 'true') <> 'true'))
