@@ -1,3 +1,5 @@
+//! The plots beside the tables.
+
 use std::error::Error;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The machine, the server and the versions that figures were measured with.
+
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;

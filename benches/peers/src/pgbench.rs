@@ -1,3 +1,5 @@
+//! `pgbench`, PostgreSQL's own load generator, as a contender.
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

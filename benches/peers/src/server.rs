@@ -1,3 +1,5 @@
+//! The PostgreSQL server that figures are measured on.
+
 use std::env;
 use std::path::{Path, PathBuf};
 
