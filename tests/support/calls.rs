@@ -18,11 +18,18 @@ pub(crate) type Chooser<'a> = dyn FnMut(&str) -> Option<String> + 'a;
 
 /// What may have places for text.
 pub(crate) trait Places {
+    /// One with nothing in its places.
+    fn blank() -> Self;
+
     /// Asks for each of the places.
     fn fill(&mut self, name: &'static str, choose: &mut Chooser);
 }
 
 impl Places for String {
+    fn blank() -> Self {
+        Self::new()
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(text) = choose(name) {
             *self = text;
@@ -31,6 +38,10 @@ impl Places for String {
 }
 
 impl Places for Option<String> {
+    fn blank() -> Self {
+        None
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(text) = choose(name) {
             *self = Some(text);
@@ -39,6 +50,10 @@ impl Places for Option<String> {
 }
 
 impl Places for Option<Option<String>> {
+    fn blank() -> Self {
+        None
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(text) = choose(name) {
             *self = Some(Some(text));
@@ -47,6 +62,10 @@ impl Places for Option<Option<String>> {
 }
 
 impl Places for Metadata {
+    fn blank() -> Self {
+        Self::new()
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(text) = choose(&format!("{name}: value")) {
             *self = Map::from_iter([
@@ -62,6 +81,10 @@ impl Places for Metadata {
 }
 
 impl Places for Option<Metadata> {
+    fn blank() -> Self {
+        None
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         let mut metadata = self.take().unwrap_or_default();
         metadata.fill(name, choose);
@@ -70,6 +93,10 @@ impl Places for Option<Metadata> {
 }
 
 impl Places for Option<UserSearch> {
+    fn blank() -> Self {
+        Some(UserSearch::blank())
+    }
+
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(search) = self {
             search.fill(name, choose);
@@ -78,26 +105,40 @@ impl Places for Option<UserSearch> {
 }
 
 macro_rules! no_places {
-    ($($type:ty),* $(,)?) => {
-        $(impl Places for $type { fn fill(&mut self, _: &'static str, _: &mut Chooser) {} })*
+    ($($type:ty = $blank:expr,)*) => {
+        $(impl Places for $type {
+            fn blank() -> Self {
+                $blank
+            }
+
+            fn fill(&mut self, _: &'static str, _: &mut Chooser) {}
+        })*
     };
 }
-no_places!(
-    bool,
-    u32,
-    Option<bool>,
-    DateTime<Utc>,
-    Option<DateTime<Utc>>,
-    Option<Option<DateTime<Utc>>>,
-    SearchField,
-    SearchOperator,
-    UserOrder,
-);
+no_places! {
+    bool = false,
+    u32 = 100,
+    Option<bool> = None,
+    DateTime<Utc> = far_future(),
+    Option<DateTime<Utc>> = None,
+    Option<Option<DateTime<Utc>>> = None,
+    SearchField = SearchField::Name,
+    SearchOperator = SearchOperator::Contains,
+    UserOrder = UserOrder::default(),
+}
+
+fn far_future() -> DateTime<Utc> {
+    "2999-01-01T00:00:00Z".parse().unwrap()
+}
 
 /// Names every field of an input, so that a new one does not compile before it is listed.
 macro_rules! places_in_fields {
     ($($type:ident { $($field:ident),* $(,)? })*) => {
         $(impl Places for $type {
+            fn blank() -> Self {
+                Self { $($field: Places::blank()),* }
+            }
+
             fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
                 let Self { $($field),* } = self;
                 $($field.fill(stringify!($field), choose);)*
@@ -125,6 +166,20 @@ places_in_fields! {
     UserFilter { search, role, banned, email_verified, created_from, created_before }
     UserSearch { field, operator, value }
 }
+
+/// Every kind of error that a call may answer.
+pub(crate) const KINDS: &[&str] = &[
+    "AccountNotFound",
+    "Conflict",
+    "Database",
+    "OutcomeUnknown",
+    "SessionNotFound",
+    "TransactionAborted",
+    "Unavailable",
+    "Unsupported",
+    "UserNotFound",
+    "Validation",
+];
 
 /// A row of an answer, by column.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,6 +232,8 @@ impl Answer {
 
 macro_rules! rows {
     ($($type:ident in $table:literal { $($field:ident),* $(,)? })*) => {
+        pub(crate) const TABLES: &[&str] = &[$($table),*];
+
         $(impl From<$type> for Answer {
             fn from(row: $type) -> Self {
                 let $type { $($field),* } = row;
@@ -292,6 +349,11 @@ macro_rules! calls {
         impl Call {
             pub(crate) const METHODS: &[&str] = &[$($(stringify!($method)),*),*];
 
+            /// A call of every method, with nothing in its places.
+            pub(crate) fn of_every_method() -> Vec<Self> {
+                vec![$($(Self::$method { $($argument: Places::blank()),* }),*),*]
+            }
+
             pub(crate) fn method(&self) -> &'static str {
                 match self {
                     $($(Self::$method { .. } => stringify!($method),)*)*
@@ -308,8 +370,9 @@ macro_rules! calls {
             }
         }
 
-        impl Places for Call {
-            fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
+        impl Call {
+            /// Asks for each of the places.
+            pub(crate) fn fill(&mut self, choose: &mut Chooser) {
                 let _ = &choose;
                 match self {
                     $($(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*)*
@@ -324,7 +387,7 @@ impl Call {
     /// The names of the places for text.
     pub(crate) fn places(&self) -> Vec<String> {
         let mut places = Vec::new();
-        self.clone().fill("", &mut |place| {
+        self.clone().fill(&mut |place| {
             places.push(place.to_owned());
             None
         });
@@ -334,7 +397,7 @@ impl Call {
     /// The same with a text in a place.
     pub(crate) fn with(&self, place: &str, text: &str) -> Self {
         let mut call = self.clone();
-        call.fill("", &mut |name| (name == place).then(|| text.to_owned()));
+        call.fill(&mut |name| (name == place).then(|| text.to_owned()));
         call
     }
 }
