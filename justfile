@@ -64,6 +64,7 @@ soak minutes="10":
 bench-micro *arguments:
     cargo bench --package better-auth-benches --bench memory_size
     cargo bench --package better-auth-benches --bench memory_ratios
+    cargo bench --package better-auth-benches --bench memory_writes
     cargo bench --package better-auth-benches --bench memory -- --noplot {{ arguments }}
 
 # Measure the table of targets beside peers, on a server of its own, and write docs/performance/table.md with its plot

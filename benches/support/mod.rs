@@ -5,6 +5,8 @@
     reason = "each benchmark takes what it needs"
 )]
 
+pub mod yardsticks;
+
 use std::env;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

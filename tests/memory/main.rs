@@ -6,6 +6,7 @@ mod clocks;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod docs;
+mod many_rows;
 mod page;
 #[cfg(feature = "sqlx-postgres")]
 #[path = "../support/mod.rs"]
