@@ -31,6 +31,10 @@ struct Entry {
 }
 
 impl List {
+    pub(super) fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.entries.len()).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -136,7 +140,7 @@ mod tests {
                 };
                 list.insert(place(number), number % 100);
                 model.insert(place(number), number % 100);
-                assert_eq!(list.is_empty(), model.is_empty());
+                assert_eq!(list.len(), model.len());
             }
             for number in numbers() {
                 if number % 64 == 0 {

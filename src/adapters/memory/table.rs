@@ -127,7 +127,7 @@ struct Sweep {
     owner: Key,
     last: Generation,
     /// Taken by who removes them.
-    keys: Option<Vec<Key>>,
+    rows: Option<List>,
 }
 
 impl Sweep {
@@ -275,25 +275,21 @@ impl<R: Row> Table<R> {
     /// locks: the rows of a long list are hidden at once, and removed afterwards, so that others need not wait.
     #[must_use]
     pub(super) fn remove_list(&self, list: &ListIndex<R>, owner: &str) -> bool {
-        let Some(lists) = self.lists.get(list.0) else {
+        let lists = self.lists.get(list.0);
+        let Some((_, rows)) = lists.and_then(|lists| lists.remove(owner.as_bytes())) else {
             return false;
         };
-        let keys = |list: &List| list.newest_first().map(|(_, key)| key.clone()).collect();
-        let keys: Vec<Key> = match lists.get(owner.as_bytes()) {
-            Some(list) => keys(&list),
-            None => return false,
-        };
-        if keys.len() <= MAX_REMOVED_AT_ONCE || R::UNIQUE > 0 || R::LISTS > 1 || R::IS_ORDERED {
-            for key in keys {
+        let others_find_rows = R::UNIQUE > 0 || R::LISTS > 1 || R::IS_ORDERED;
+        if rows.len() <= MAX_REMOVED_AT_ONCE || others_find_rows {
+            for (_, key) in rows.newest_first() {
                 self.remove(key.as_str());
             }
             return false;
         }
-        lists.remove(owner.as_bytes());
         self.sweeps().push(Sweep {
             owner: Key::new(owner),
             last: Generation::of(&self.locks, Stripes::of(owner)),
-            keys: Some(keys),
+            rows: Some(rows),
         });
         self.sweeping.fetch_add(1, Ordering::Relaxed);
         true
@@ -303,23 +299,23 @@ impl<R: Row> Table<R> {
     pub(super) fn sweep(&self) {
         loop {
             let taken = self.sweeps().iter_mut().find_map(|sweep| {
-                let keys = sweep.keys.take()?;
-                Some((sweep.owner.clone(), sweep.last, keys))
+                let rows = sweep.rows.take()?;
+                Some((sweep.owner.clone(), sweep.last, rows))
             });
-            let Some((owner, last, keys)) = taken else {
+            let Some((owner, last, rows)) = taken else {
                 return;
             };
             let sweep = Sweep {
                 owner,
                 last,
-                keys: None,
+                rows: None,
             };
-            for key in &keys {
+            for (_, key) in rows.newest_first() {
                 self.rows
                     .remove_if(key.as_bytes(), |_, slot| sweep.hides(slot));
             }
             self.sweeps().retain(|other| {
-                other.keys.is_some() || other.last != sweep.last || other.owner != sweep.owner
+                other.rows.is_some() || other.last != sweep.last || other.owner != sweep.owner
             });
             self.sweeping.fetch_sub(1, Ordering::Relaxed);
         }
