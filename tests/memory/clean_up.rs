@@ -103,8 +103,8 @@ mod postgres {
         add_dead_rows(&database, 2, 2).await;
         // As an instance that is in the middle of a piece.
         let mut other = pool.begin().await.unwrap();
-        sqlx::query("SELECT pg_advisory_xact_lock($1 + kind) FROM generate_series(0, 2) AS kind")
-            .bind(0x6265_7474_6572_2d62_i64)
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), $1 + kind)) FROM generate_series(1, 3) AS kind")
+            .bind(0x6265_7474_6572_2d61_i64)
             .execute(&mut *other)
             .await
             .unwrap();

@@ -3,6 +3,7 @@
 mod adapter;
 mod adoption;
 mod batches;
+mod cleanup;
 mod clocks;
 mod conformance;
 mod connections;
@@ -16,3 +17,4 @@ mod session_tokens;
 mod support;
 mod transactions;
 mod violations;
+mod volatility;

@@ -53,7 +53,7 @@ async fn fill(pool: &PgPool) {
 }
 
 /// The statements of the cache with the types of their parameters.
-fn statements() -> Vec<(String, Vec<String>)> {
+pub(crate) fn statements() -> Vec<(String, Vec<String>)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.sqlx");
     let mut statements = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

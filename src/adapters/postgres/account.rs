@@ -170,7 +170,8 @@ impl Repository {
                      refresh_token_expires_at = CASE WHEN $10 THEN $11 ELSE refresh_token_expires_at END, \
                      scope = CASE WHEN $12 THEN $13 ELSE scope END, \
                      password = CASE WHEN $14 THEN $15 ELSE password END, \
-                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                      WHERE id = $1 RETURNING " COLUMNS "",
                     id,
                     update.access_token.is_some(),

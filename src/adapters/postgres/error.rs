@@ -10,7 +10,7 @@ use super::server::Server;
 use super::sqlstate;
 use super::tls::configuration_mistake;
 use super::violation::{Constraints, Violation, by_code_of_the_application};
-use crate::AuthError;
+use crate::{AuthError, SharedError};
 
 /// An operation on behalf of a caller, for messages and for what may be tried again.
 #[derive(Clone, Copy)]
@@ -179,7 +179,7 @@ const CONNECT: Operation = Operation::read("connect");
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) class: Class,
-    error: sqlx::Error,
+    pub(super) error: sqlx::Error,
 }
 
 impl Failure {
@@ -197,18 +197,26 @@ impl Failure {
         }
     }
 
-    /// Whether the server refused this row, so that the same statement may succeed for another one.
+    /// Whether the server, or code of the application in it, refused this row, so that the same statement may succeed for
+    /// another one.
     pub(super) fn refuses_row(&self) -> bool {
-        let state = sqlstate(&self.error).unwrap_or_default();
-        sqlstate::class::REFUSED_ROW
-            .iter()
-            .any(|class| state.starts_with(class))
+        matches!(self.class, Class::Violation | Class::Refused)
+            && postgres_error(&self.error).is_some_and(|error| {
+                let refused_row = sqlstate::class::REFUSED_ROW
+                    .iter()
+                    .any(|class| error.code().starts_with(class));
+                refused_row || by_code_of_the_application(error)
+            })
     }
 
     /// What the caller's input has violated, as the server says it.
     pub(super) fn violation(&self, operation: Operation) -> Option<Violation> {
         let error = postgres_error(&self.error).filter(|_| self.class == Class::Violation)?;
         Violation::new(error, operation.constraints?)
+    }
+
+    pub(super) fn into_source(self) -> SharedError {
+        redacted(self.error)
     }
 
     pub(super) fn into_error(self, operation: Operation, server: &Server) -> AuthError {

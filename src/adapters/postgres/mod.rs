@@ -6,6 +6,7 @@ mod batch_loader;
 mod builder;
 pub mod columns;
 mod connection;
+mod delete_batches;
 mod error;
 mod maintenance;
 mod redaction;

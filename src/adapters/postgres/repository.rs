@@ -4,12 +4,12 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgQueryResult;
 use sqlx::{Executor as _, PgConnection};
 use tokio::sync::Mutex;
 
 use super::batch_loader::{BatchLoader, Keyed, Source};
 use super::connection::{Connections, Lease, StatementFuture};
+use super::delete_batches::Instances;
 use super::error::{Failure, Operation, connection_error};
 use super::transaction::SqlxTransaction;
 use super::violation::Violated;
@@ -19,15 +19,6 @@ use crate::{AuthError, AuthResult};
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
 const LONGEST_SHARED_KEY: usize = 1024;
-
-/// The `LIMIT` of the statements that work in pieces.
-const PIECE: u64 = 1000;
-
-/// The advisory locks of the instances that clean up, one for each kind of rows: whoever takes it from another goes on with
-/// the same. Arbitrary, the same in every process, and the database's own.
-pub(super) const EXPIRED_SESSIONS_LOCK: i64 = 0x6265_7474_6572_2d62;
-pub(super) const ENDED_SESSIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 1;
-pub(super) const EXPIRED_VERIFICATIONS_LOCK: i64 = EXPIRED_SESSIONS_LOCK + 2;
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
 pub(super) struct Repository {
@@ -64,11 +55,16 @@ impl Repository {
     }
 
     pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
-        // A transaction would keep everyone else waiting for its end.
-        let alone = self.transaction.is_none();
+        // A transaction would keep every other instance waiting for its end.
+        let instances = match &self.transaction {
+            Some(_) => Instances::Any,
+            None => Instances::One,
+        };
+        let sessions = self.delete_dead_sessions("clean_up", instances).await;
+        let verifications = self.delete_dead_verifications("clean_up", instances).await;
         Ok(Removed {
-            sessions: self.delete_dead_sessions("clean_up", alone).await?,
-            verifications: self.delete_dead_verifications("clean_up", alone).await?,
+            sessions: sessions?,
+            verifications: verifications?,
         })
     }
 
@@ -139,22 +135,6 @@ impl Repository {
         let keys = [key.to_owned()];
         let rows = self.run(R::OPERATION, |connection| R::find(connection, &keys));
         Ok(rows.await?.into_iter().next())
-    }
-
-    /// Runs a statement that removes at most [`PIECE`] rows until there are no more, and says how many there were.
-    pub(super) async fn in_pieces(
-        &self,
-        operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, PgQueryResult>,
-    ) -> AuthResult<usize> {
-        let mut removed = 0;
-        loop {
-            let piece = self.run(operation, &statement).await?.rows_affected();
-            removed += usize::try_from(piece).unwrap_or(usize::MAX);
-            if piece < PIECE {
-                return Ok(removed);
-            }
-        }
     }
 }
 

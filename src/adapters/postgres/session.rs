@@ -6,9 +6,11 @@ use sqlx::PgConnection;
 use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time};
 use super::connection::StatementFuture;
+use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
-use super::repository::{ENDED_SESSIONS_LOCK, EXPIRED_SESSIONS_LOCK, Loaders, LookUp, Repository};
-use super::session_token::{TokenLookup, digest, is_presentable};
+use super::maintenance::AdvisoryLock;
+use super::repository::{Loaders, LookUp, Repository};
+use super::session_token::{TokenLookup, digest, is_digest, is_presentable};
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
@@ -295,7 +297,8 @@ impl Repository {
                      impersonated_by = CASE WHEN $8 THEN $9 ELSE impersonated_by END, \
                      active_organization_id = CASE WHEN $10 THEN $11 ELSE active_organization_id END, \
                      active = COALESCE($12, active), \
-                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                      WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
                      RETURNING " COLUMNS "",
                     token,
@@ -352,81 +355,127 @@ impl Repository {
     }
 
     pub(super) async fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        self.delete_dead_sessions("delete_expired_sessions", false)
+        self.delete_dead_sessions("delete_expired_sessions", Instances::Any)
             .await
     }
 
-    /// Two statements, as `NOT active OR expires_at <= …` would scan the table. The time is a subquery's, so that a plan
-    /// made while few are dead does not sort a backlog for each piece. `alone` leaves them to another instance that is
-    /// at it.
+    /// Two kinds of statements, as `NOT active OR expires_at <= …` would scan the table. The time is a subquery's, so that a
+    /// plan made while few sessions are expired does not sort a backlog for each batch.
     pub(super) async fn delete_dead_sessions(
         &self,
         name: &'static str,
-        alone: bool,
+        instances: Instances,
     ) -> AuthResult<usize> {
-        let expired = self.in_pieces(Operation::write(name), |connection| {
-            Box::pin(
-                sqlx::query!(
-                    "DELETE FROM sessions WHERE id = ANY (ARRAY( \
-                     SELECT id FROM sessions WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
-                    alone,
-                    EXPIRED_SESSIONS_LOCK,
-                )
-                .execute(connection),
-            )
-        });
-        let expired = expired.await?;
-        let ended = self.in_pieces(Operation::write(name), |connection| {
-            Box::pin(
-                sqlx::query!(
-                    "DELETE FROM sessions WHERE id = ANY (ARRAY( \
-                     SELECT id FROM sessions WHERE NOT active \
-                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
-                     ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
-                    alone,
-                    ENDED_SESSIONS_LOCK,
-                )
-                .execute(connection),
-            )
-        });
-        Ok(expired + ended.await?)
+        let operation = Operation::write(name);
+        let expired = self.delete_in_batches(
+            operation,
+            "sessions",
+            AdvisoryLock::ExpiredSessions,
+            instances,
+            |connection, query| {
+                let batch = sqlx::query_as!(
+                    Batch,
+                    "WITH batch AS MATERIALIZED ( \
+                     SELECT id, expires_at FROM sessions WHERE expires_at <= (SELECT statement_timestamp()) \
+                     AND (expires_at, id) > ($1, $2) \
+                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock( \
+                     hashtextextended(current_schema()::TEXT, $6)) ELSE TRUE END) \
+                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                     deleted AS (DELETE FROM sessions WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
+                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
+                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
+                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
+                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
+                    query.after_time as _,
+                    query.after_id,
+                    query.limit,
+                    query.deletes,
+                    query.takes_lock,
+                    query.lock,
+                );
+                fetch_batch(batch, connection)
+            },
+        );
+        let expired = expired.await;
+        let inactive = self.delete_in_batches(
+            operation,
+            "sessions",
+            AdvisoryLock::InactiveSessions,
+            instances,
+            |connection, query| {
+                let batch = sqlx::query_as!(
+                    Batch,
+                    "WITH batch AS MATERIALIZED ( \
+                     SELECT id, expires_at FROM sessions WHERE NOT active AND id > $1 \
+                     AND (SELECT CASE WHEN $4 THEN pg_try_advisory_xact_lock( \
+                     hashtextextended(current_schema()::TEXT, $5)) ELSE TRUE END) \
+                     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED), \
+                     deleted AS (DELETE FROM sessions WHERE $3 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
+                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
+                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
+                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
+                     (SELECT max(id) FROM batch) AS last_id",
+                    query.after_id,
+                    query.limit,
+                    query.deletes,
+                    query.takes_lock,
+                    query.lock,
+                );
+                fetch_batch(batch, connection)
+            },
+        );
+        let inactive = inactive.await;
+        Ok(expired? + inactive?)
     }
 
     /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
     pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
+        const NAME: &str = "hash_stored_session_tokens";
+        const BATCH: i64 = 1000;
         let mut hashed = 0;
         let mut from = String::new();
         loop {
-            let piece = self.run(
-                Operation::write("hash_stored_session_tokens"),
-                |connection| {
-                    Box::pin(
-                        sqlx::query!(
-                            "WITH piece AS MATERIALIZED (SELECT id FROM sessions WHERE id >= $1 ORDER BY id LIMIT 1000), \
-                             hashed AS (UPDATE sessions \
-                             SET token = 'sha256:' || encode(sha256(convert_to(token, 'UTF8')), 'hex') \
-                             WHERE id = ANY (ARRAY(SELECT id FROM piece)) AND NOT starts_with(token, 'sha256:') \
-                             RETURNING id) \
-                             SELECT (SELECT max(id) FROM piece) AS last, (SELECT count(*) FROM hashed) AS \"hashed!\"",
-                            from,
-                        )
-                        .fetch_one(connection),
+            let batch = self.run(Operation::read(NAME), |connection| {
+                Box::pin(
+                    sqlx::query!(
+                        "SELECT id, token FROM sessions WHERE id >= $1 ORDER BY id LIMIT $2",
+                        from,
+                        BATCH,
                     )
-                },
-            );
-            let piece = piece.await?;
-            hashed += usize::try_from(piece.hashed).unwrap_or_default();
-            match piece.last {
+                    .fetch_all(connection),
+                )
+            });
+            let batch = batch.await?;
+            let last = batch.last().map(|session| session.id.clone());
+            let (ids, tokens): (Vec<_>, Vec<_>) = batch
+                .into_iter()
+                .filter(|session| !is_digest(&session.token))
+                .map(|session| (session.id, session.token))
+                .unzip();
+            let digests: Vec<_> = tokens.iter().map(|token| digest(token)).collect();
+            let updated = self.run(Operation::write(NAME), |connection| {
+                Box::pin(
+                    sqlx::query!(
+                        "UPDATE sessions SET token = plain.digest \
+                         FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
+                         WHERE sessions.id = plain.id AND sessions.token = plain.token",
+                        &ids,
+                        &tokens,
+                        &digests,
+                    )
+                    .execute(connection),
+                )
+            });
+            if !ids.is_empty() {
+                hashed += usize::try_from(updated.await?.rows_affected()).unwrap_or_default();
+            }
+            match last {
                 Some(last) if last != from => from = last,
                 _ => return Ok(hashed),
             }
         }
     }
 }
-
-/// A session as the caller knows it, whatever form of the token is stored.
 fn with_token(session: Session, token: &str) -> Session {
     Session {
         token: token.to_owned(),

@@ -8,8 +8,7 @@ use crate::adapters::input;
 
 const PREFIX: &str = "sha256:";
 
-/// What `sessions.token` holds for a token where tokens are hashed; the statement of
-/// `SqlxAdapter::hash_stored_session_tokens` makes the same.
+/// What `sessions.token` holds for a token where tokens are hashed.
 pub(super) fn digest(token: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::digest(token);
@@ -18,9 +17,13 @@ pub(super) fn digest(token: &str) -> String {
     PREFIX.chars().chain(hex.map(char::from)).collect()
 }
 
+pub(super) fn is_digest(stored: &str) -> bool {
+    stored.starts_with(PREFIX)
+}
+
 /// Whether it can be anyone's token: a digest, above all, is what a leaked table shows.
 pub(super) fn is_presentable(token: &str) -> bool {
-    !token.starts_with(PREFIX) && input::is_possible_text(token)
+    !is_digest(token) && input::is_possible_text(token)
 }
 
 /// Tokens as clients present them, to be found in either form in which the table may hold them.

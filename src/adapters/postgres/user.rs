@@ -183,7 +183,8 @@ impl Repository {
                      ban_reason = CASE WHEN $17 THEN $18 ELSE ban_reason END, \
                      ban_expires = CASE WHEN $19 THEN $20 ELSE ban_expires END, \
                      metadata = COALESCE($21, metadata), \
-                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                      WHERE id = $1 RETURNING " COLUMNS "",
                     id,
                     update.name.is_some(),

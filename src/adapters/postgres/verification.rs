@@ -1,6 +1,8 @@
-use super::columns::Time;
+use super::columns::{NullableTime, Time};
+use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
-use super::repository::{EXPIRED_VERIFICATIONS_LOCK, Repository};
+use super::maintenance::AdvisoryLock;
+use super::repository::Repository;
 use crate::AuthResult;
 use crate::adapters::input;
 use crate::types::{CreateVerification, Verification};
@@ -153,29 +155,44 @@ impl Repository {
     }
 
     pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        self.delete_dead_verifications("delete_expired_verifications", false)
+        self.delete_dead_verifications("delete_expired_verifications", Instances::Any)
             .await
     }
 
-    /// `alone` leaves them to another instance that is at it.
     pub(super) async fn delete_dead_verifications(
         &self,
         name: &'static str,
-        alone: bool,
+        instances: Instances,
     ) -> AuthResult<usize> {
-        self.in_pieces(Operation::write(name), |connection| {
-            Box::pin(
-                sqlx::query!(
-                    "DELETE FROM verifications WHERE id = ANY (ARRAY( \
-                     SELECT id FROM verifications WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (SELECT CASE WHEN $1 THEN pg_try_advisory_xact_lock($2) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED))",
-                    alone,
-                    EXPIRED_VERIFICATIONS_LOCK,
-                )
-                .execute(connection),
-            )
-        })
+        self.delete_in_batches(
+            Operation::write(name),
+            "verifications",
+            AdvisoryLock::ExpiredVerifications,
+            instances,
+            |connection, query| {
+                let batch = sqlx::query_as!(
+                    Batch,
+                    "WITH batch AS MATERIALIZED ( \
+                     SELECT id, expires_at FROM verifications WHERE expires_at <= (SELECT statement_timestamp()) \
+                     AND (expires_at, id) > ($1, $2) \
+                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock( \
+                     hashtextextended(current_schema()::TEXT, $6)) ELSE TRUE END) \
+                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                     deleted AS (DELETE FROM verifications WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
+                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
+                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
+                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
+                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
+                    query.after_time as _,
+                    query.after_id,
+                    query.limit,
+                    query.deletes,
+                    query.takes_lock,
+                    query.lock,
+                );
+                fetch_batch(batch, connection)
+            },
+        )
         .await
     }
 }

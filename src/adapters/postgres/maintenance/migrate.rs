@@ -10,6 +10,7 @@ use super::super::SqlxAdapter;
 use super::super::error::{connection_error, migration_error, sqlstate};
 use super::super::server::Server;
 use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
+use super::advisory_lock::AdvisoryLock;
 use super::migration_state::{Progress, Step};
 use super::schema_place::{check_encoding, find_place};
 use crate::{AuthError, AuthResult};
@@ -20,8 +21,6 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// As `sqlx.toml` says.
 pub(super) const MIGRATIONS_TABLE: &str = "_better_auth_migrations";
-/// Arbitrary, the same in every process. One lock per database.
-const ADVISORY_LOCK: i64 = 0x6265_7474_6572_2d61;
 const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
 /// How long a statement may wait for a lock that makes later writers wait behind it, in milliseconds.
 const LOCK_TIMEOUT: &str = "100";
@@ -169,7 +168,7 @@ async fn lift_time_limits(connection: &mut PgConnection) -> Result<(), Failure> 
 async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
     while !sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_lock($1) AS "locked!""#,
-        ADVISORY_LOCK
+        AdvisoryLock::Migration.key()
     )
     .fetch_one(&mut *connection)
     .await?

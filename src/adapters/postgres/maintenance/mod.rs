@@ -1,5 +1,6 @@
 //! What an operator runs beside the traffic: migrations, checks, and repairs of stored data.
 
+mod advisory_lock;
 mod check_pooler;
 mod check_schema;
 mod expected;
@@ -8,6 +9,7 @@ mod migration_state;
 mod normalize_names;
 mod schema_place;
 
+pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_schema::SchemaReport;
 pub use self::migrate::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};

@@ -115,7 +115,8 @@ impl Repository {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET email = $3, \
-                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                      WHERE id = $1 AND email = $2",
                     id,
                     stored,
@@ -137,7 +138,8 @@ impl Repository {
             Box::pin(
                 sqlx::query!(
                     "UPDATE users SET username = $3, display_username = COALESCE(display_username, username), \
-                     updated_at = GREATEST(statement_timestamp(), updated_at + INTERVAL '1 microsecond') \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                      WHERE id = $1 AND username = $2",
                     id,
                     stored,

@@ -1,0 +1,138 @@
+//! The cleanup around rows that cannot be removed, and beside the cleanups of other schemas.
+
+use crate::support::{adapter, execute};
+use better_auth::AuthError;
+use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use better_auth::types::Removed;
+use sqlx::PgPool;
+
+async fn count(pool: &PgPool, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+async fn add_expired_rows(pool: &PgPool) {
+    for sql in [
+        "INSERT INTO users (id) VALUES ('1')",
+        "INSERT INTO sessions (id, token, user_id, expires_at, active) \
+         SELECT 's' || i, i, '1', CASE WHEN i % 5 = 0 THEN now() + INTERVAL '1 day' ELSE '2020-01-01'::timestamptz + i % 7 * INTERVAL '1 hour' END, \
+         i % 5 <> 0 FROM generate_series(1, 5000) AS i",
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT 'v' || i, 'a', '1', '2020-01-01' FROM generate_series(1, 500) AS i",
+    ] {
+        execute(pool, sql).await;
+    }
+}
+
+fn refusal<T: std::fmt::Debug>(answer: better_auth::AuthResult<T>) -> String {
+    match answer {
+        Err(error @ AuthError::Database { .. }) => error.to_string(),
+        answer => panic!("{answer:?}"),
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_row_that_cannot_be_removed_keeps_no_other(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    for sql in [
+        "CREATE TABLE audit (session_id TEXT REFERENCES sessions (id), verification_id TEXT REFERENCES verifications (id))",
+        "INSERT INTO audit VALUES ('s1', 'v499'), ('s2501', NULL), ('s5000', NULL)",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let message = refusal(database.clean_up().await);
+    assert!(message.contains("audit_session_id_fkey"), "{message}");
+    assert!(
+        message.contains("s1") && message.contains("s2501"),
+        "{message}"
+    );
+    assert_eq!(count(&pool, "SELECT count(*) FROM sessions").await, 3);
+    assert_eq!(count(&pool, "SELECT count(*) FROM verifications").await, 1);
+    let message = refusal(database.delete_expired_sessions().await);
+    assert!(message.contains("delete_expired_sessions"), "{message}");
+    let message = refusal(database.delete_expired_verifications().await);
+    assert!(message.contains("v499"), "{message}");
+    execute(&pool, "DROP TABLE audit").await;
+    let removed = database.clean_up().await.unwrap();
+    let rest = Removed {
+        sessions: 3,
+        verifications: 1,
+    };
+    assert_eq!(removed, rest);
+}
+
+/// A trigger may keep a row without an error, and then fewer rows are removed than were found.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_row_that_a_trigger_keeps_ends_no_run(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    for sql in [
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF OLD.id IN ('s1', 's2', 's4999') THEN RETURN NULL; END IF; RETURN OLD; END $$",
+        "CREATE TRIGGER keep BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION keep()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let message = refusal(database.clean_up().await);
+    assert!(message.contains("3 of sessions"), "{message}");
+    assert!(message.contains("s4999"), "{message}");
+    assert_eq!(count(&pool, "SELECT count(*) FROM sessions").await, 3);
+    assert_eq!(count(&pool, "SELECT count(*) FROM verifications").await, 0);
+}
+
+/// Many rows at once, none of which can go, end the run too.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn rows_that_all_stay_end_the_run(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    for sql in [
+        "DELETE FROM sessions WHERE expires_at > now() OR length(id) > 3",
+        "CREATE TABLE audit AS SELECT id AS session_id FROM sessions",
+        "ALTER TABLE audit ADD FOREIGN KEY (session_id) REFERENCES sessions (id)",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let before = count(&pool, "SELECT count(*) FROM sessions").await;
+    let message = refusal(database.delete_expired_sessions().await);
+    assert!(
+        message.contains(&format!("{before} of sessions")) && message.contains("more"),
+        "{message}"
+    );
+}
+
+#[sqlx::test(migrations = false)]
+async fn cleanups_of_other_schemas_do_not_wait(pool: PgPool) {
+    let mut tenants = Vec::new();
+    for tenant in ["tenant_a", "tenant_b"] {
+        execute(&pool, &format!("CREATE SCHEMA {tenant}")).await;
+        let options = pool.connect_options().as_ref().clone();
+        let options = options.options([("search_path", tenant)]);
+        let tenant_pool = PgPool::connect_lazy_with(options);
+        SqlxAdapter::from_pool(tenant_pool.clone())
+            .migrate()
+            .await
+            .unwrap();
+        add_expired_rows(&tenant_pool).await;
+        tenants.push(tenant_pool);
+    }
+    // As an instance of the first tenant's that is in the middle of a batch.
+    let mut other = tenants[0].begin().await.unwrap();
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), $1 + kind)) \
+         FROM generate_series(1, 3) AS kind",
+    )
+    .bind(0x6265_7474_6572_2d61_i64)
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let first = SqlxAdapter::from_pool(tenants[0].clone());
+    assert_eq!(first.clean_up().await.unwrap(), Removed::default());
+    let second = SqlxAdapter::from_pool(tenants[1].clone());
+    let all = Removed {
+        sessions: 5000,
+        verifications: 500,
+    };
+    assert_eq!(second.clean_up().await.unwrap(), all);
+    other.rollback().await.unwrap();
+    assert_eq!(first.clean_up().await.unwrap(), all);
+}
