@@ -94,6 +94,44 @@ impl AuthError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// The name of the variant, for metrics and logs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserNotFound => "UserNotFound",
+            Self::SessionNotFound => "SessionNotFound",
+            Self::AccountNotFound => "AccountNotFound",
+            Self::Conflict { .. } => "Conflict",
+            Self::Validation { .. } => "Validation",
+            Self::Unavailable { .. } => "Unavailable",
+            Self::OutcomeUnknown { .. } => "OutcomeUnknown",
+            Self::TransactionAborted => "TransactionAborted",
+            Self::Unsupported { .. } => "Unsupported",
+            Self::Database { .. } => "Database",
+        }
+    }
+
+    /// The status of an HTTP response that reports the error. The text of the error is for logs: it names the server and the
+    /// statement, so send the client no more than this and the [`kind`](Self::kind).
+    ///
+    /// ```
+    /// use better_auth::{AuthError, ConflictField};
+    ///
+    /// let error = AuthError::Conflict { field: ConflictField::Email };
+    /// assert_eq!((error.http_status(), error.kind()), (409, "Conflict"));
+    /// ```
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::Validation { .. } => 422,
+            Self::UserNotFound | Self::SessionNotFound | Self::AccountNotFound => 404,
+            Self::Conflict { .. } => 409,
+            Self::Unavailable { .. } => 503,
+            Self::Unsupported { .. } => 501,
+            Self::OutcomeUnknown { .. } | Self::TransactionAborted | Self::Database { .. } => 500,
+        }
+    }
+
     /// Whether it lost against others at work at the same time.
     pub(crate) fn is_contention(&self) -> bool {
         matches!(
@@ -105,7 +143,8 @@ impl AuthError {
         )
     }
 
-    pub(crate) fn validation(field: &'static str, message: impl Into<String>) -> Self {
+    /// A [`Validation`](Self::Validation) error.
+    pub fn validation(field: &'static str, message: impl Into<String>) -> Self {
         Self::Validation {
             field,
             message: message.into(),

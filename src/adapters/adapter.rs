@@ -170,7 +170,7 @@ pub trait DatabaseAdapter: Send + Sync {
     /// Removes a user together with all sessions and accounts.
     async fn delete_user(&self, id: &str) -> AuthResult<()>;
 
-    /// Creates a session with a new token.
+    /// Creates a session with a new token. A ban is stored, not enforced: check [`User::is_banned_at`] before.
     ///
     /// # Errors
     ///
@@ -237,6 +237,9 @@ pub trait DatabaseAdapter: Send + Sync {
     ) -> AuthResult<Option<Verification>>;
 
     /// Returns the newest live verification with this value.
+    ///
+    /// Some programs keep a user's id as the value, in the row of a token to reset a password, and the token in the
+    /// identifier. A value that a client sends proves nothing there: look up the identifier or the pair.
     async fn get_verification_by_value(&self, value: &str) -> AuthResult<Option<Verification>>;
 
     /// Removes the verification with this row id.
@@ -248,6 +251,8 @@ pub trait DatabaseAdapter: Send + Sync {
     async fn delete_expired_verifications(&self) -> AuthResult<usize>;
 
     /// Returns the live session with this token, and its user. The default calls the two getters.
+    ///
+    /// The user may be banned: a ban is stored, not enforced, so check [`User::is_banned_at`].
     async fn get_session_with_user(&self, token: &str) -> AuthResult<Option<(Session, User)>> {
         let Some(session) = self.get_session(token).await? else {
             return Ok(None);

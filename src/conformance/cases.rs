@@ -71,6 +71,11 @@ declare_cases! { $
             create_prefers_the_id_then_the_email
             /// Any number of users can have no email and no username.
             many_users_may_have_no_names
+            /// Empty emails and usernames, and those with white space at an end, are `Validation`; lookups by them return
+            /// `None`.
+            empty_and_padded_names_are_refused
+            /// In emails and usernames a final sigma is a sigma: `ΟΔΟΣ` and `οδος` are the same, and stored as `οδοσ`.
+            a_final_sigma_is_a_sigma
             /// Emails are stored in lower case by Unicode's rules and found in any case.
             emails_compare_without_case
             /// Usernames are stored in lower case by Unicode's rules and found in any case.
@@ -297,6 +302,8 @@ declare_cases! { $
             search_values_are_literal
             /// An empty search value matches every user who has a value in the column.
             an_empty_search_finds_who_has_the_column
+            /// A sigma is found wherever it stands in a word.
+            a_sigma_is_found_wherever_it_stands
             /// A search value that cannot be stored matches no user.
             impossible_values_find_nobody
             /// A prefix can end in any character, including the last one of Unicode.

@@ -9,7 +9,7 @@ use super::{
 use crate::AuthError;
 use crate::types::{CreateSession, CreateUser, Removed, UpdateUser};
 
-const HOSTILE: &str = "'; DROP TABLE users; -- \" % _ \\ \\0 $1 {} \u{202e}\u{1f600} \r\n\t";
+const HOSTILE: &str = "'; DROP TABLE users; -- \" % _ \\ \\0 $1 {} \r\n\t \u{202e}\u{1f600}";
 
 pub(super) async fn times_are_kept_to_the_microsecond(adapter: Adapter) {
     let user = new_user(&adapter).await;
@@ -135,6 +135,10 @@ pub(super) async fn secrets_do_not_show(adapter: Adapter) {
     let written = serde_json::to_string(&account).unwrap();
     assert!(!written.contains(SECRET), "{written}");
     assert!(written.contains("\"providerId\":\"github\""), "{written}");
+    let written = serde_json::to_string(&session).unwrap();
+    assert!(!written.contains(&session.token), "{written}");
+    let written = serde_json::to_string(&verification).unwrap();
+    assert!(!written.contains(SECRET), "{written}");
 }
 
 pub(super) async fn dropped_futures_leave_nothing_behind(adapter: Adapter) {

@@ -51,6 +51,59 @@ pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
     assert_eq!(adapter.get_user_by_username("nobody").await.unwrap(), None);
 }
 
+pub(super) async fn empty_and_padded_names_are_refused(adapter: Adapter) {
+    let user = adapter.create_user(email("ada@x.y")).await.unwrap();
+    for name in [
+        "",
+        " ",
+        " ada@x.y",
+        "ada@x.y ",
+        "  ada@x.y ",
+        "ada@x.y\n",
+        "\tada@x.y",
+        "\u{a0}ada@x.y",
+        "ada@x.y\u{2003}",
+    ] {
+        let username = CreateUser::new().with_username(name);
+        for (field, answer) in [
+            ("email", adapter.create_user(email(name)).await),
+            ("username", adapter.create_user(username).await),
+            ("email", adapter.update_user(&user.id, to_email(name)).await),
+            (
+                "username",
+                adapter.update_user(&user.id, to_username(name)).await,
+            ),
+        ] {
+            let is_refused = matches!(&answer, Err(AuthError::Validation { field: named, .. }) if *named == field);
+            assert!(is_refused, "{name:?} as {field}: {answer:?}");
+        }
+        assert_eq!(adapter.get_user_by_email(name).await.unwrap(), None);
+        assert_eq!(adapter.get_user_by_username(name).await.unwrap(), None);
+    }
+    let found = adapter.get_user_by_id(&user.id).await.unwrap();
+    assert_eq!(found, Some(user));
+}
+
+pub(super) async fn a_final_sigma_is_a_sigma(adapter: Adapter) {
+    let create = email("ΟΔΟΣ").with_username("οδος");
+    let user = adapter.create_user(create).await.unwrap();
+    assert_eq!(user.email.as_deref(), Some("οδοσ"));
+    assert_eq!(user.username.as_deref(), Some("οδοσ"));
+    assert_eq!(user.display_username.as_deref(), Some("οδος"));
+    for name in ["ΟΔΟΣ", "οδος", "οδοσ", "Οδοσ"] {
+        let by_email = adapter.get_user_by_email(name).await.unwrap();
+        assert_eq!(by_email.as_ref(), Some(&user));
+        let by_username = adapter.get_user_by_username(name).await.unwrap();
+        assert_eq!(by_username.as_ref(), Some(&user));
+        assert_error!(
+            adapter.create_user(email(name)).await,
+            AuthError::Conflict {
+                field: ConflictField::Email
+            }
+        );
+    }
+}
+
 pub(super) async fn create_keeps_every_field(adapter: Adapter) {
     let create = CreateUser {
         id: Some("id".to_owned()),

@@ -5,7 +5,8 @@ use super::{impl_redacted_debug, text_setters};
 
 /// A row of `accounts`: a way for a user to sign in.
 ///
-/// `Serialize` leaves out the password and the tokens; what comes back by `Deserialize` has none.
+/// `Serialize` leaves out the password and the tokens; [`with_secrets`](Self::with_secrets) keeps them. `Deserialize` takes
+/// an account with or without them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -52,6 +53,58 @@ impl_redacted_debug!(Account {
     created_at,
     updated_at,
 } redact { access_token, refresh_token, id_token, password });
+
+/// All of a row, in the form that `Deserialize` takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountWithSecrets<'a> {
+    #[serde(flatten)]
+    row: &'a Account,
+    access_token: &'a Option<String>,
+    refresh_token: &'a Option<String>,
+    id_token: &'a Option<String>,
+    password: &'a Option<String>,
+}
+
+impl Account {
+    /// An account with the columns that every account has.
+    #[must_use]
+    pub fn new(
+        id: impl Into<String>,
+        user_id: impl Into<String>,
+        provider_id: impl Into<String>,
+        account_id: impl Into<String>,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            account_id: account_id.into(),
+            provider_id: provider_id.into(),
+            user_id: user_id.into(),
+            access_token: None,
+            refresh_token: None,
+            id_token: None,
+            access_token_expires_at: None,
+            refresh_token_expires_at: None,
+            scope: None,
+            password: None,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    /// The row to be serialized with its secrets, which `Serialize` of the row itself leaves out.
+    #[must_use]
+    pub fn with_secrets(&self) -> impl Serialize {
+        AccountWithSecrets {
+            row: self,
+            access_token: &self.access_token,
+            refresh_token: &self.refresh_token,
+            id_token: &self.id_token,
+            password: &self.password,
+        }
+    }
+}
 
 /// An account to be linked to a user.
 ///

@@ -1,9 +1,24 @@
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{impl_redacted_debug, text_setters};
 
 /// A row of `sessions`.
+///
+/// `Serialize` leaves out the token; [`with_secrets`](Self::with_secrets) keeps it. `Deserialize` needs it.
+///
+/// ```
+/// use better_auth::types::Session;
+/// use chrono::{TimeDelta, Utc};
+///
+/// let now = Utc::now();
+/// let session = Session::new("id", "token", "user-id", now + TimeDelta::days(7), now);
+/// assert!(!serde_json::to_string(&session)?.contains("token"));
+/// let stored = serde_json::to_string(&session.with_secrets())?;
+/// assert_eq!(serde_json::from_str::<Session>(&stored)?, session);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
@@ -12,6 +27,7 @@ pub struct Session {
     /// The session is live while this is in the future.
     pub expires_at: DateTime<Utc>,
     /// The secret that the client holds: 32 random bytes, base64url without padding; unique.
+    #[serde(skip_serializing, deserialize_with = "token")]
     pub token: String,
     /// Address that the session was opened from.
     pub ip_address: Option<String>,
@@ -44,7 +60,63 @@ impl_redacted_debug!(Session {
     updated_at,
 } redact { token });
 
+/// All of a row, in the form that `Deserialize` takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionWithSecrets<'a> {
+    #[serde(flatten)]
+    row: &'a Session,
+    token: &'a str,
+}
+
+impl Session {
+    /// A live session with the columns that every session has.
+    #[must_use]
+    pub fn new(
+        id: impl Into<String>,
+        token: impl Into<String>,
+        user_id: impl Into<String>,
+        expires_at: DateTime<Utc>,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            expires_at,
+            token: token.into(),
+            ip_address: None,
+            user_agent: None,
+            user_id: user_id.into(),
+            impersonated_by: None,
+            active_organization_id: None,
+            active: true,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    /// The row to be serialized with its secrets, which `Serialize` of the row itself leaves out.
+    #[must_use]
+    pub fn with_secrets(&self) -> impl Serialize {
+        SessionWithSecrets {
+            row: self,
+            token: &self.token,
+        }
+    }
+}
+
+/// A token that is not empty, as an empty one would be no secret.
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let token = String::deserialize(deserializer)?;
+    if token.is_empty() {
+        return Err(D::Error::custom("the token of a session is empty"));
+    }
+    Ok(token)
+}
+
 /// A session to be opened.
+///
+/// A ban is stored, not enforced: a banned user can be given a session. Look at
+/// [`User::is_banned_at`](super::User::is_banned_at) first.
 ///
 /// ```
 /// use better_auth::types::CreateSession;

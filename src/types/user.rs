@@ -31,11 +31,12 @@ pub struct User {
     pub two_factor_enabled: bool,
     /// Role, such as `admin`.
     pub role: Option<String>,
-    /// Whether the user may not sign in.
+    /// Whether the user may not sign in. A ban is stored, not enforced: no operation looks at it, so the application does,
+    /// by [`is_banned_at`](Self::is_banned_at).
     pub banned: bool,
     /// Why the user is banned.
     pub ban_reason: Option<String>,
-    /// When the ban ends.
+    /// When the ban ends. `banned` stays as it is then.
     pub ban_expires: Option<DateTime<Utc>>,
     /// Whatever the application keeps about the user.
     pub metadata: Metadata,
@@ -62,6 +63,46 @@ impl_redacted_debug!(User {
     updated_at,
 } redact { metadata });
 
+impl User {
+    /// A user of whom nothing is known yet.
+    #[must_use]
+    pub fn new(id: impl Into<String>, created_at: DateTime<Utc>) -> Self {
+        Self {
+            id: id.into(),
+            name: None,
+            email: None,
+            email_verified: false,
+            image: None,
+            username: None,
+            display_username: None,
+            two_factor_enabled: false,
+            role: None,
+            banned: false,
+            ban_reason: None,
+            ban_expires: None,
+            metadata: Metadata::new(),
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    /// Whether the user is banned at this time: a ban ends at `ban_expires`, if it has one.
+    ///
+    /// ```
+    /// use better_auth::types::User;
+    /// use chrono::{TimeDelta, Utc};
+    ///
+    /// let now = Utc::now();
+    /// let user = User { banned: true, ban_expires: Some(now), ..User::new("id", now) };
+    /// assert!(user.is_banned_at(now - TimeDelta::seconds(1)));
+    /// assert!(!user.is_banned_at(now));
+    /// ```
+    #[must_use]
+    pub fn is_banned_at(&self, time: DateTime<Utc>) -> bool {
+        self.banned && self.ban_expires.is_none_or(|end| end > time)
+    }
+}
+
 /// A user to be created.
 ///
 /// ```
@@ -76,11 +117,11 @@ pub struct CreateUser {
     pub id: Option<String>,
     /// Name to show.
     pub name: Option<String>,
-    /// Stored lower-cased, where it takes at most 255 bytes; unique.
+    /// Stored lower-cased, where it takes at most 255 bytes; not empty, without white space at its ends; unique.
     pub email: Option<String>,
     /// URL of a picture.
     pub image: Option<String>,
-    /// Stored lower-cased, where it takes at most 255 bytes; unique.
+    /// Stored lower-cased, where it takes at most 255 bytes; not empty, without white space at its ends; unique.
     pub username: Option<String>,
     /// `None` keeps the spelling of `username`, if there is one.
     pub display_username: Option<String>,

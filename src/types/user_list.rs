@@ -97,8 +97,7 @@ pub struct UserFilter {
 /// A search in a column of text. The value is literal: `%`, `_` and `\` match only themselves.
 ///
 /// Emails and usernames match without case, as they are stored; names match as they are spelled. A user without the
-/// column never matches. (Σ at the end of a word is ς in lower case and σ within it, so a value that ends in Σ finds only
-/// what has it at the end of a word.)
+/// column never matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserSearch {
     /// Where to look.

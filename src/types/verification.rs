@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use super::impl_redacted_debug;
 
 /// A row of `verifications`: a one-time token, such as the code in an email.
+///
+/// `Serialize` leaves out the value; [`with_secrets`](Self::with_secrets) keeps it. `Deserialize` needs it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
@@ -12,6 +14,7 @@ pub struct Verification {
     /// What is verified, such as an email address.
     pub identifier: String,
     /// The secret that proves it.
+    #[serde(skip_serializing)]
     pub value: String,
     /// The verification is live while this is in the future.
     pub expires_at: DateTime<Utc>,
@@ -28,6 +31,45 @@ impl_redacted_debug!(Verification {
     created_at,
     updated_at,
 } redact { value });
+
+/// All of a row, in the form that `Deserialize` takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct VerificationWithSecrets<'a> {
+    #[serde(flatten)]
+    row: &'a Verification,
+    value: &'a str,
+}
+
+impl Verification {
+    /// A verification with all of its columns.
+    #[must_use]
+    pub fn new(
+        id: impl Into<String>,
+        identifier: impl Into<String>,
+        value: impl Into<String>,
+        expires_at: DateTime<Utc>,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            identifier: identifier.into(),
+            value: value.into(),
+            expires_at,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    /// The row to be serialized with its secrets, which `Serialize` of the row itself leaves out.
+    #[must_use]
+    pub fn with_secrets(&self) -> impl Serialize {
+        VerificationWithSecrets {
+            row: self,
+            value: &self.value,
+        }
+    }
+}
 
 /// A verification to be issued.
 ///

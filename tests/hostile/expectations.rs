@@ -160,7 +160,7 @@ pub(crate) fn stored<'p>(method: &str, place: &'p str, text: &str) -> Option<(&'
         return None;
     }
     let value = match place {
-        "email" | "username" => text.to_lowercase().into(),
+        "email" | "username" => without_case(text).into(),
         _ if place.starts_with("metadata") => {
             let mut metadata = serde_json::Map::new();
             metadata.fill("metadata", &mut |name| {
@@ -173,6 +173,10 @@ pub(crate) fn stored<'p>(method: &str, place: &'p str, text: &str) -> Option<(&'
     Some((column(place), value))
 }
 
+fn without_case(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ")
+}
+
 fn column(place: &str) -> &str {
     place.split(':').next().unwrap_or(place)
 }
@@ -180,9 +184,12 @@ fn column(place: &str) -> &str {
 /// Whether the column can hold the text.
 fn fits(column: &str, text: &str) -> bool {
     let bytes = match column {
-        "email" | "username" => text.to_lowercase().len(),
+        "email" | "username" => without_case(text).len(),
         _ => text.len(),
     };
+    if ["email", "username"].contains(&column) && (text.is_empty() || text.trim() != text) {
+        return false;
+    }
     let limit = match column {
         "id" | "user_id" | "email" | "username" | "provider_id" => 255,
         "account_id" | "identifier" => 1024,

@@ -9,7 +9,7 @@ use better_auth::types::{
     User, Verification,
 };
 use better_auth::{AuthError, AuthResult};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 #[test]
 fn the_memory_adapter_takes_no_configuration() {
@@ -202,7 +202,31 @@ async fn rows_serialize_in_camel_case() {
         without,
         Account {
             password: None,
-            ..account
+            ..account.clone()
         }
     );
+    let written = serde_json::to_value(account.with_secrets()).unwrap();
+    assert_eq!(written["password"], "hash");
+    assert_eq!(serde_json::from_value::<Account>(written).unwrap(), account);
+
+    let in_an_hour = Utc::now() + TimeDelta::hours(1);
+    let session = CreateSession::new(&user.id, in_an_hour);
+    let session = database.create_session(session).await.unwrap();
+    let mut json = serde_json::to_value(&session).unwrap();
+    assert_eq!(json["userId"], user.id);
+    assert!(json.get("token").is_none(), "{json}");
+    assert!(serde_json::from_value::<Session>(json.clone()).is_err());
+    json["token"] = "".into();
+    assert!(serde_json::from_value::<Session>(json).is_err());
+    let written = serde_json::to_string(&session.with_secrets()).unwrap();
+    assert_eq!(serde_json::from_str::<Session>(&written).unwrap(), session);
+
+    let verification = CreateVerification::new("ada@example.com", "493027", in_an_hour);
+    let verification = database.create_verification(verification).await.unwrap();
+    let json = serde_json::to_value(&verification).unwrap();
+    assert!(json.get("value").is_none(), "{json}");
+    assert!(serde_json::from_value::<Verification>(json).is_err());
+    let written = serde_json::to_string(&verification.with_secrets()).unwrap();
+    let read = serde_json::from_str::<Verification>(&written).unwrap();
+    assert_eq!(read, verification);
 }

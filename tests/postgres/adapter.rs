@@ -398,6 +398,12 @@ async fn infinity_reads_as_the_furthest_time(pool: PgPool) {
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn an_unreadable_value_is_an_error_that_does_not_quote_it(pool: PgPool) {
+    // A row of another program's that was stored before the constraint was there.
+    execute(
+        &pool,
+        "ALTER TABLE users DROP CONSTRAINT users_metadata_check",
+    )
+    .await;
     execute(
         &pool,
         &format!("INSERT INTO users (id, metadata) VALUES ('1', '\"{PASSWORD}\"')"),

@@ -16,5 +16,6 @@ mod session_tokens;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;
+mod user_lists;
 mod violations;
 mod volatility;

@@ -253,7 +253,7 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
          MESSAGE = CASE WHEN TG_ARGV[1]::boolean THEN NEW::text ELSE 'broken' END, \
          DETAIL = NEW::text, HINT = NEW::text; END $$; \
          CREATE FUNCTION breaks_metadata() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         NEW.metadata = to_jsonb(NEW.name); RETURN NEW; END $$",
+         NEW.metadata = (repeat('{\"a\":', 200) || to_jsonb(NEW.name)::text || repeat('}', 200))::jsonb; RETURN NEW; END $$",
     )
     .await;
     let log = Log::start();
@@ -460,6 +460,7 @@ async fn debug_shows_no_secret() {
         format!("{user:?} {user:#?} {page:?} {database:?}"),
         format!("{account:?} {account:#?} {verification:?} {verification:#?}"),
         serde_json::to_string(&account).unwrap(),
+        serde_json::to_string(&verification).unwrap(),
     ] {
         assert_no_secret(&shown);
     }

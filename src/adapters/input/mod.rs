@@ -29,10 +29,14 @@ pub(super) fn is_possible_id(id: &str) -> bool {
     fits(id, MAX_NAME_BYTES)
 }
 
-/// The stored form of an email address or username to look up; `None` where it cannot be stored.
+/// The stored form of an email address or username to look up; `None` if it cannot be stored.
 pub(super) fn lookup_name(name: &str) -> Option<String> {
-    let name = name.to_lowercase();
-    fits(&name, MAX_NAME_BYTES).then_some(name)
+    name_key("", name).ok()
+}
+
+/// Text as emails and usernames are compared: without case, where a final sigma is a sigma.
+pub(super) fn without_case(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ")
 }
 
 #[cfg(feature = "sqlx-postgres")]
@@ -329,7 +333,16 @@ fn key(field: &'static str, value: String, max_bytes: usize) -> AuthResult<Strin
 
 /// An email address or username: compared, and so stored, without case.
 pub(super) fn name_key(field: &'static str, name: &str) -> AuthResult<String> {
-    key(field, name.to_lowercase(), MAX_NAME_BYTES)
+    if name.is_empty() {
+        return Err(AuthError::validation(field, "is empty"));
+    }
+    if name.trim() != name {
+        return Err(AuthError::validation(
+            field,
+            "begins or ends with white space",
+        ));
+    }
+    key(field, without_case(name), MAX_NAME_BYTES)
 }
 
 fn optional_text(field: &'static str, value: Option<String>) -> AuthResult<Option<String>> {
@@ -366,6 +379,45 @@ pub(super) fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
 /// To the microsecond, which is what PostgreSQL keeps; a leap second becomes part of the next.
 pub(super) fn truncate(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// 2000-01-01, from which PostgreSQL counts microseconds.
+const EPOCH_SECONDS: i64 = 946_684_800;
+/// What PostgreSQL takes for `infinity` and `-infinity`.
+const INFINITY: i64 = i64::MAX;
+const MINUS_INFINITY: i64 = i64::MIN;
+
+/// The time as PostgreSQL takes it; `infinity` for the furthest one of chrono's, as it is read.
+pub(super) fn postgres_micros(time: DateTime<Utc>) -> i64 {
+    let since_epoch = time
+        .timestamp_micros()
+        .saturating_sub(EPOCH_SECONDS * 1_000_000);
+    if time == DateTime::<Utc>::MAX_UTC {
+        INFINITY
+    } else if storable_time(time).is_none() {
+        MINUS_INFINITY
+    } else {
+        since_epoch
+    }
+}
+
+/// The time that PostgreSQL sends as microseconds since 2000; the furthest one of chrono's where that lies beyond.
+pub(super) fn time_from_postgres(micros: i64) -> DateTime<Utc> {
+    let furthest = if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    };
+    DateTime::from_timestamp(EPOCH_SECONDS, 0)
+        .and_then(|epoch| epoch.checked_add_signed(TimeDelta::microseconds(micros)))
+        .unwrap_or(furthest)
+}
+
+/// Whether PostgreSQL stores a time of so many microseconds since 2000: from 4714-11-24 BC to the year 294276, or infinity.
+pub(super) fn is_postgres_time(micros: i64) -> bool {
+    matches!(micros, INFINITY | MINUS_INFINITY)
+        || (MIN_TIME_MICROS - EPOCH_SECONDS * 1_000_000..9_223_371_331_200_000_000)
+            .contains(&micros)
 }
 
 fn normal_metadata(mut metadata: Metadata) -> AuthResult<Metadata> {
@@ -427,4 +479,39 @@ fn normal_number(number: &Number) -> Number {
     format!("{float}")
         .parse()
         .unwrap_or_else(|_| number.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::{postgres_micros, time_from_postgres};
+
+    #[test]
+    fn the_furthest_times_are_infinity() {
+        for micros in [i64::MAX, i64::MIN, 0, 1, -1, 9_223_371_244_800_000] {
+            assert_eq!(postgres_micros(time_from_postgres(micros)), micros);
+        }
+        let too_early = "-5000-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(postgres_micros(too_early), i64::MIN);
+    }
+
+    #[test]
+    fn times_beyond_chrono_are_the_furthest() {
+        assert_eq!(time_from_postgres(i64::MAX), DateTime::<Utc>::MAX_UTC);
+        assert_eq!(time_from_postgres(i64::MIN), DateTime::<Utc>::MIN_UTC);
+        // The last microsecond that PostgreSQL stores, in the year 294276.
+        assert_eq!(
+            time_from_postgres(9_223_371_331_199_999_999),
+            DateTime::<Utc>::MAX_UTC
+        );
+        assert_eq!(
+            time_from_postgres(1).to_rfc3339(),
+            "2000-01-01T00:00:00.000001+00:00"
+        );
+        assert_eq!(
+            time_from_postgres(-1).to_rfc3339(),
+            "1999-12-31T23:59:59.999999+00:00"
+        );
+    }
 }

@@ -149,6 +149,9 @@ impl SqlxAdapterBuilder {
     /// any time, one instance after the other. Sessions stored before stay as they are until
     /// [`SqlxAdapter::hash_stored_session_tokens`] hashes them.
     ///
+    /// No other program may compare the stored tokens with what clients send: one that does, as Better Auth in TypeScript
+    /// with its `bearer` plugin, would take the stored digest for a token.
+    ///
     /// [`get_user_sessions`]: crate::adapters::DatabaseAdapter::get_user_sessions
     /// [`delete_session`]: crate::adapters::DatabaseAdapter::delete_session
     pub fn hash_session_tokens(mut self, hash_session_tokens: bool) -> Self {

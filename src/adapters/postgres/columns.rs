@@ -27,9 +27,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
+use sqlx::postgres::types::{Oid, PgRecordDecoder};
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
 use sqlx::types::Json;
 use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
@@ -101,13 +102,34 @@ impl<'r> Decode<'r, Postgres> for Time {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         // sqlx's own decoding panics at `infinity` and at years that chrono does not reach.
         let micros = <i64 as Decode<Postgres>>::decode(value)?;
-        Ok(Self(time_from_micros(micros)))
+        Ok(Self(input::time_from_postgres(micros)))
     }
 }
 
 impl Encode<'_, Postgres> for Time {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        <i64 as Encode<Postgres>>::encode(micros_from_time(self.0), buffer)
+        <i64 as Encode<Postgres>>::encode(input::postgres_micros(self.0), buffer)
+    }
+}
+
+/// `TIMESTAMPTZ` as PostgreSQL counts it, also beyond the years that chrono holds.
+pub(crate) struct ExactTime(pub(crate) i64);
+
+impl Type<Postgres> for ExactTime {
+    fn type_info() -> PgTypeInfo {
+        Time::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for ExactTime {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(<i64 as Decode<Postgres>>::decode(value)?))
+    }
+}
+
+impl Encode<'_, Postgres> for ExactTime {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<Postgres>>::encode(self.0, buffer)
     }
 }
 
@@ -133,69 +155,35 @@ impl<'r> Decode<'r, Postgres> for JsonObject {
     }
 }
 
-/// 2000-01-01, from which PostgreSQL counts microseconds.
-const EPOCH_SECONDS: i64 = 946_684_800;
-/// What PostgreSQL takes for `infinity` and `-infinity`.
-const INFINITY: i64 = i64::MAX;
-const MINUS_INFINITY: i64 = i64::MIN;
+/// `ROW(id, metadata)` of a user, whose id is in the error if the metadata cannot be read.
+pub(crate) struct IdentifiedMetadata(Metadata);
 
-/// The time as PostgreSQL takes it; `infinity` for the furthest one of chrono's, as it is read.
-fn micros_from_time(time: DateTime<Utc>) -> i64 {
-    let since_epoch = time
-        .timestamp_micros()
-        .saturating_sub(EPOCH_SECONDS * 1_000_000);
-    if time == DateTime::<Utc>::MAX_UTC {
-        INFINITY
-    } else if input::storable_time(time).is_none() {
-        MINUS_INFINITY
-    } else {
-        since_epoch
+impl From<IdentifiedMetadata> for Metadata {
+    fn from(IdentifiedMetadata(metadata): IdentifiedMetadata) -> Self {
+        metadata
     }
 }
 
-/// The time that PostgreSQL sends as microseconds since 2000; the furthest one of chrono's where that lies beyond.
-fn time_from_micros(micros: i64) -> DateTime<Utc> {
-    let furthest = if micros < 0 {
-        DateTime::<Utc>::MIN_UTC
-    } else {
-        DateTime::<Utc>::MAX_UTC
-    };
-    DateTime::from_timestamp(EPOCH_SECONDS, 0)
-        .and_then(|epoch| epoch.checked_add_signed(TimeDelta::microseconds(micros)))
-        .unwrap_or(furthest)
+impl Type<Postgres> for IdentifiedMetadata {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(RECORD)
+    }
+
+    fn compatible(_: &PgTypeInfo) -> bool {
+        true
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use chrono::{DateTime, Utc};
-
-    use super::{micros_from_time, time_from_micros};
-
-    #[test]
-    fn the_furthest_times_are_infinity() {
-        for micros in [i64::MAX, i64::MIN, 0, 1, -1, 9_223_371_244_800_000] {
-            assert_eq!(micros_from_time(time_from_micros(micros)), micros);
+impl<'r> Decode<'r, Postgres> for IdentifiedMetadata {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let mut record = PgRecordDecoder::new(value)?;
+        let id: String = record.try_decode()?;
+        match record.try_decode() {
+            Ok(JsonObject(metadata)) => Ok(Self(metadata)),
+            Err(error) => Err(format!("user with id {id}: {error}").into()),
         }
-        let too_early = "-5000-01-01T00:00:00Z".parse().unwrap();
-        assert_eq!(micros_from_time(too_early), i64::MIN);
-    }
-
-    #[test]
-    fn times_beyond_chrono_are_the_furthest() {
-        assert_eq!(time_from_micros(i64::MAX), DateTime::<Utc>::MAX_UTC);
-        assert_eq!(time_from_micros(i64::MIN), DateTime::<Utc>::MIN_UTC);
-        // The last microsecond that PostgreSQL stores, in the year 294276.
-        assert_eq!(
-            time_from_micros(9_223_371_331_199_999_999),
-            DateTime::<Utc>::MAX_UTC
-        );
-        assert_eq!(
-            time_from_micros(1).to_rfc3339(),
-            "2000-01-01T00:00:00.000001+00:00"
-        );
-        assert_eq!(
-            time_from_micros(-1).to_rfc3339(),
-            "1999-12-31T23:59:59.999999+00:00"
-        );
     }
 }
+
+/// The pseudo-type of a row without a name.
+const RECORD: Oid = Oid(2249);

@@ -15,17 +15,24 @@ use crate::{AuthError, AuthResult, ConflictField};
 
 /// A statement that answers with whole users: `query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)`.
 macro_rules! query_user {
-    ($before:literal COLUMNS $after:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?) => {
+    // The errors of lists name the user.
+    (listed $($statement:tt)*) => {
+        query_user!(@metadata "ROW(id, metadata) AS \"metadata!: IdentifiedMetadata\"", $($statement)*)
+    };
+    (@metadata $metadata:literal, $before:literal COLUMNS $after:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             User,
             $before
                 + "id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, \
                    banned, ban_reason, ban_expires AS \"ban_expires!: NullableTime\", \
-                   metadata AS \"metadata: JsonObject\", created_at AS \"created_at: Time\", \
+                   " + $metadata + ", created_at AS \"created_at: Time\", \
                    updated_at AS \"updated_at: Time\""
                 + $after $(+ $more)*
             $(, $argument)*
         )
+    };
+    ($before:literal COLUMNS $($statement:tt)*) => {
+        query_user!(@metadata "metadata AS \"metadata: JsonObject\"", $before COLUMNS $($statement)*)
     };
 }
 pub(super) use query_user;

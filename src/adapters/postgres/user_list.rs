@@ -1,9 +1,13 @@
-use super::columns::{JsonObject, NullableTime, Time};
+//! Pages of users, and how many users there are.
+
+use chrono::{DateTime, Utc};
+
+use super::columns::{ExactTime, IdentifiedMetadata, NullableTime, Time};
 use super::error::Operation;
 use super::repository::Repository;
 use super::user::query_user;
 use crate::AuthResult;
-use crate::adapters::user_query::{UserMatch, UserQuery};
+use crate::adapters::user_query::{UserMatch, UserQuery, cursor};
 use crate::types::{
     ListUsers, SearchField, SearchOperator, User, UserFilter, UserOrder, UserPage, UserSearch,
 };
@@ -82,15 +86,15 @@ macro_rules! query_user_page {
     ) => {
         $database
             .run(Operation::read("list_users"), |connection| {
-                let (created_at, id) = &$query.after;
+                let (_, id) = &$query.after;
                 Box::pin(
                     query_user!(
-                        "SELECT " COLUMNS " FROM users WHERE " + $place $(+ $more_place)*
+                        listed "SELECT " COLUMNS " FROM users WHERE " + $place $(+ $more_place)*
                             + " AND COALESCE(banned = $4, TRUE) AND COALESCE(email_verified = $5, TRUE) \
                                AND COALESCE(role = $6, $6 IS NULL) ORDER BY "
                             + $order $(+ $more_order)* + " LIMIT $7",
                         Time::from($end) as _,
-                        Time::from(*created_at) as _,
+                        ExactTime($query.after_micros) as _,
                         id,
                         $query.filter.banned,
                         $query.filter.email_verified,
@@ -137,7 +141,28 @@ impl Repository {
         } else {
             query_user_page!(self, query, "TRUE")
         };
-        Ok(query.page(users?))
+        let mut page = query.page(users?);
+        // Such a time stands for others, too.
+        if let (Some(next), Some(last)) = (&mut page.next_cursor, page.users.last())
+            && [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC].contains(&last.created_at)
+            && let Some(exact) = self.exact_created_at(&last.id).await?
+        {
+            *next = cursor(exact, &last.id);
+        }
+        Ok(page)
+    }
+
+    async fn exact_created_at(&self, id: &str) -> AuthResult<Option<i64>> {
+        let created_at = self.run(Operation::read("list_users"), |connection| {
+            Box::pin(
+                sqlx::query_scalar!(
+                    "SELECT created_at AS \"created_at: ExactTime\" FROM users WHERE id = $1",
+                    id,
+                )
+                .fetch_optional(connection),
+            )
+        });
+        Ok(created_at.await?.map(|ExactTime(micros)| micros))
     }
 
     async fn users_equal(
