@@ -60,6 +60,18 @@ soak minutes="10":
         cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
+# Change the source in small ways, and see that tests fail: an area (input, memory, postgres) and a part of it, as in `0/16`
+mutants area shard:
+    DATABASE_URL=$(just _database-url 2>/dev/null || true) scripts/mutants.sh {{ area }} {{ shard }}
+
+# Do so with ten mutants of the memory adapter and of what checks input; about five minutes
+mutants-sample:
+    scripts/mutants.sh sample
+
+# Count the outcomes of all parts that have run
+mutants-report:
+    scripts/mutants.sh report
+
 # Measure what runs without a server: the memory adapter beside bare maps
 bench-micro *arguments:
     cargo bench --package better-auth-benches --bench memory_size

@@ -93,7 +93,8 @@ async fn compare(
 /// Waits until only so many transactions are open on the server: what was dropped is rolled back in the background.
 async fn transactions_end(pool: &PgPool, open: usize) {
     let count = "SELECT count(*) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL \
+                 AND backend_type = 'client backend'";
     let open = i64::try_from(open).unwrap();
     for _ in 0..1000 {
         let still: i64 = sqlx::query_scalar(count).fetch_one(pool).await.unwrap();
