@@ -1,15 +1,12 @@
 //! The memory adapter, and what every adapter has without a server: wrappers, the clean-up, the snippets of Better Auth's
 //! page.
 
-mod clean_up;
+mod cleanup;
 mod clocks;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod docs;
 mod many_rows;
 mod page;
-#[cfg(feature = "sqlx-postgres")]
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(feature = "conformance")]
 mod wrappers;

@@ -1,5 +1,6 @@
 //! `migrate` finds the schema of our tables, asks for no more than it needs, and refuses what it cannot serve.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::{adapter, execute, url};
@@ -23,6 +24,9 @@ async fn with_path(pool: &PgPool, path: &str) -> SqlxAdapter {
     SqlxAdapter::new(&url).await.unwrap()
 }
 
+const EXPECTED_SCHEMA: &str =
+    include_str!("../../src/adapters/postgres/maintenance/expected_schema.txt");
+
 /// Our tables, as `schema.table`.
 async fn tables(pool: &PgPool) -> Vec<String> {
     let query = "SELECT format('%s.%s', schemaname, tablename) FROM pg_tables \
@@ -32,13 +36,9 @@ async fn tables(pool: &PgPool) -> Vec<String> {
 }
 
 fn all_in(schema: &str) -> Vec<String> {
-    let tables = [
-        "_better_auth_migrations",
-        "accounts",
-        "sessions",
-        "users",
-        "verifications",
-    ];
+    let mut tables = BTreeSet::from(["_better_auth_migrations"]);
+    let parts = EXPECTED_SCHEMA.lines();
+    tables.extend(parts.map(|part| part.split([' ', '.']).nth(1).unwrap()));
     tables
         .iter()
         .map(|table| format!("{schema}.{table}"))

@@ -23,12 +23,13 @@ async fn lines(pool: &PgPool, query: &'static str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// The columns of the page's tables. Those of all tables are compared with the expected schema, in `schema.rs`.
 async fn columns(pool: &PgPool) -> Vec<String> {
     lines(
         pool,
         "SELECT format('%s.%s %s nullable:%s default:%s', table_name, column_name, data_type, is_nullable, \
-         column_default) FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> \
-         '_better_auth_migrations' ORDER BY table_name, ordinal_position",
+         column_default) FROM information_schema.columns WHERE table_schema = 'public' AND table_name IN \
+         ('users', 'sessions', 'accounts', 'verifications') ORDER BY table_name, ordinal_position",
     )
     .await
 }
@@ -39,7 +40,7 @@ async fn constraints(pool: &PgPool) -> Vec<String> {
         pool,
         "SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint \
          WHERE contype <> 'n' AND connamespace = 'public'::regnamespace \
-         AND conrelid <> COALESCE(to_regclass('_better_auth_migrations'), 0) \
+         AND conrelid::regclass::TEXT IN ('users', 'sessions', 'accounts', 'verifications') \
          ORDER BY 1",
     )
     .await
@@ -50,7 +51,7 @@ async fn indexes(pool: &PgPool) -> Vec<String> {
         pool,
         "SELECT format('%s%s', indexdef, CASE WHEN indisvalid THEN '' ELSE ' INVALID' END) FROM pg_indexes \
          JOIN pg_index ON indexrelid = format('%I.%I', schemaname, indexname)::regclass \
-         WHERE schemaname = 'public' AND tablename <> '_better_auth_migrations' ORDER BY indexname",
+         WHERE schemaname = 'public' AND tablename IN ('users', 'sessions', 'accounts', 'verifications') ORDER BY indexname",
     )
     .await
 }

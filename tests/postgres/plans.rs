@@ -99,6 +99,13 @@ async fn generic_plan(connection: &mut PgConnection, query: &str, types: &[Strin
     plan[0]["Plan"].clone()
 }
 
+/// Whether a plan touches one of the tables, rather than the server's catalog or the record of migrations.
+fn touches_a_table(node: &Value) -> bool {
+    let table = node["Relation Name"].as_str().unwrap_or_default();
+    let mut children = node["Plans"].as_array().into_iter().flatten();
+    TABLES.contains(&table) || children.any(touches_a_table)
+}
+
 /// What is wrong with a plan, below a node that stops it after some rows or not.
 fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
@@ -138,6 +145,9 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
     assert!(statements.len() > 50, "{}", statements.len());
     for (query, types) in statements {
         let plan = generic_plan(&mut connection, &query, &types).await;
+        if !touches_a_table(&plan) {
+            continue;
+        }
         let mut found = Vec::new();
         faults(&plan, false, &mut found);
         let excuse = MAY_SORT.iter().find(|(part, _)| query.contains(part));

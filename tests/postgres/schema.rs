@@ -51,7 +51,9 @@ async fn every_column_is_looked_at(pool: PgPool) {
          WHERE table_schema = 'public' AND table_name <> '_better_auth_migrations'",
     )
     .await;
-    assert_eq!(columns.len(), 45);
+    let expected = include_str!("../../src/adapters/postgres/maintenance/expected_schema.txt");
+    let expected = expected.lines().filter(|line| line.starts_with("column "));
+    assert_eq!(columns.len(), expected.count());
     for (table, column, kind) in columns {
         let name = &*format!("{table}.{column}");
         is_told(
@@ -102,7 +104,7 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
          AND conrelid <> '_better_auth_migrations'::regclass",
     )
     .await;
-    assert_eq!(constraints.len(), 10);
+    assert!(constraints.len() >= 10, "{constraints:?}");
     for (table, name, _) in constraints {
         is_told(
             &pool,
@@ -267,9 +269,9 @@ async fn settings_of_the_session_change_no_answer(pool: PgPool) {
     }
     execute(
         &pool,
-        "ALTER TABLE users SET SCHEMA \"Odd one\"; ALTER TABLE sessions SET SCHEMA \"Odd one\"; \
-         ALTER TABLE accounts SET SCHEMA \"Odd one\"; ALTER TABLE verifications SET SCHEMA \"Odd one\"; \
-         ALTER TABLE _better_auth_migrations SET SCHEMA \"Odd one\"",
+        "DO $$ DECLARE name TEXT; BEGIN \
+         FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP \
+         EXECUTE format('ALTER TABLE public.%I SET SCHEMA \"Odd one\"', name); END LOOP; END $$",
     )
     .await;
     for options in [
