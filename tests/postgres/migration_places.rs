@@ -106,7 +106,7 @@ async fn a_schema_that_comes_before_ours_stays_empty(pool: PgPool) {
         assert_eq!(tables(&pool).await, all_in("public"));
         execute(
             &pool,
-            "DELETE FROM _better_auth_migrations WHERE version > 17",
+            "DELETE FROM _better_auth_migrations WHERE version IN (18, 19)",
         )
         .await;
     }
@@ -224,4 +224,18 @@ async fn a_database_in_another_encoding_is_refused_unchanged(pool: PgPool) {
         latin.close().await;
         execute(&pool, &format!("DROP DATABASE \"{name}\"")).await;
     }
+}
+
+/// As a dump of our tables alone restores them.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_database_that_lost_its_record_is_recorded_again(pool: PgPool) {
+    execute(
+        &pool,
+        "INSERT INTO users (id) VALUES ('1'); DROP TABLE _better_auth_migrations",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    database.check_schema().await.unwrap();
+    assert!(database.get_user_by_id("1").await.unwrap().is_some());
 }

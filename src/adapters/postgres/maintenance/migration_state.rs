@@ -6,13 +6,15 @@ use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration};
 
 use super::expected;
-use super::migrate::{Failure, MIGRATOR, drops_index, index_name};
+use super::migrate::{Failure, MIGRATOR, drops_index, index_name, made_by};
 
 /// What a schema holds.
 pub(super) struct Progress {
     applied: Vec<Applied>,
     /// The indexes on our tables, by name.
     indexes: BTreeMap<String, Index>,
+    /// The constraints on our tables, by name.
+    constraints: BTreeSet<String>,
     /// Our tables on which another session builds an index.
     busy_tables: BTreeSet<String>,
 }
@@ -61,6 +63,14 @@ impl Progress {
         )
         .fetch_all(&mut *connection)
         .await?;
+        let constraints = sqlx::query_scalar!(
+            "SELECT conname::TEXT AS \"name!\" FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid \
+             JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = ANY($2)",
+            schema,
+            &tables,
+        )
+        .fetch_all(&mut *connection)
+        .await?;
         // A concurrent build holds this lock on the table from its first transaction to its last. VACUUM and ANALYZE take
         // it too, and make way.
         let busy_tables = sqlx::query_scalar!(
@@ -86,6 +96,7 @@ impl Progress {
         Ok(Self {
             applied,
             indexes: indexes.collect(),
+            constraints: constraints.into_iter().collect(),
             busy_tables: busy_tables.into_iter().collect(),
         })
     }
@@ -150,13 +161,20 @@ impl Progress {
         }
     }
 
+    fn has_constraints_of(&self, migration: &Migration) -> bool {
+        let mut names = constraints_of(migration).peekable();
+        names.peek().is_some() && names.all(|name| self.constraints.contains(name))
+    }
+
     fn step_for(&self, migration: &'static Migration) -> Step {
         let name = index_name(migration);
         let is_done = if drops_index(migration) {
             let index = name.strip_prefix("drop_").unwrap_or(&name);
             !self.indexes.contains_key(index)
         } else {
-            self.indexes.contains_key(&name) || is_dropped_later(&name)
+            self.indexes.contains_key(&name)
+                || is_dropped_later(&name)
+                || self.has_constraints_of(migration)
         };
         // Two builds on one table wait for each other: a deadlock.
         let builds_on = expected::parts_of_kind("index")
@@ -169,6 +187,12 @@ impl Progress {
             Step::Apply(migration)
         }
     }
+}
+
+/// The constraints that a migration names.
+fn constraints_of(migration: &Migration) -> impl Iterator<Item = &'static str> {
+    let names = expected::parts_of_kind("constraint").map(|constraint| constraint.name);
+    names.filter(move |name| made_by(name).is_some_and(|maker| maker == migration))
 }
 
 fn is_dropped_later(index: &str) -> bool {
