@@ -163,3 +163,44 @@ async fn what_refuses_a_name_is_skipped(pool: PgPool) {
             .is_some()
     );
 }
+
+/// A final sigma is a sigma, and what can be no name is listed.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn names_that_no_lookup_finds_are_changed_or_listed(pool: PgPool) {
+    execute(
+        &pool,
+        "INSERT INTO users (id, email, username) VALUES ('1', 'ΟΔΟΣ@example.com', 'οδος'), ('2', '', 'ada '), \
+         ('3', '  ada@example.com ', ''), ('4', 'νομος', 'νομος'), ('5', 'νομοσ', 'νομοσ'), \
+         ('6', E'bob@example.com\\n', E'\\u00A0bob')",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    let done = database.normalize_names().await.unwrap();
+    assert_eq!(done.changed, 2);
+    for name in ["ΟΔΟΣ@example.com", "οδοσ@example.com"] {
+        let user = database.get_user_by_email(name).await.unwrap();
+        assert_eq!(user.map(|user| user.id).as_deref(), Some("1"), "{name}");
+    }
+    let user = database
+        .get_user_by_username("ΟΔΟΣ")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(user.display_username.as_deref(), Some("οδος"));
+    let skipped = done.skipped.iter().map(|skipped| match &skipped.error {
+        AuthError::Conflict { field } => format!("{} taken {field:?}", skipped.user_id),
+        AuthError::Validation { field, .. } => format!("{} wrong {field}", skipped.user_id),
+        error => panic!("{error}"),
+    });
+    let expected = [
+        "2 wrong email",
+        "2 wrong username",
+        "3 wrong email",
+        "3 wrong username",
+        "4 taken Email",
+        "4 taken Username",
+        "6 wrong email",
+        "6 wrong username",
+    ];
+    assert_eq!(skipped.collect::<Vec<_>>(), expected);
+}

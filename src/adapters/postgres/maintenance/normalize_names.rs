@@ -33,12 +33,14 @@ pub struct SkippedName {
 }
 
 impl SqlxAdapter {
-    /// Lower-cases the emails and usernames that another program stored in mixed case; lookups do not find them. The
-    /// original spelling of a username moves to `display_username` if that is NULL.
+    /// Brings the emails and usernames that another program stored into the form that lookups use: lower case, with σ for a
+    /// final ς. Lookups do not find other forms. The original spelling of a username moves to `display_username` if that is
+    /// NULL.
     ///
     /// Call it once after [`migrate`](Self::migrate) if another program filled the database. Further calls are harmless.
-    /// It reads users in batches of 1,000 and changes one name at a time, so traffic goes on. If the names of two users
-    /// differ in case only, one of them is skipped and reported: a person has to decide which user keeps the name.
+    /// It reads users in batches of 1,000 and changes one name at a time, so traffic goes on. A name that another user
+    /// has in that form, that is empty, or that has white space at an end is skipped and reported: a person has to decide
+    /// what becomes of it.
     ///
     /// # Errors
     ///
