@@ -530,3 +530,104 @@ async fn a_ping_tells_the_cause() {
         "not within the pool's 30 s"
     );
 }
+
+/// A runtime that nobody drives.
+struct Undriven {
+    end: std::sync::mpsc::Sender<()>,
+    has_ended: tokio::sync::oneshot::Receiver<()>,
+}
+
+impl Undriven {
+    async fn end(self) {
+        drop(self.end);
+        self.has_ended.await.unwrap();
+    }
+}
+
+/// Lets another runtime begin this work, on a thread of its own, and then drives it no more.
+async fn on_another_runtime<F: Future<Output = ()> + Send>(
+    work: impl FnOnce() -> F + Send + 'static,
+) -> Undriven {
+    let (end, receiver) = std::sync::mpsc::channel();
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(work());
+        begun.send(()).unwrap();
+        let _ = receiver.recv();
+        drop(runtime);
+        ended.send(()).unwrap();
+    });
+    has_begun.await.unwrap();
+    Undriven { end, has_ended }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn callers_outlive_a_runtime_that_ends(pool: PgPool) {
+    let database = adapter(&pool).await;
+    for round in 0..5 {
+        let others = database.clone();
+        let other = on_another_runtime(move || async move {
+            let mut all = Vec::new();
+            for _ in 0..4 {
+                all.push(others.begin().await.unwrap());
+            }
+            for transaction in all {
+                transaction.rollback().await.unwrap();
+            }
+        })
+        .await;
+        other.end().await;
+        // Its connections are not written to, or nobody could tell what became of it.
+        for number in 0..8 {
+            let user = CreateUser::new().with_id(format!("{round} {number}"));
+            database.create_user(user).await.unwrap();
+        }
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_runtime_that_nobody_drives_holds_up_nobody(pool: PgPool) {
+    let config = PoolConfig {
+        max_connections: 24,
+        acquire_timeout: Duration::from_secs(10),
+        ..PoolConfig::default()
+    };
+    let url = support::url(&pool);
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1));
+    let token = database.create_session(session).await.unwrap().token;
+    let (others, others_token) = (database.clone(), token.clone());
+    let other = on_another_runtime(move || async move {
+        let mut all = Vec::new();
+        for _ in 0..13 {
+            all.push(others.begin().await.unwrap());
+        }
+        drop(all);
+        for _ in 0..64 {
+            let (others, token) = (others.clone(), others_token.clone());
+            tokio::spawn(async move { others.get_session_with_user(&token).await.map(drop) });
+        }
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let callers = (0..32).map(|_| {
+        let (database, token) = (database.clone(), token.clone());
+        tokio::spawn(async move { database.get_session_with_user(&token).await })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        assert!(caller.await.unwrap().unwrap().is_some());
+    }
+    for number in 0..8 {
+        let user = CreateUser::new().with_id(number.to_string());
+        database.create_user(user).await.unwrap();
+    }
+    other.end().await;
+}

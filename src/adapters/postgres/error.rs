@@ -55,7 +55,7 @@ impl Operation {
     }
 
     /// Whether it may have changed something even if its answer never came.
-    fn is_durable_write(self) -> bool {
+    pub(super) fn is_durable_write(self) -> bool {
         self.writes && !self.in_transaction
     }
 }

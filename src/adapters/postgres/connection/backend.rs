@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgSeverity};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use tokio::runtime;
+
 use super::lease::end_transaction;
 
 /// A runtime that has not run for so long may not run again.
@@ -119,6 +121,7 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 /// A runtime that has opened connections, so that reading from them needs it. Connections outlive it: callers on other
 /// runtimes find them in the pool.
 pub(super) struct Home {
+    pub(super) id: runtime::Id,
     begun: Instant,
     /// When it last ran, in milliseconds since it began.
     beat: AtomicU64,
@@ -137,8 +140,9 @@ pub(super) enum Pulse {
 }
 
 impl Home {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(id: runtime::Id) -> Self {
         Self {
+            id,
             begun: Instant::now(),
             beat: AtomicU64::new(0),
             is_stalled: AtomicBool::new(false),

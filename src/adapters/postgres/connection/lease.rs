@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
@@ -14,7 +15,8 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::error::{broke_connection, timed_out};
-use super::pool::{OwnPool, Place, Slot};
+use super::backend::{Home, Pulse};
+use super::pool::{OwnPool, Place, Slot, UPKEEP};
 
 /// How long a statement may go on whose caller has gone, before its connection is closed.
 const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
@@ -31,6 +33,8 @@ pub(in super::super) struct Lease {
     answer_timeout: Duration,
     runtime: Handle,
     state: State,
+    /// Whether it is given up for another one if nobody drives its runtime.
+    is_replaceable: bool,
 }
 
 /// What has to happen before the next caller may use the connection.
@@ -86,12 +90,18 @@ impl Lease {
             answer_timeout,
             runtime: Handle::current(),
             state: State::default(),
+            is_replaceable: false,
         }
     }
 
     /// Before the statement that begins a transaction.
     pub(in super::super) fn enter_transaction(&mut self) {
         self.state.in_transaction = true;
+    }
+
+    /// Before a statement that may be sent again: it need not wait for a runtime that nobody drives.
+    pub(in super::super) fn make_replaceable(&mut self) {
+        self.is_replaceable = true;
     }
 
     /// Closes the connection when it is done with.
@@ -112,7 +122,19 @@ impl Lease {
             _ => return Err(io::Error::from(io::ErrorKind::NotConnected).into()),
         };
         self.state.is_busy = true;
-        let Ok(answer) = timeout(self.answer_timeout, statement(connection.get())).await else {
+        let foreign_home = connection
+            .home()
+            .filter(|home| self.is_replaceable && home.id != self.runtime.id())
+            .cloned();
+        let mut statement = statement(connection.get());
+        let answer = match foreign_home {
+            None => timeout(self.answer_timeout, statement).await,
+            Some(home) => {
+                let watched = until_stalled(&home, &mut statement);
+                timeout(self.answer_timeout, watched).await
+            }
+        };
+        let Ok(answer) = answer else {
             self.state.fate = Fate::Broken;
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         };
@@ -165,7 +187,31 @@ impl State {
     }
 }
 
+/// The answer to a statement, unless the runtime that reads it does not run.
+async fn until_stalled<T>(home: &Home, statement: &mut StatementFuture<'_, T>) -> sqlx::Result<T> {
+    loop {
+        if let Ok(answer) = timeout(UPKEEP, &mut *statement).await {
+            return answer;
+        }
+        if home.pulse() != Pulse::Alive {
+            home.stall();
+            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+        }
+    }
+}
+
 impl Leased {
+    /// The runtime of a connection of the adapter's own.
+    fn home(&self) -> Option<&Arc<Home>> {
+        match self {
+            Self::Own(slot) => match &**slot {
+                Place::Open(backend) => Some(&backend.home),
+                Place::Refused(_) | Place::Closed => None,
+            },
+            Self::Shared(_) => None,
+        }
+    }
+
     fn get(&mut self) -> &mut PgConnection {
         match self {
             Self::Own(slot) => own_connection(slot),

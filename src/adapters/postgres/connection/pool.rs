@@ -13,7 +13,7 @@ use deadpool::managed::{
     WeakPool,
 };
 use sqlx::{Connection as _, PgConnection};
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -30,7 +30,7 @@ const MAX_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for the ping of a connection whose runtime may not run.
 const DOUBTFUL_PATIENCE: Duration = Duration::from_millis(250);
 /// Pause between two rounds of upkeep.
-const UPKEEP: Duration = Duration::from_millis(500);
+pub(super) const UPKEEP: Duration = Duration::from_millis(500);
 /// After so long, a server that refused a connection is asked for one more.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 /// Shortest time between two events that make all connections suspicious.
@@ -340,7 +340,7 @@ pub(super) struct ConnectionManager {
     /// Openings whose caller has gone. The next caller takes one over, so that there are never more connections than
     /// places.
     orphans: Mutex<Vec<OpeningTask>>,
-    homes: Mutex<Vec<(runtime::Id, Arc<Home>)>>,
+    homes: Mutex<Vec<Arc<Home>>>,
     refusals: Mutex<Refusals>,
     is_filling: AtomicBool,
     /// Connections that have left the pool and are not closed yet.
@@ -485,12 +485,12 @@ impl ConnectionManager {
     fn home(&self) -> Arc<Home> {
         let id = Handle::current().id();
         let mut homes = lock(&self.homes);
-        homes.retain(|(_, home)| !home.has_ended());
-        if let Some((_, home)) = homes.iter().find(|(known, _)| *known == id) {
+        homes.retain(|home| !home.has_ended());
+        if let Some(home) = homes.iter().find(|home| home.id == id) {
             return Arc::clone(home);
         }
-        let home = Arc::new(Home::new());
-        homes.push((id, Arc::clone(&home)));
+        let home = Arc::new(Home::new(id));
+        homes.push(Arc::clone(&home));
         drop(homes);
         if let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) {
             tokio::spawn(upkeep(pool.weak(), Residence(Arc::clone(&home))));

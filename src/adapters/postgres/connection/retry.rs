@@ -33,6 +33,9 @@ impl Connections {
             if operation.in_transaction {
                 lease.enter_transaction();
             }
+            if !operation.is_durable_write() {
+                lease.make_replaceable();
+            }
             let failure = match lease.run(&statement).await {
                 Ok(answer) => return Ok((answer, lease)),
                 Err(error) => Failure::of_statement(error, operation),
