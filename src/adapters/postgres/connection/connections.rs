@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, timeout};
@@ -52,7 +53,8 @@ impl Connections {
         let target = Target {
             options,
             lock_timeout: acquire_timeout,
-            statement_timeout: answer_timeout - MAX_ANSWER_DELAY.min(answer_timeout / 10),
+            statement_timeout: answer_timeout
+                .saturating_sub(MAX_ANSWER_DELAY.min(answer_timeout / 10)),
         };
         let pool = OwnPool::new(target, config).map_err(|error| AuthError::Database {
             message: format!("connect on {server}: the pool could not be made ({error})"),
@@ -181,7 +183,7 @@ impl Connections {
                 .unwrap_or(Err(sqlx::Error::PoolTimedOut))
                 .map(|(connection, _)| connection),
             // One of the pool's, for what the application's `after_connect` sets.
-            Pool::Shared(pool) => pool.acquire().await.map(|connection| connection.detach()),
+            Pool::Shared(pool) => pool.acquire().await.map(PoolConnection::detach),
         }
     }
 

@@ -396,15 +396,13 @@ impl Manager for ConnectionManager {
         };
         // Also where the caller goes away in the middle of it.
         backend.is_fit = false;
-        match timeout(patience, backend.connection.ping()).await {
-            Ok(answer) => answer?,
-            Err(_) => {
-                if is_doubtful {
-                    backend.home.stall();
-                }
-                return Err(RecycleError::message("does not answer"));
+        let Ok(answer) = timeout(patience, backend.connection.ping()).await else {
+            if is_doubtful {
+                backend.home.stall();
             }
-        }
+            return Err(RecycleError::message("does not answer"));
+        };
+        answer?;
         backend.is_fit = true;
         Ok(())
     }
