@@ -216,3 +216,51 @@ impl fmt::Display for ConflictField {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AuthError, ConflictField};
+
+    #[test]
+    fn each_error_has_its_kind_status_and_retry() {
+        let unavailable = |contention| AuthError::Unavailable {
+            message: String::new(),
+            contention,
+            source: None,
+        };
+        let outcome_unknown = AuthError::OutcomeUnknown {
+            message: String::new(),
+            source: None,
+        };
+        let database = AuthError::Database {
+            message: String::new(),
+            source: None,
+        };
+        let conflict = AuthError::Conflict {
+            field: ConflictField::Email,
+        };
+        let unsupported = AuthError::Unsupported { operation: "begin" };
+        for (error, kind, status, is_retryable) in [
+            (AuthError::UserNotFound, "UserNotFound", 404, false),
+            (AuthError::SessionNotFound, "SessionNotFound", 404, false),
+            (AuthError::AccountNotFound, "AccountNotFound", 404, false),
+            (conflict, "Conflict", 409, false),
+            (AuthError::validation("name", ""), "Validation", 422, false),
+            (unavailable(false), "Unavailable", 503, true),
+            (unavailable(true), "Unavailable", 503, true),
+            (outcome_unknown, "OutcomeUnknown", 500, false),
+            (
+                AuthError::TransactionAborted,
+                "TransactionAborted",
+                500,
+                false,
+            ),
+            (unsupported, "Unsupported", 501, false),
+            (database, "Database", 500, false),
+        ] {
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.http_status(), status, "{kind}");
+            assert_eq!(error.is_retryable(), is_retryable, "{kind}");
+        }
+    }
+}
