@@ -1,3 +1,5 @@
+//! The errors that every operation may answer.
+
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;

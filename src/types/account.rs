@@ -1,3 +1,5 @@
+//! Accounts: the row, and what creates and changes one.
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 

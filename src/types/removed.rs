@@ -1,3 +1,5 @@
+//! What a cleanup has removed.
+
 use std::ops::AddAssign;
 
 /// How many rows a clean-up has removed.

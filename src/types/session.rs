@@ -1,3 +1,5 @@
+//! Sessions: the row, and what creates and changes one.
+
 use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};

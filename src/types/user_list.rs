@@ -1,3 +1,5 @@
+//! Lists of users: filters, pages and cursors.
+
 use chrono::{DateTime, Utc};
 
 use super::User;

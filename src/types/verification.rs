@@ -1,3 +1,5 @@
+//! Verifications: the row, and what creates one.
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! The statements about accounts, and the constraints of their table.
+
 use super::columns::{NullableTime, Time};
 use super::error::Operation;
 use super::repository::Repository;

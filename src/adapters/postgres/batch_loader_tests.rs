@@ -1,3 +1,5 @@
+//! The batch loader without a server: a source of rows that answers when the test says so.
+
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,3 +1,5 @@
+//! The statements about sessions, and the constraints of their table.
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};

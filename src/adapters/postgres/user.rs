@@ -1,3 +1,5 @@
+//! The statements about users, and the constraints of their table.
+
 use std::sync::Arc;
 
 use sqlx::PgConnection;

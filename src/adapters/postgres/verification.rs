@@ -1,3 +1,5 @@
+//! The statements about verifications.
+
 use super::columns::{NullableTime, Time};
 use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
