@@ -1,11 +1,13 @@
 //! What all adapters agree on before anything is stored: limits, normal forms, ids and tokens.
 
+mod number;
+
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use crate::types::{
     Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Metadata, Session,
@@ -447,7 +449,7 @@ fn normal_json(value: &mut Value, depth: usize) -> AuthResult<()> {
     match value {
         Value::Null | Value::Bool(_) => Ok(()),
         Value::Number(number) => {
-            *number = normal_number(number);
+            *number = number::normal_number(number)?;
             Ok(())
         }
         Value::String(string) if is_possible_text(string) => Ok(()),
@@ -457,28 +459,6 @@ fn normal_json(value: &mut Value, depth: usize) -> AuthResult<()> {
             .try_for_each(|value| normal_json(value, depth)),
         Value::Object(object) => normal_object(object, depth),
     }
-}
-
-/// The number as JSONB gives it back. JSONB keeps decimals: what is written with an exponent and is whole comes back
-/// as an integer, and zero has no sign.
-fn normal_number(number: &Number) -> Number {
-    if number.is_i64() || number.is_u64() {
-        return number.clone();
-    }
-    let written = number.to_string();
-    let Some(float) = number.as_f64() else {
-        return number.clone();
-    };
-    if float == 0.0 {
-        return Number::from_f64(0.0).unwrap_or_else(|| number.clone());
-    }
-    if written.contains('.') && !written.contains(['e', 'E']) {
-        return number.clone();
-    }
-    // Written with `{}`, a float has neither exponent nor fraction where it is whole.
-    format!("{float}")
-        .parse()
-        .unwrap_or_else(|_| number.clone())
 }
 
 #[cfg(test)]
