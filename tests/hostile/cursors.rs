@@ -35,8 +35,12 @@ enum Change {
     Twice,
 }
 
+/// Cursors count as PostgreSQL does, from 2000 on.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
 fn cursor() -> impl Strategy<Value = Cursor> {
-    let near = DateTime::<Utc>::from(std::time::SystemTime::now()).timestamp_micros();
+    let near =
+        DateTime::<Utc>::from(std::time::SystemTime::now()).timestamp_micros() - EPOCH_MICROS;
     let micros = prop_oneof![
         any::<i64>(),
         near - 1_000_000..near + 1_000_000,
@@ -48,10 +52,12 @@ fn cursor() -> impl Strategy<Value = Cursor> {
             0,
             -1,
             // The first microsecond that PostgreSQL stores, and the one before.
-            -210_866_803_200_000_000,
-            -210_866_803_200_000_001,
-            DateTime::<Utc>::MAX_UTC.timestamp_micros(),
-            DateTime::<Utc>::MIN_UTC.timestamp_micros(),
+            -211_813_488_000_000_000,
+            -211_813_488_000_000_001,
+            // The last one, and the one after.
+            9_223_371_331_199_999_999,
+            9_223_371_331_200_000_000,
+            DateTime::<Utc>::MAX_UTC.timestamp_micros() - EPOCH_MICROS,
         ]),
     ];
     let change = prop_oneof![
@@ -77,7 +83,7 @@ fn position(user: &User) -> (i64, String) {
     let micros = match user.created_at {
         time if time == DateTime::<Utc>::MAX_UTC => i64::MAX,
         time if time == DateTime::<Utc>::MIN_UTC => i64::MIN,
-        time => time.timestamp_micros(),
+        time => time.timestamp_micros() - EPOCH_MICROS,
     };
     (micros, user.id.clone())
 }
