@@ -113,7 +113,7 @@ async fn session_mode_raises_no_alarm(pool: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn a_server_raises_no_alarm(pool: PgPool) {
-    let database = SqlxAdapter::new(&support::url(&pool)).await.unwrap();
+    let database = SqlxAdapter::new(&crate::support::url(&pool)).await.unwrap();
     assert_eq!(is_found(&database).await, 0);
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::SqlxAdapter;
-use super::connection::{Connections, PoolConfig, Settings, check_pool};
+use super::connection::{Connections, PoolConfig, Settings};
 use crate::{AuthError, AuthResult};
 
 const MOST_RETRIES: u32 = 1000;
@@ -183,10 +183,7 @@ impl SqlxAdapterBuilder {
             (Source::Url(url), config) => {
                 Connections::open(&url, &config.unwrap_or_default(), self.settings).await?
             }
-            (Source::Pool(pool), None) => {
-                check_pool(&pool)?;
-                Connections::shared(pool, self.settings)
-            }
+            (Source::Pool(pool), None) => Connections::shared(pool, self.settings),
             (Source::Pool(_), Some(_)) => {
                 let message = "cannot be set for a pool of the application's: configure that pool";
                 return Err(AuthError::validation("pool_config", message));

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgPool};
 
 use crate::adapters::backoff::DEFAULT_MAX_RETRIES;
 use crate::{AuthError, AuthResult};
@@ -122,25 +121,22 @@ pub(in super::super) fn parse_url(url: &str) -> AuthResult<PgConnectOptions> {
         let message = format!("percent-encode the password; {EXPECTED}");
         return Err(AuthError::validation("url", message));
     }
-    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
-        AuthError::validation("url", format!("{error}; {EXPECTED}"))
-    })?;
-    check_statement_cache(&options)?;
-    // A stock PgBouncer refuses the parameter, and no column of ours is a float.
-    Ok(options.extra_float_digits(None))
-}
-
-/// Refuses a pool whose connections leave every statement on the server.
-pub(in super::super) fn check_pool(pool: &PgPool) -> AuthResult<()> {
-    check_statement_cache(&pool.connect_options())
-}
-
-fn check_statement_cache(options: &PgConnectOptions) -> AuthResult<()> {
-    let url = options.to_url_lossy();
-    let mut parameters = url.query_pairs();
-    if parameters.any(|(name, value)| name == "statement-cache-capacity" && value == "0") {
+    let mut parameters = url
+        .split_once('?')
+        .map_or("", |(_, query)| query)
+        .split('&');
+    let keeps_no_statement = parameters.any(|parameter| {
+        parameter
+            .strip_prefix("statement-cache-capacity=")
+            .is_some_and(|capacity| capacity.parse() == Ok(0_usize))
+    });
+    if keeps_no_statement {
         let message = "statement-cache-capacity=0 leaves every statement that was prepared on the server: leave it out";
         return Err(AuthError::validation("url", message));
     }
-    Ok(())
+    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
+        AuthError::validation("url", format!("{error}; {EXPECTED}"))
+    })?;
+    // A stock PgBouncer refuses the parameter, and no column of ours is a float.
+    Ok(options.extra_float_digits(None))
 }

@@ -10,6 +10,6 @@ mod retry;
 pub use self::config::{PoolConfig, PoolStats};
 pub use self::lease::PooledConnection;
 
-pub(super) use self::config::{Settings, check_pool};
+pub(super) use self::config::Settings;
 pub(super) use self::connections::Connections;
 pub(super) use self::lease::{Lease, StatementFuture};
