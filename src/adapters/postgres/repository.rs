@@ -18,7 +18,7 @@ use crate::types::{Removed, Session, User};
 use crate::{AuthError, AuthResult};
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
-const LONGEST_SHARED_KEY: usize = 1024;
+const MAX_SHARED_KEY: usize = 1024;
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
 pub(super) struct Repository {
@@ -127,7 +127,7 @@ impl Repository {
 
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
     pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
-        let may_share = key.len() <= LONGEST_SHARED_KEY && self.transaction.is_none();
+        let may_share = key.len() <= MAX_SHARED_KEY && self.transaction.is_none();
         if may_share && self.connections.settings.batch_lookups {
             let loader = R::loader(&self.loaders);
             return loader.get(key, &self.connections).await;
