@@ -179,18 +179,23 @@ impl SqlxAdapterBuilder {
             let message = "must be longer than zero";
             return Err(AuthError::validation("answer_timeout", message));
         }
-        let connections = match (self.source, self.pool_config) {
+        let database = match (self.source, self.pool_config) {
             (Source::Url(url), config) => {
-                Connections::open(&url, &config.unwrap_or_default(), self.settings).await?
+                let config = config.unwrap_or_default();
+                let connections = Connections::open(&url, &config, self.settings).await?;
+                SqlxAdapter::with_connections(connections)
             }
-            (Source::Pool(pool), None) => Connections::shared(pool, self.settings),
+            (Source::Pool(pool), None) => {
+                let connections = Connections::shared(pool, self.settings);
+                let database = SqlxAdapter::with_connections(connections);
+                drop(database.acquire().await?);
+                database
+            }
             (Source::Pool(_), Some(_)) => {
                 let message = "cannot be set for a pool of the application's: configure that pool";
                 return Err(AuthError::validation("pool_config", message));
             }
         };
-        let database = SqlxAdapter::with_connections(connections);
-        database.ping().await?;
         if self.check_pooler {
             database.check_pooler().await?;
         }

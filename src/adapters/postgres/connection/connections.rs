@@ -39,7 +39,7 @@ enum Pool {
 }
 
 impl Connections {
-    /// Connections of the adapter's own. Opens the first one, so that what is wrong with the URL or the server shows now.
+    /// Connections of the adapter's own. Connects once, so that what is wrong with the URL or the server shows now.
     pub(in super::super) async fn open(
         url: &str,
         config: &PoolConfig,
@@ -60,14 +60,17 @@ impl Connections {
             message: format!("connect on {server}: the pool could not be made ({error})"),
             source: Some(error.into()),
         })?;
-        let first = timeout(acquire_timeout, pool.acquire_once())
+        // It sends no statement, which a pooler may mix up with those of others: that is for `check_pooler` to say.
+        // Unboxed, its 16 kB would be part of every caller's future.
+        let probe = Box::pin(PgConnection::connect_with(&pool.target().options));
+        let probe = timeout(acquire_timeout, probe)
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
             .map_err(|error| match tls::configuration_mistake(&error) {
                 Some(advice) if tls::is_missing(&error) => AuthError::validation("url", advice),
                 _ => connection_error(error, "connect", &server),
             })?;
-        drop(Lease::own(first, answer_timeout));
+        let _ = probe.close().await;
         Ok(Self {
             pool: Pool::Own(pool),
             server,

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::super::error::{is_final_refusal, sqlstate, timed_out};
+use super::super::error::{is_final_refusal, sqlstate};
 use super::backend::{Backend, CLIENT_CHECK, Home, Pulse, Target};
 use super::config::{MAX_TIMEOUT, PoolConfig};
 use crate::adapters::backoff::backoff;
@@ -108,28 +108,6 @@ impl OwnPool {
         let status = self.0.status();
         let refused = self.0.manager().refusals().places.len();
         (status.size.saturating_sub(refused), status.available)
-    }
-
-    /// One attempt, for which a failure is the answer.
-    pub(super) async fn acquire_once(&self) -> sqlx::Result<Slot> {
-        loop {
-            match self.0.get().await {
-                Ok(mut slot) => match &mut *slot {
-                    Place::Open(backend) => {
-                        backend.is_fit = false;
-                        return Ok(slot);
-                    }
-                    Place::Refused(error) => {
-                        return Err(error.take().unwrap_or(sqlx::Error::PoolTimedOut));
-                    }
-                    Place::Closed => return Err(sqlx::Error::PoolClosed),
-                },
-                Err(error) => match pool_error(error) {
-                    error if timed_out(&error) => {}
-                    error => return Err(error),
-                },
-            }
-        }
     }
 
     /// A connection within `limit`. Whoever gets none learns what stopped the last attempt.
