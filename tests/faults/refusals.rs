@@ -4,7 +4,7 @@ use better_auth::AuthError;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use sqlx::{Connection as _, PgConnection};
 
-use super::application::{Application, adapter, until};
+use super::application::{Application, MAX_CONNECTIONS, adapter, until};
 use super::load::{Fate, Load, count_rows, create_verification, new_key, sign_up};
 
 /// A table that is larger than any other file, so that a limit on the size of files meets its growth alone.
@@ -156,6 +156,10 @@ async fn a_server_without_a_connection_left_is_named() {
     for other in others {
         other.close().await.unwrap();
     }
+    until("the pool has grown", async || {
+        application.database.pool_stats().size == MAX_CONNECTIONS
+    })
+    .await;
     let written = application.check(load).await;
     assert_eq!(
         (written.counts().failed_reads, written.counts().unknown),

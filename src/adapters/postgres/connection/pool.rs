@@ -31,8 +31,8 @@ const MAX_PATIENCE: Duration = Duration::from_secs(5);
 const DOUBTFUL_PATIENCE: Duration = Duration::from_millis(250);
 /// Pause between two rounds of upkeep.
 pub(super) const UPKEEP: Duration = Duration::from_millis(500);
-/// After so long, a server that refused a connection is asked for one more.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
+/// After so long, a server that refused a connection is asked for one more. If it gives one, the others are asked for too.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
 /// Shortest time between two events that make all connections suspicious.
 const MIN_EPOCH: Duration = Duration::from_secs(1);
 
@@ -158,7 +158,7 @@ impl OwnPool {
         refusals.last = Some(Instant::now());
         if is_alone || self.0.is_closed() {
             drop(refusals);
-            drop(Object::take(slot));
+            vacate(slot);
             return false;
         }
         refusals.places.push(slot);
@@ -242,9 +242,7 @@ impl OwnPool {
             Vec::new()
         };
         drop(refusals);
-        for slot in reopened {
-            drop(Object::take(slot));
-        }
+        reopened.into_iter().for_each(vacate);
         let mut surplus = open.saturating_sub(manager.min_connections);
         self.0.retain(|place, _| {
             if !manager.is_current(place) {
@@ -284,6 +282,11 @@ impl OwnPool {
             }
         }
     }
+}
+
+/// Frees a place that holds no connection.
+fn vacate(slot: Slot) {
+    drop(Object::take(slot));
 }
 
 async fn is_running(connection: &mut PgConnection, pid: i32) -> sqlx::Result<bool> {
@@ -343,7 +346,11 @@ impl Manager for ConnectionManager {
             task: Some(adopted.unwrap_or_else(|| (Instant::now(), self.open()))),
         };
         match timeout(self.patience(), &mut opening).await {
-            Ok(Ok(backend)) => Ok(Place::Open(Box::new(backend))),
+            Ok(Ok(backend)) => {
+                let refused = mem::take(&mut self.refusals().places);
+                refused.into_iter().for_each(vacate);
+                Ok(Place::Open(Box::new(backend)))
+            }
             Ok(Err(error)) if sqlstate(&error) == Some("53300") => Ok(Place::Refused(Some(error))),
             Ok(Err(error)) => Err(error),
             Err(_) => {
