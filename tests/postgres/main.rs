@@ -8,6 +8,7 @@ mod cleanup_instances;
 mod clocks;
 mod conformance;
 mod connections;
+mod equal_values;
 mod migration_locks;
 mod migration_places;
 mod migrations;

@@ -94,7 +94,7 @@ async fn the_indexes_are_what_the_statements_need(pool: PgPool) {
         "CREATE INDEX verifications_expires_at_id_idx ON public.verifications USING btree (expires_at, id)",
         "CREATE INDEX verifications_identifier_created_at_id_idx ON public.verifications USING btree (identifier, created_at, id COLLATE \"C\")",
         "CREATE UNIQUE INDEX verifications_pkey ON public.verifications USING btree (id)",
-        "CREATE INDEX verifications_value_idx ON public.verifications USING hash (value)",
+        "CREATE INDEX verifications_value_hash_idx ON public.verifications USING btree (hashtextextended(value, (0)::bigint), created_at, id COLLATE \"C\")",
     ];
     assert_eq!(indexes(&pool).await, expected);
 }
@@ -164,12 +164,12 @@ async fn an_invalid_index_is_built_again(pool: PgPool) {
     execute(
         &pool,
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid IN \
-         ('sessions_expires_at_id_idx'::regclass, 'verifications_value_idx'::regclass)",
+         ('sessions_expires_at_id_idx'::regclass, 'verifications_value_hash_idx'::regclass)",
     )
     .await;
     execute(
         &pool,
-        "DELETE FROM _better_auth_migrations WHERE description = 'verifications value idx'",
+        "DELETE FROM _better_auth_migrations WHERE description = 'verifications value hash idx'",
     )
     .await;
     assert_eq!(

@@ -58,7 +58,8 @@ impl Repository {
             Box::pin(
                 query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
-                     WHERE identifier = $1 AND value = $2 AND expires_at > statement_timestamp() \
+                     WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                     AND expires_at > statement_timestamp() \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     identifier,
                     value,
@@ -104,7 +105,8 @@ impl Repository {
             Box::pin(
                 query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
-                     WHERE value = $1 AND expires_at > statement_timestamp() \
+                     WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
+                     AND expires_at > statement_timestamp() \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     value,
                 )
@@ -129,7 +131,8 @@ impl Repository {
                 query_verification!(
                     "WITH consumed AS ( \
                      DELETE FROM verifications WHERE id = ANY (ARRAY( \
-                     SELECT id FROM verifications WHERE identifier = $1 AND value = $2 ORDER BY id FOR UPDATE)) \
+                     SELECT id FROM verifications WHERE identifier = $1 \
+                     AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 ORDER BY id FOR UPDATE)) \
                      RETURNING id) \
                      SELECT " COLUMNS " FROM verifications \
                      WHERE id = ANY (ARRAY(SELECT id FROM consumed)) AND expires_at > statement_timestamp() \

@@ -64,18 +64,21 @@ SELECT 'index', name, relname::TEXT,
     || CASE WHEN indisvalid THEN '' ELSE ' INVALID' END
 FROM tables JOIN indexes ON indrelid = tables.oid
 UNION ALL
--- Pairs of an index and one that does the same work and more.
+-- Pairs of an index and one that does the same work and more. Lookups by a long text ask an index of its hash.
 SELECT 'covered index', name, little.relname::TEXT, big.relname::TEXT
 FROM tables JOIN indexes AS little ON little.indrelid = tables.oid
 JOIN indexes AS big ON big.indrelid = tables.oid AND big.indexrelid <> little.indexrelid
 WHERE NOT little.indisunique AND little.amname = 'btree' AND little.is_total AND NOT 0 = ANY (little.indkey)
 AND big.indisvalid AND big.is_total
-AND CASE big.amname
-    WHEN 'btree' THEN (big.keys[1:cardinality(little.keys)], big.indclass[0:cardinality(little.keys) - 1],
+AND CASE
+    WHEN big.amname = 'btree' AND big.keys[1] = 0 AND cardinality(little.keys) = 1 THEN
+        (SELECT pg_get_indexdef(big.indexrelid, 1, FALSE) = format('hashtextextended(%I, (0)::bigint)', attname)
+        FROM columns WHERE attrelid = little.indrelid AND attnum = little.keys[1])
+    WHEN big.amname = 'btree' THEN (big.keys[1:cardinality(little.keys)], big.indclass[0:cardinality(little.keys) - 1],
             big.indcollation[0:cardinality(little.keys) - 1], big.indoption[0:cardinality(little.keys) - 1])
         = (little.keys, little.indclass[0:cardinality(little.keys) - 1],
             little.indcollation[0:cardinality(little.keys) - 1], little.indoption[0:cardinality(little.keys) - 1])
-    WHEN 'hash' THEN big.keys = little.keys
+    WHEN big.amname = 'hash' THEN big.keys = little.keys
     ELSE FALSE
     END
 UNION ALL
