@@ -1,6 +1,6 @@
 //! The statements about accounts, and the constraints of their table.
 
-use super::columns::{NullableTime, Time};
+use super::columns::{NullableTime, Time, new_value};
 use super::error::Operation;
 use super::repository::Repository;
 use super::violation::{Constraints, Key, Violated};
@@ -111,14 +111,11 @@ impl Repository {
         if !input::is_possible_account(provider, id) {
             return Ok(None);
         }
-        self.run(Operation::read("get_account"), |connection| {
-            Box::pin(
-                query_account!(
-                    "SELECT " COLUMNS " FROM accounts WHERE provider_id = $1 AND account_id = $2",
-                    provider,
-                    id,
-                )
-                .fetch_optional(connection),
+        self.fetch_optional(Operation::read("get_account"), || {
+            query_account!(
+                "SELECT " COLUMNS " FROM accounts WHERE provider_id = $1 AND account_id = $2",
+                provider,
+                id,
             )
         })
         .await
@@ -128,14 +125,11 @@ impl Repository {
         if !input::is_possible_id(user_id) {
             return Ok(Vec::new());
         }
-        self.run(Operation::read("get_user_accounts"), |connection| {
-            Box::pin(
-                query_account!(
-                    "SELECT " COLUMNS " FROM accounts WHERE user_id = $1 \
-                     ORDER BY accounts.created_at DESC, accounts.id COLLATE \"C\" DESC",
-                    user_id,
-                )
-                .fetch_all(connection),
+        self.fetch_all(Operation::read("get_user_accounts"), || {
+            query_account!(
+                "SELECT " COLUMNS " FROM accounts WHERE user_id = $1 \
+                 ORDER BY accounts.created_at DESC, accounts.id COLLATE \"C\" DESC",
+                user_id,
             )
         })
         .await
@@ -152,18 +146,14 @@ impl Repository {
         }
         if update == UpdateAccount::default() {
             return self
-                .run(Operation::read("update_account"), |connection| {
-                    Box::pin(
-                        query_account!("SELECT " COLUMNS " FROM accounts WHERE id = $1", id)
-                            .fetch_optional(connection),
-                    )
-                })
+                .fetch_optional(
+                    Operation::read("update_account"),
+                    || query_account!("SELECT " COLUMNS " FROM accounts WHERE id = $1", id),
+                )
                 .await?
                 .ok_or(AuthError::AccountNotFound);
         }
-        self.run(Operation::write("update_account"), |connection| {
-            Box::pin(
-                query_account!(
+        self.fetch_optional(Operation::write("update_account"), || query_account!(
                     "UPDATE accounts SET \
                      access_token = CASE WHEN $2 THEN $3 ELSE access_token END, \
                      refresh_token = CASE WHEN $4 THEN $5 ELSE refresh_token END, \
@@ -177,23 +167,20 @@ impl Repository {
                      WHERE id = $1 RETURNING " COLUMNS "",
                     id,
                     update.access_token.is_some(),
-                    update.access_token.as_ref().and_then(Option::as_ref),
+                    new_value(&update.access_token),
                     update.refresh_token.is_some(),
-                    update.refresh_token.as_ref().and_then(Option::as_ref),
+                    new_value(&update.refresh_token),
                     update.id_token.is_some(),
-                    update.id_token.as_ref().and_then(Option::as_ref),
+                    new_value(&update.id_token),
                     update.access_token_expires_at.is_some(),
-                    update.access_token_expires_at.flatten(),
+                    new_value(&update.access_token_expires_at),
                     update.refresh_token_expires_at.is_some(),
-                    update.refresh_token_expires_at.flatten(),
+                    new_value(&update.refresh_token_expires_at),
                     update.scope.is_some(),
-                    update.scope.as_ref().and_then(Option::as_ref),
+                    new_value(&update.scope),
                     update.password.is_some(),
-                    update.password.as_ref().and_then(Option::as_ref),
-                )
-                .fetch_optional(connection),
-            )
-        })
+                    new_value(&update.password),
+                ))
         .await?
         .ok_or(AuthError::AccountNotFound)
     }
@@ -202,8 +189,8 @@ impl Repository {
         if !input::is_possible_id(id) {
             return Ok(());
         }
-        self.run(Operation::write("delete_account"), |connection| {
-            Box::pin(sqlx::query!("DELETE FROM accounts WHERE id = $1", id).execute(connection))
+        self.execute(Operation::write("delete_account"), || {
+            sqlx::query!("DELETE FROM accounts WHERE id = $1", id)
         })
         .await
         .map(drop)

@@ -56,6 +56,11 @@ impl fmt::Debug for JsonObject {
     }
 }
 
+/// What an update of a nullable column sets; whether it sets it at all is `change.is_some()`.
+pub(in crate::adapters) fn new_value<T>(change: &Option<Option<T>>) -> Option<&T> {
+    change.as_ref().and_then(Option::as_ref)
+}
+
 impl From<Time> for DateTime<Utc> {
     fn from(Time(time): Time) -> Self {
         time
@@ -113,6 +118,7 @@ impl Encode<'_, Postgres> for Time {
 }
 
 /// `TIMESTAMPTZ` as PostgreSQL counts it, also beyond the years that chrono holds.
+#[derive(Debug)]
 pub(crate) struct ExactTime(pub(crate) i64);
 
 impl Type<Postgres> for ExactTime {

@@ -4,7 +4,9 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor as _, PgConnection};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Map;
+use sqlx::{Executor as _, PgConnection, Postgres};
 use tokio::sync::Mutex;
 
 use super::batch_loader::{BatchLoader, Keyed, Source};
@@ -19,6 +21,9 @@ use crate::{AuthError, AuthResult};
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
 const MAX_SHARED_KEY: usize = 1024;
+
+/// A checked statement whose rows become values by `F`.
+type Query<F> = Map<'static, Postgres, F, PgArguments>;
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
 pub(super) struct Repository {
@@ -81,6 +86,63 @@ impl Repository {
         let violated = self.violated(&failure, operation).await;
         let answer = violated.and_then(Violated::answer);
         Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+    }
+
+    pub(super) async fn fetch_optional<T, F>(
+        &self,
+        operation: Operation,
+        query: impl Fn() -> Query<F>,
+    ) -> AuthResult<Option<T>>
+    where
+        F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
+        T: Send + Unpin + 'static,
+    {
+        self.run(operation, |connection| {
+            Box::pin(query().fetch_optional(connection))
+        })
+        .await
+    }
+
+    pub(super) async fn fetch_all<T, F>(
+        &self,
+        operation: Operation,
+        query: impl Fn() -> Query<F>,
+    ) -> AuthResult<Vec<T>>
+    where
+        F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
+        T: Send + Unpin + 'static,
+    {
+        self.run(operation, |connection| {
+            Box::pin(query().fetch_all(connection))
+        })
+        .await
+    }
+
+    pub(super) async fn fetch_one<T, F>(
+        &self,
+        operation: Operation,
+        query: impl Fn() -> Query<F>,
+    ) -> AuthResult<T>
+    where
+        F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
+        T: Send + Unpin + 'static,
+    {
+        self.run(operation, |connection| {
+            Box::pin(query().fetch_one(connection))
+        })
+        .await
+    }
+
+    /// The number of rows that a statement without an answer changed.
+    pub(super) async fn execute(
+        &self,
+        operation: Operation,
+        query: impl Fn() -> sqlx::query::Query<'static, Postgres, PgArguments>,
+    ) -> AuthResult<u64> {
+        let done = self.run(operation, |connection| {
+            Box::pin(query().execute(connection))
+        });
+        done.await.map(|done| done.rows_affected())
     }
 
     /// As [`run`](Self::run), for operations that ask what else is taken before they answer.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::batch_loader::{BatchLoader, Keyed};
-use super::columns::{JsonObject, NullableTime, Time};
+use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::StatementFuture;
 use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
@@ -205,9 +205,7 @@ impl Repository {
             &session.token
         };
         let operation = Operation::write("create_session").may_violate(&CONSTRAINTS);
-        let created = self.run(operation, |connection| {
-            Box::pin(
-                query_session!(
+        let created = self.fetch_one(operation, || query_session!(
                     "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \
                      active_organization_id, created_at, updated_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, statement_timestamp(), statement_timestamp()) \
@@ -220,10 +218,7 @@ impl Repository {
                     session.user_id,
                     session.impersonated_by,
                     session.active_organization_id,
-                )
-                .fetch_one(connection),
-            )
-        });
+                ));
         Ok(with_token(created.await?, &session.token))
     }
 
@@ -231,22 +226,19 @@ impl Repository {
         if !is_presentable(token) {
             return Ok(None);
         }
-        self.look_up(token).await
+        self.look_up::<Session>(token).await
     }
 
     pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
         if !input::is_possible_id(user_id) {
             return Ok(Vec::new());
         }
-        self.run(Operation::read("get_user_sessions"), |connection| {
-            Box::pin(
-                query_session!(
-                    "SELECT " COLUMNS " FROM sessions \
-                     WHERE user_id = $1 AND active AND expires_at > statement_timestamp() \
-                     ORDER BY sessions.created_at DESC, sessions.id COLLATE \"C\" DESC",
-                    user_id,
-                )
-                .fetch_all(connection),
+        self.fetch_all(Operation::read("get_user_sessions"), || {
+            query_session!(
+                "SELECT " COLUMNS " FROM sessions \
+                 WHERE user_id = $1 AND active AND expires_at > statement_timestamp() \
+                 ORDER BY sessions.created_at DESC, sessions.id COLLATE \"C\" DESC",
+                user_id,
             )
         })
         .await
@@ -259,7 +251,7 @@ impl Repository {
         if !is_presentable(token) {
             return Ok(None);
         }
-        self.look_up(token).await
+        self.look_up::<(Session, User)>(token).await
     }
 
     pub(super) async fn update_session_expiry(
@@ -289,34 +281,31 @@ impl Repository {
         if !is_presentable(token) {
             return Err(AuthError::SessionNotFound);
         }
-        let updated = self.run(Operation::write("update_session"), |connection| {
-            Box::pin(
-                query_session!(
-                    "UPDATE sessions SET \
-                     expires_at = COALESCE($3, expires_at), \
-                     ip_address = CASE WHEN $4 THEN $5 ELSE ip_address END, \
-                     user_agent = CASE WHEN $6 THEN $7 ELSE user_agent END, \
-                     impersonated_by = CASE WHEN $8 THEN $9 ELSE impersonated_by END, \
-                     active_organization_id = CASE WHEN $10 THEN $11 ELSE active_organization_id END, \
-                     active = COALESCE($12, active), \
-                     updated_at = GREATEST(statement_timestamp(), \
-                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
-                     WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
-                     RETURNING " COLUMNS "",
-                    token,
-                    digest(token),
-                    update.expires_at,
-                    update.ip_address.is_some(),
-                    update.ip_address.as_ref().and_then(Option::as_ref),
-                    update.user_agent.is_some(),
-                    update.user_agent.as_ref().and_then(Option::as_ref),
-                    update.impersonated_by.is_some(),
-                    update.impersonated_by.as_ref().and_then(Option::as_ref),
-                    update.active_organization_id.is_some(),
-                    update.active_organization_id.as_ref().and_then(Option::as_ref),
-                    update.active,
-                )
-                .fetch_optional(connection),
+        let updated = self.fetch_optional(Operation::write("update_session"), || {
+            query_session!(
+                "UPDATE sessions SET \
+                 expires_at = COALESCE($3, expires_at), \
+                 ip_address = CASE WHEN $4 THEN $5 ELSE ip_address END, \
+                 user_agent = CASE WHEN $6 THEN $7 ELSE user_agent END, \
+                 impersonated_by = CASE WHEN $8 THEN $9 ELSE impersonated_by END, \
+                 active_organization_id = CASE WHEN $10 THEN $11 ELSE active_organization_id END, \
+                 active = COALESCE($12, active), \
+                 updated_at = GREATEST(statement_timestamp(), \
+                 (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
+                 WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
+                 RETURNING " COLUMNS "",
+                token,
+                digest(token),
+                update.expires_at,
+                update.ip_address.is_some(),
+                new_value(&update.ip_address),
+                update.user_agent.is_some(),
+                new_value(&update.user_agent),
+                update.impersonated_by.is_some(),
+                new_value(&update.impersonated_by),
+                update.active_organization_id.is_some(),
+                new_value(&update.active_organization_id),
+                update.active,
             )
         });
         let session = updated.await?.ok_or(AuthError::SessionNotFound)?;
@@ -328,14 +317,11 @@ impl Repository {
         if !input::is_possible_text(token) {
             return Ok(());
         }
-        self.run(Operation::write("delete_session"), |connection| {
-            Box::pin(
-                sqlx::query!(
-                    "DELETE FROM sessions WHERE token IN ($1, $2)",
-                    token,
-                    digest(token),
-                )
-                .execute(connection),
+        self.execute(Operation::write("delete_session"), || {
+            sqlx::query!(
+                "DELETE FROM sessions WHERE token IN ($1, $2)",
+                token,
+                digest(token),
             )
         })
         .await
@@ -346,11 +332,8 @@ impl Repository {
         if !input::is_possible_id(user_id) {
             return Ok(());
         }
-        self.run(Operation::write("delete_user_sessions"), |connection| {
-            Box::pin(
-                sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id)
-                    .execute(connection),
-            )
+        self.execute(Operation::write("delete_user_sessions"), || {
+            sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id)
         })
         .await
         .map(drop)
@@ -437,14 +420,11 @@ impl Repository {
         let mut hashed = 0;
         let mut from = String::new();
         loop {
-            let batch = self.run(Operation::read(NAME), |connection| {
-                Box::pin(
-                    sqlx::query!(
-                        "SELECT id, token FROM sessions WHERE id >= $1 ORDER BY id LIMIT $2",
-                        from,
-                        BATCH,
-                    )
-                    .fetch_all(connection),
+            let batch = self.fetch_all(Operation::read(NAME), || {
+                sqlx::query!(
+                    "SELECT id, token FROM sessions WHERE id >= $1 ORDER BY id LIMIT $2",
+                    from,
+                    BATCH,
                 )
             });
             let batch = batch.await?;
@@ -455,21 +435,16 @@ impl Repository {
                 .map(|session| (session.id, session.token))
                 .unzip();
             let digests: Vec<_> = tokens.iter().map(|token| digest(token)).collect();
-            let updated = self.run(Operation::write(NAME), |connection| {
-                Box::pin(
-                    sqlx::query!(
+            let updated = self.execute(Operation::write(NAME), || sqlx::query!(
                         "UPDATE sessions SET token = plain.digest \
                          FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
                          WHERE sessions.id = plain.id AND sessions.token = plain.token",
                         &ids,
                         &tokens,
                         &digests,
-                    )
-                    .execute(connection),
-                )
-            });
+                    ));
             if !ids.is_empty() {
-                hashed += usize::try_from(updated.await?.rows_affected()).unwrap_or_default();
+                hashed += usize::try_from(updated.await?).unwrap_or_default();
             }
             match last {
                 Some(last) if last != from => from = last,

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::batch_loader::{BatchLoader, Keyed};
-use super::columns::{JsonObject, NullableTime, Time};
+use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::StatementFuture;
 use super::error::{Failure, Operation};
 use super::repository::{Loaders, LookUp, Repository};
@@ -135,19 +135,17 @@ impl Repository {
         if !input::is_possible_id(id) {
             return Ok(None);
         }
-        self.look_up(id).await
+        self.look_up::<User>(id).await
     }
 
     pub(super) async fn get_user_by_email(&self, email: &str) -> AuthResult<Option<User>> {
         let Some(email) = input::lookup_name(email) else {
             return Ok(None);
         };
-        self.run(Operation::read("get_user_by_email"), |connection| {
-            Box::pin(
-                query_user!("SELECT " COLUMNS " FROM users WHERE email = $1", email)
-                    .fetch_optional(connection),
-            )
-        })
+        self.fetch_optional(
+            Operation::read("get_user_by_email"),
+            || query_user!("SELECT " COLUMNS " FROM users WHERE email = $1", email),
+        )
         .await
     }
 
@@ -155,12 +153,10 @@ impl Repository {
         let Some(username) = input::lookup_name(username) else {
             return Ok(None);
         };
-        self.run(Operation::read("get_user_by_username"), |connection| {
-            Box::pin(
-                query_user!("SELECT " COLUMNS " FROM users WHERE username = $1", username)
-                    .fetch_optional(connection),
-            )
-        })
+        self.fetch_optional(
+            Operation::read("get_user_by_username"),
+            || query_user!("SELECT " COLUMNS " FROM users WHERE username = $1", username),
+        )
         .await
     }
 
@@ -197,24 +193,24 @@ impl Repository {
                      WHERE id = $1 RETURNING " COLUMNS "",
                     id,
                     update.name.is_some(),
-                    update.name.as_ref().and_then(Option::as_ref),
+                    new_value(&update.name),
                     update.email.is_some(),
-                    update.email.as_ref().and_then(Option::as_ref),
+                    new_value(&update.email),
                     update.email_verified,
                     update.image.is_some(),
-                    update.image.as_ref().and_then(Option::as_ref),
+                    new_value(&update.image),
                     update.username.is_some(),
-                    update.username.as_ref().and_then(Option::as_ref),
+                    new_value(&update.username),
                     update.display_username.is_some(),
-                    update.display_username.as_ref().and_then(Option::as_ref),
+                    new_value(&update.display_username),
                     update.two_factor_enabled,
                     update.role.is_some(),
-                    update.role.as_ref().and_then(Option::as_ref),
+                    new_value(&update.role),
                     update.banned,
                     update.ban_reason.is_some(),
-                    update.ban_reason.as_ref().and_then(Option::as_ref),
+                    new_value(&update.ban_reason),
                     update.ban_expires.is_some(),
-                    update.ban_expires.flatten(),
+                    new_value(&update.ban_expires),
                     update.metadata.as_ref().map(Json) as _,
                 )
                 .fetch_optional(connection),
@@ -295,8 +291,8 @@ impl Repository {
         if !input::is_possible_id(id) {
             return Ok(());
         }
-        self.run(Operation::write("delete_user"), |connection| {
-            Box::pin(sqlx::query!("DELETE FROM users WHERE id = $1", id).execute(connection))
+        self.execute(Operation::write("delete_user"), || {
+            sqlx::query!("DELETE FROM users WHERE id = $1", id)
         })
         .await
         .map(drop)

@@ -153,16 +153,13 @@ impl Repository {
     }
 
     async fn exact_created_at(&self, id: &str) -> AuthResult<Option<i64>> {
-        let created_at = self.run(Operation::read("list_users"), |connection| {
-            Box::pin(
-                sqlx::query_scalar!(
-                    "SELECT created_at AS \"created_at: ExactTime\" FROM users WHERE id = $1",
-                    id,
-                )
-                .fetch_optional(connection),
+        let created_at = self.fetch_optional(Operation::read("list_users"), || {
+            sqlx::query!(
+                "SELECT created_at AS \"created_at: ExactTime\" FROM users WHERE id = $1",
+                id,
             )
         });
-        Ok(created_at.await?.map(|ExactTime(micros)| micros))
+        Ok(created_at.await?.map(|user| user.created_at.0))
     }
 
     async fn users_equal(
@@ -245,9 +242,7 @@ impl Repository {
             let search = filter.search.as_ref()?;
             (search.field == field).then(|| like(search))
         };
-        let count = self.run(Operation::read("count_users"), |connection| {
-            Box::pin(
-                sqlx::query_scalar!(
+        let count = self.fetch_one(Operation::read("count_users"), || sqlx::query!(
                     "SELECT count(*) AS \"count!\" FROM users \
                      WHERE ($1::TEXT IS NULL OR email LIKE $1) AND ($2::TEXT IS NULL OR username LIKE $2) \
                      AND ($3::TEXT IS NULL OR name LIKE $3) AND COALESCE(role = $4, $4 IS NULL) \
@@ -261,11 +256,8 @@ impl Repository {
                     filter.email_verified,
                     Time::from(filter.created_from) as _,
                     Time::from(filter.created_until) as _,
-                )
-                .fetch_one(connection),
-            )
-        });
-        Ok(u64::try_from(count.await?).unwrap_or_default())
+                ));
+        Ok(u64::try_from(count.await?.count).unwrap_or_default())
     }
 }
 

@@ -30,19 +30,14 @@ impl Repository {
         v: CreateVerification,
     ) -> AuthResult<Verification> {
         let verification = input::new_verification(v, input::now())?;
-        self.run(Operation::write("create_verification"), |connection| {
-            Box::pin(
-                query_verification!(
+        self.fetch_one(Operation::write("create_verification"), || query_verification!(
                     "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
                      VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) RETURNING " COLUMNS "",
                     verification.id,
                     verification.identifier,
                     verification.value,
                     verification.expires_at,
-                )
-                .fetch_one(connection),
-            )
-        })
+                ))
         .await
     }
 
@@ -54,19 +49,14 @@ impl Repository {
         if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.run(Operation::read("get_verification"), |connection| {
-            Box::pin(
-                query_verification!(
+        self.fetch_optional(Operation::read("get_verification"), || query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
                      WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
                      AND expires_at > statement_timestamp() \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     identifier,
                     value,
-                )
-                .fetch_optional(connection),
-            )
-        })
+                ))
         .await
     }
 
@@ -77,20 +67,12 @@ impl Repository {
         if !input::is_possible_identifier(identifier) {
             return Ok(None);
         }
-        self.run(
-            Operation::read("get_verification_by_identifier"),
-            |connection| {
-                Box::pin(
-                    query_verification!(
+        self.fetch_optional(Operation::read("get_verification_by_identifier"), || query_verification!(
                         "SELECT " COLUMNS " FROM verifications \
                          WHERE identifier = $1 AND expires_at > statement_timestamp() \
                          ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                         identifier,
-                    )
-                    .fetch_optional(connection),
-                )
-            },
-        )
+                    ))
         .await
     }
 
@@ -101,18 +83,13 @@ impl Repository {
         if !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.run(Operation::read("get_verification_by_value"), |connection| {
-            Box::pin(
-                query_verification!(
+        self.fetch_optional(Operation::read("get_verification_by_value"), || query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
                      WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
                      AND expires_at > statement_timestamp() \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     value,
-                )
-                .fetch_optional(connection),
-            )
-        })
+                ))
         .await
     }
 
@@ -126,9 +103,7 @@ impl Repository {
         if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.run(Operation::write("consume_verification"), |connection| {
-            Box::pin(
-                query_verification!(
+        self.fetch_optional(Operation::write("consume_verification"), || query_verification!(
                     "WITH consumed AS ( \
                      DELETE FROM verifications WHERE id = ANY (ARRAY( \
                      SELECT id FROM verifications WHERE identifier = $1 \
@@ -139,10 +114,7 @@ impl Repository {
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     identifier,
                     value,
-                )
-                .fetch_optional(connection),
-            )
-        })
+                ))
         .await
     }
 
@@ -150,10 +122,8 @@ impl Repository {
         if !input::is_possible_id(id) {
             return Ok(());
         }
-        self.run(Operation::write("delete_verification"), |connection| {
-            Box::pin(
-                sqlx::query!("DELETE FROM verifications WHERE id = $1", id).execute(connection),
-            )
+        self.execute(Operation::write("delete_verification"), || {
+            sqlx::query!("DELETE FROM verifications WHERE id = $1", id)
         })
         .await
         .map(drop)

@@ -1,0 +1,73 @@
+//! New accounts and updates of accounts.
+
+use chrono::{DateTime, Utc};
+
+use super::random::new_id;
+use super::text::{MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, each, key, optional_text, text_update};
+use super::time::normal_time;
+use crate::AuthResult;
+use crate::types::{Account, CreateAccount, UpdateAccount};
+
+/// The row of a new account.
+pub(in crate::adapters) fn new_account(
+    account: CreateAccount,
+    now: DateTime<Utc>,
+) -> AuthResult<Account> {
+    let CreateAccount {
+        user_id,
+        provider_id,
+        account_id,
+        access_token,
+        refresh_token,
+        id_token,
+        access_token_expires_at,
+        refresh_token_expires_at,
+        scope,
+        password,
+    } = account;
+    Ok(Account {
+        id: new_id()?,
+        account_id: key("account_id", account_id, MAX_IDENTIFIER_BYTES)?,
+        provider_id: key("provider_id", provider_id, MAX_NAME_BYTES)?,
+        user_id,
+        access_token: optional_text("access_token", access_token)?,
+        refresh_token: optional_text("refresh_token", refresh_token)?,
+        id_token: optional_text("id_token", id_token)?,
+        access_token_expires_at: access_token_expires_at
+            .map(|time| normal_time("access_token_expires_at", time))
+            .transpose()?,
+        refresh_token_expires_at: refresh_token_expires_at
+            .map(|time| normal_time("refresh_token_expires_at", time))
+            .transpose()?,
+        scope: optional_text("scope", scope)?,
+        password: optional_text("password", password)?,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// The update in normal form.
+pub(in crate::adapters) fn account_update(update: UpdateAccount) -> AuthResult<UpdateAccount> {
+    let UpdateAccount {
+        access_token,
+        refresh_token,
+        id_token,
+        access_token_expires_at,
+        refresh_token_expires_at,
+        scope,
+        password,
+    } = update;
+    Ok(UpdateAccount {
+        access_token: text_update("access_token", access_token)?,
+        refresh_token: text_update("refresh_token", refresh_token)?,
+        id_token: text_update("id_token", id_token)?,
+        access_token_expires_at: each(access_token_expires_at, |time| {
+            normal_time("access_token_expires_at", time)
+        })?,
+        refresh_token_expires_at: each(refresh_token_expires_at, |time| {
+            normal_time("refresh_token_expires_at", time)
+        })?,
+        scope: text_update("scope", scope)?,
+        password: text_update("password", password)?,
+    })
+}

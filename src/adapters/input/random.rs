@@ -1,0 +1,32 @@
+//! Ids of rows and tokens of sessions.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
+
+use crate::{AuthError, AuthResult};
+
+const TOKEN_BYTES: usize = 32;
+
+pub(super) fn new_id() -> AuthResult<String> {
+    let mut random = [0; 10];
+    fill_random(&mut random)?;
+    let millis = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+    Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random)
+        .into_uuid()
+        .to_string())
+}
+
+pub(super) fn new_token() -> AuthResult<String> {
+    let mut random = [0; TOKEN_BYTES];
+    fill_random(&mut random)?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
+    getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
+        message: "the operating system gave no random bytes for an id or token".to_owned(),
+        contention: false,
+        source: Some(error.into()),
+    })
+}

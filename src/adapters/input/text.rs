@@ -1,0 +1,99 @@
+//! Text that can be stored, and keys in the form in which they are compared.
+
+use crate::{AuthError, AuthResult};
+
+/// Longest id, email, username and provider id, in bytes.
+pub(in crate::adapters) const MAX_NAME_BYTES: usize = 255;
+/// Longest account id and verification identifier, in bytes.
+pub(super) const MAX_IDENTIFIER_BYTES: usize = 1024;
+
+/// Whether this can be stored as text at all, of whatever length.
+pub(in crate::adapters) fn is_possible_text(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn fits(text: &str, max_bytes: usize) -> bool {
+    text.len() <= max_bytes && is_possible_text(text)
+}
+
+/// Whether this can be the id of a row. A lookup of anything else answers "none" without asking the store.
+pub(in crate::adapters) fn is_possible_id(id: &str) -> bool {
+    fits(id, MAX_NAME_BYTES)
+}
+
+#[cfg(feature = "sqlx-postgres")]
+pub(in crate::adapters) fn is_possible_account(provider_id: &str, account_id: &str) -> bool {
+    fits(provider_id, MAX_NAME_BYTES) && fits(account_id, MAX_IDENTIFIER_BYTES)
+}
+
+#[cfg(feature = "sqlx-postgres")]
+pub(in crate::adapters) fn is_possible_identifier(identifier: &str) -> bool {
+    fits(identifier, MAX_IDENTIFIER_BYTES)
+}
+
+/// Text as emails and usernames are compared: without case, where a final sigma is a sigma.
+pub(in crate::adapters) fn without_case(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ")
+}
+
+/// The stored form of an email address or username to look up; `None` if it cannot be stored.
+pub(in crate::adapters) fn lookup_name(name: &str) -> Option<String> {
+    name_key("", name).ok()
+}
+
+pub(super) fn text(field: &'static str, text: String) -> AuthResult<String> {
+    if is_possible_text(&text) {
+        Ok(text)
+    } else {
+        Err(AuthError::validation(field, "holds a NUL character"))
+    }
+}
+
+pub(super) fn key(field: &'static str, value: String, max_bytes: usize) -> AuthResult<String> {
+    let value = text(field, value)?;
+    if value.len() <= max_bytes {
+        Ok(value)
+    } else {
+        let message = format!(
+            "takes {} bytes, at most {max_bytes} can be stored",
+            value.len()
+        );
+        Err(AuthError::validation(field, message))
+    }
+}
+
+/// An email address or username: compared, and so stored, without case.
+pub(in crate::adapters) fn name_key(field: &'static str, name: &str) -> AuthResult<String> {
+    if name.is_empty() {
+        return Err(AuthError::validation(field, "is empty"));
+    }
+    if name.trim() != name {
+        return Err(AuthError::validation(
+            field,
+            "begins or ends with white space",
+        ));
+    }
+    key(field, without_case(name), MAX_NAME_BYTES)
+}
+
+pub(super) fn optional_text(
+    field: &'static str,
+    value: Option<String>,
+) -> AuthResult<Option<String>> {
+    value.map(|value| text(field, value)).transpose()
+}
+
+pub(super) fn text_update(
+    field: &'static str,
+    update: Option<Option<String>>,
+) -> AuthResult<Option<Option<String>>> {
+    each(update, |value| text(field, value))
+}
+
+/// Checks the new value of a nullable column, if there is one.
+pub(super) fn each<T, U>(
+    update: Option<Option<T>>,
+    check: impl FnOnce(T) -> AuthResult<U>,
+) -> AuthResult<Option<Option<U>>> {
+    update.map(|value| value.map(check).transpose()).transpose()
+}

@@ -1,0 +1,126 @@
+//! Times as PostgreSQL stores them, to the microsecond.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{AuthError, AuthResult};
+
+/// The first moment that PostgreSQL's TIMESTAMPTZ holds, 4714-11-24 BC, in microseconds since 1970. The last one lies
+/// beyond chrono's.
+const MIN_TIME_MICROS: i64 = -210_866_803_200_000_000;
+
+/// 2000-01-01, from which PostgreSQL counts microseconds.
+const EPOCH_SECONDS: i64 = 946_684_800;
+/// What PostgreSQL takes for `infinity` and `-infinity`.
+const INFINITY: i64 = i64::MAX;
+const MINUS_INFINITY: i64 = i64::MIN;
+
+/// Now, to the microsecond.
+pub(in crate::adapters) fn now() -> DateTime<Utc> {
+    truncate(Utc::now())
+}
+
+/// Now, in microseconds since 1970, for lookups: to work out the date, as [`now`] does, takes longer than to read the
+/// clock.
+pub(in crate::adapters) fn now_micros() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since_1970.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
+}
+
+/// When a row last changed at `previous` and changes again at `now`: later than before, whatever the clock does.
+pub(in crate::adapters) fn next_update(
+    previous: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    now.max(
+        previous
+            .checked_add_signed(TimeDelta::microseconds(1))
+            .unwrap_or(previous),
+    )
+}
+
+pub(super) fn normal_time(field: &'static str, time: DateTime<Utc>) -> AuthResult<DateTime<Utc>> {
+    storable_time(time).ok_or_else(|| {
+        let message = "is before 4714-11-24 BC, the first day that PostgreSQL can store";
+        AuthError::validation(field, message)
+    })
+}
+
+/// The time as it is stored, if PostgreSQL can store it.
+pub(in crate::adapters) fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    (time.timestamp_micros() >= MIN_TIME_MICROS).then(|| truncate(time))
+}
+
+/// To the microsecond, which is what PostgreSQL keeps; a leap second becomes part of the next.
+pub(in crate::adapters) fn truncate(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// The time as PostgreSQL takes it; `infinity` for the furthest one of chrono's, as it is read.
+pub(in crate::adapters) fn postgres_micros(time: DateTime<Utc>) -> i64 {
+    let since_epoch = time
+        .timestamp_micros()
+        .saturating_sub(EPOCH_SECONDS * 1_000_000);
+    if time == DateTime::<Utc>::MAX_UTC {
+        INFINITY
+    } else if storable_time(time).is_none() {
+        MINUS_INFINITY
+    } else {
+        since_epoch
+    }
+}
+
+/// The time that PostgreSQL sends as microseconds since 2000; the furthest one of chrono's where that lies beyond.
+pub(in crate::adapters) fn time_from_postgres(micros: i64) -> DateTime<Utc> {
+    let furthest = if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    };
+    DateTime::from_timestamp(EPOCH_SECONDS, 0)
+        .and_then(|epoch| epoch.checked_add_signed(TimeDelta::microseconds(micros)))
+        .unwrap_or(furthest)
+}
+
+/// Whether PostgreSQL stores a time of so many microseconds since 2000: from 4714-11-24 BC to the year 294276, or infinity.
+pub(in crate::adapters) fn is_postgres_time(micros: i64) -> bool {
+    matches!(micros, INFINITY | MINUS_INFINITY)
+        || (MIN_TIME_MICROS - EPOCH_SECONDS * 1_000_000..9_223_371_331_200_000_000)
+            .contains(&micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::{postgres_micros, time_from_postgres};
+
+    #[test]
+    fn the_furthest_times_are_infinity() {
+        for micros in [i64::MAX, i64::MIN, 0, 1, -1, 9_223_371_244_800_000] {
+            assert_eq!(postgres_micros(time_from_postgres(micros)), micros);
+        }
+        let too_early = "-5000-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(postgres_micros(too_early), i64::MIN);
+    }
+
+    #[test]
+    fn times_beyond_chrono_are_the_furthest() {
+        assert_eq!(time_from_postgres(i64::MAX), DateTime::<Utc>::MAX_UTC);
+        assert_eq!(time_from_postgres(i64::MIN), DateTime::<Utc>::MIN_UTC);
+        // The last microsecond that PostgreSQL stores, in the year 294276.
+        assert_eq!(
+            time_from_postgres(9_223_371_331_199_999_999),
+            DateTime::<Utc>::MAX_UTC
+        );
+        assert_eq!(
+            time_from_postgres(1).to_rfc3339(),
+            "2000-01-01T00:00:00.000001+00:00"
+        );
+        assert_eq!(
+            time_from_postgres(-1).to_rfc3339(),
+            "1999-12-31T23:59:59.999999+00:00"
+        );
+    }
+}

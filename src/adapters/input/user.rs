@@ -1,0 +1,90 @@
+//! New users and updates of users.
+
+use chrono::{DateTime, Utc};
+
+use super::metadata::normal_metadata;
+use super::random::new_id;
+use super::text::{MAX_NAME_BYTES, each, key, name_key, optional_text, text_update};
+use super::time::normal_time;
+use crate::AuthResult;
+use crate::types::{CreateUser, UpdateUser, User};
+
+/// The row of a new user. Where the store has a clock of its own, its time replaces `now`.
+pub(in crate::adapters) fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
+    let CreateUser {
+        id,
+        name,
+        email,
+        image,
+        username,
+        display_username,
+        role,
+        email_verified,
+        metadata,
+    } = user;
+    let display_username = display_username.or_else(|| username.clone());
+    Ok(User {
+        id: match id {
+            Some(id) => key("id", id, MAX_NAME_BYTES)?,
+            None => new_id()?,
+        },
+        name: optional_text("name", name)?,
+        email: email.map(|email| name_key("email", &email)).transpose()?,
+        email_verified,
+        image: optional_text("image", image)?,
+        username: username
+            .map(|username| name_key("username", &username))
+            .transpose()?,
+        display_username: optional_text("display_username", display_username)?,
+        two_factor_enabled: false,
+        role: optional_text("role", role)?,
+        banned: false,
+        ban_reason: None,
+        ban_expires: None,
+        metadata: normal_metadata(metadata)?,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// The update in normal form, with what it implies spelled out.
+pub(in crate::adapters) fn user_update(update: UpdateUser) -> AuthResult<UpdateUser> {
+    let UpdateUser {
+        name,
+        email,
+        email_verified,
+        image,
+        username,
+        display_username,
+        two_factor_enabled,
+        role,
+        banned,
+        ban_reason,
+        ban_expires,
+        metadata,
+    } = update;
+    let display_username = display_username.or_else(|| username.clone().flatten().map(Some));
+    let unbanned = banned == Some(false);
+    let name = text_update("name", name)?;
+    let email = each(email, |email| name_key("email", &email))?;
+    let image = text_update("image", image)?;
+    let username = each(username, |username| name_key("username", &username))?;
+    let display_username = text_update("display_username", display_username)?;
+    let role = text_update("role", role)?;
+    let ban_reason = text_update("ban_reason", ban_reason)?;
+    let ban_expires = each(ban_expires, |time| normal_time("ban_expires", time))?;
+    Ok(UpdateUser {
+        name,
+        email,
+        email_verified,
+        image,
+        username,
+        display_username,
+        two_factor_enabled,
+        role,
+        banned,
+        ban_reason: if unbanned { Some(None) } else { ban_reason },
+        ban_expires: if unbanned { Some(None) } else { ban_expires },
+        metadata: metadata.map(normal_metadata).transpose()?,
+    })
+}
