@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{impl_redacted_debug, text_setters};
+use super::{fields, text_setters};
 
 /// A row of `accounts`: a way for a user to sign in.
 ///
@@ -44,7 +44,7 @@ pub struct Account {
     pub updated_at: DateTime<Utc>,
 }
 
-impl_redacted_debug!(Account {
+fields!(Account {
     id,
     account_id,
     provider_id,
@@ -140,7 +140,7 @@ pub struct CreateAccount {
     pub password: Option<String>,
 }
 
-impl_redacted_debug!(CreateAccount {
+fields!(CreateAccount {
     user_id,
     provider_id,
     account_id,
@@ -222,7 +222,7 @@ pub struct UpdateAccount {
     pub password: Option<Option<String>>,
 }
 
-impl_redacted_debug!(UpdateAccount {
+fields!(UpdateAccount {
     access_token_expires_at,
     refresh_token_expires_at,
     scope,

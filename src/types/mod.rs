@@ -3,6 +3,7 @@
 //! Fields and their types follow the columns of the four tables. All fields are public, so that authors of adapters
 //! can build the rows themselves.
 
+use std::any::Any;
 use std::fmt;
 
 mod account;
@@ -70,23 +71,36 @@ impl Redact for Metadata {
     }
 }
 
-/// Implements `Debug` with the fields after `redact` hidden. Names every field, so that a new one is not forgotten.
-macro_rules! impl_redacted_debug {
-    ($type:ident { $($shown:ident),* $(,)? } redact { $($secret:ident),* $(,)? }) => {
+/// Passes on every field with its name, for tests that have to reach all of them.
+#[doc(hidden)]
+pub trait VisitFields {
+    fn visit_fields(&mut self, visit: &mut dyn FnMut(&'static str, &mut dyn Any));
+}
+
+/// Implements `Debug`, with the fields after `redact` hidden, and [`VisitFields`]. Names every field, so that a new one is
+/// not forgotten.
+macro_rules! fields {
+    ($type:ident { $($shown:ident),* $(,)? } $(redact { $($secret:ident),* $(,)? })?) => {
         impl std::fmt::Debug for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                use $crate::types::Redact as _;
-
-                let Self { $($shown,)* $($secret,)* } = self;
+                let Self { $($shown,)* $($($secret,)*)? } = self;
                 f.debug_struct(stringify!($type))
                     $(.field(stringify!($shown), $shown))*
-                    $(.field(stringify!($secret), &$secret.redact()))*
+                    $($(.field(stringify!($secret), &$crate::types::Redact::redact($secret)))*)?
                     .finish()
+            }
+        }
+
+        impl $crate::types::VisitFields for $type {
+            fn visit_fields(&mut self, visit: &mut dyn FnMut(&'static str, &mut dyn std::any::Any)) {
+                let Self { $($shown,)* $($($secret,)*)? } = self;
+                $(visit(stringify!($shown), $shown);)*
+                $($(visit(stringify!($secret), $secret);)*)?
             }
         }
     };
 }
-use impl_redacted_debug;
+use fields;
 
 /// Chaining setters of the optional text columns.
 macro_rules! text_setters {

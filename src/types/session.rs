@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{impl_redacted_debug, text_setters};
+use super::{fields, text_setters};
 
 /// A row of `sessions`.
 ///
@@ -49,7 +49,7 @@ pub struct Session {
     pub updated_at: DateTime<Utc>,
 }
 
-impl_redacted_debug!(Session {
+fields!(Session {
     id,
     expires_at,
     ip_address,
@@ -127,7 +127,7 @@ fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
 /// let session = CreateSession::new("user-id", Utc::now() + TimeDelta::days(7)).with_ip_address("192.0.2.1");
 /// assert_eq!(session.ip_address.as_deref(), Some("192.0.2.1"));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CreateSession {
     /// Whose session it is.
     pub user_id: String,
@@ -142,6 +142,15 @@ pub struct CreateSession {
     /// Organization that the session works in.
     pub active_organization_id: Option<String>,
 }
+
+fields!(CreateSession {
+    user_id,
+    expires_at,
+    ip_address,
+    user_agent,
+    impersonated_by,
+    active_organization_id
+});
 
 impl CreateSession {
     /// A session of this user until this time.
@@ -175,7 +184,7 @@ impl CreateSession {
 /// let end_early = UpdateSession { active: Some(false), ..UpdateSession::default() };
 /// # let _ = end_early;
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct UpdateSession {
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
@@ -190,3 +199,12 @@ pub struct UpdateSession {
     /// `Some(false)` ends the session.
     pub active: Option<bool>,
 }
+
+fields!(UpdateSession {
+    expires_at,
+    ip_address,
+    user_agent,
+    impersonated_by,
+    active_organization_id,
+    active
+});

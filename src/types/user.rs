@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Metadata, impl_redacted_debug, text_setters};
+use super::{Metadata, fields, text_setters};
 
 /// A row of `users`.
 ///
@@ -48,7 +48,7 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
 }
 
-impl_redacted_debug!(User {
+fields!(User {
     id,
     name,
     email,
@@ -135,7 +135,7 @@ pub struct CreateUser {
     pub metadata: Metadata,
 }
 
-impl_redacted_debug!(CreateUser {
+fields!(CreateUser {
     id,
     name,
     email,
@@ -216,7 +216,7 @@ pub struct UpdateUser {
     pub metadata: Option<Metadata>,
 }
 
-impl_redacted_debug!(UpdateUser {
+fields!(UpdateUser {
     name,
     email,
     email_verified,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::User;
+use super::{User, fields};
 
 /// Which page of which users to list.
 ///
@@ -19,7 +19,7 @@ use super::User;
 ///     .with_limit(50);
 /// # let _ = query;
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ListUsers {
     /// Which users. Default: all.
     pub filter: UserFilter,
@@ -31,6 +31,13 @@ pub struct ListUsers {
     /// order.
     pub cursor: Option<String>,
 }
+
+fields!(ListUsers {
+    filter,
+    order,
+    limit,
+    cursor
+});
 
 impl Default for ListUsers {
     fn default() -> Self {
@@ -80,7 +87,7 @@ impl ListUsers {
 }
 
 /// Which users: those for whom all that is given holds. `Default` is all users.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct UserFilter {
     /// Whose email, username or name matches.
     pub search: Option<UserSearch>,
@@ -96,11 +103,20 @@ pub struct UserFilter {
     pub created_before: Option<DateTime<Utc>>,
 }
 
+fields!(UserFilter {
+    search,
+    role,
+    banned,
+    email_verified,
+    created_from,
+    created_before
+});
+
 /// A search in a column of text. The value is literal: `%`, `_` and `\` match only themselves.
 ///
 /// Emails and usernames match without case, as they are stored; names match as they are spelled. A user without the
 /// column never matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserSearch {
     /// Where to look.
     pub field: SearchField,
@@ -109,6 +125,12 @@ pub struct UserSearch {
     /// What to look for.
     pub value: String,
 }
+
+fields!(UserSearch {
+    field,
+    operator,
+    value
+});
 
 impl UserSearch {
     /// A search for this value.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::impl_redacted_debug;
+use super::fields;
 
 /// A row of `verifications`: a one-time token, such as the code in an email.
 ///
@@ -26,7 +26,7 @@ pub struct Verification {
     pub updated_at: DateTime<Utc>,
 }
 
-impl_redacted_debug!(Verification {
+fields!(Verification {
     id,
     identifier,
     expires_at,
@@ -92,7 +92,7 @@ pub struct CreateVerification {
     pub expires_at: DateTime<Utc>,
 }
 
-impl_redacted_debug!(CreateVerification { identifier, expires_at } redact { value });
+fields!(CreateVerification { identifier, expires_at } redact { value });
 
 impl CreateVerification {
     /// A value that proves the identifier until this time.

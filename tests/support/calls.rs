@@ -1,6 +1,7 @@
 //! Every method with its arguments as data, and every place in the arguments that takes text.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+use std::any::Any;
 use std::borrow::Borrow;
 
 use better_auth::AuthResult;
@@ -8,7 +9,7 @@ use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
     Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Metadata,
     Removed, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession, UpdateUser, User,
-    UserFilter, UserOrder, UserPage, UserSearch, Verification,
+    UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -92,18 +93,6 @@ impl Places for Option<Metadata> {
     }
 }
 
-impl Places for Option<UserSearch> {
-    fn blank() -> Self {
-        Some(UserSearch::blank())
-    }
-
-    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
-        if let Some(search) = self {
-            search.fill(name, choose);
-        }
-    }
-}
-
 macro_rules! no_places {
     ($($type:ty = $blank:expr,)*) => {
         $(impl Places for $type {
@@ -131,40 +120,59 @@ fn far_future() -> DateTime<Utc> {
     "2999-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// Names every field of an input, so that a new one does not compile before it is listed.
-macro_rules! places_in_fields {
-    ($($type:ident { $($field:ident),* $(,)? })*) => {
+/// Answers for a field of one of these types.
+macro_rules! downcast {
+    ($field:ident as $($type:ty)|* => $answer:expr) => {
+        $(if let Some($field) = $field.downcast_mut::<$type>() {
+            return $answer;
+        })*
+    };
+}
+
+fn fill_field(name: &'static str, field: &mut dyn Any, choose: &mut Chooser) {
+    downcast!(field as String | Option<String> | Option<Option<String>> | Metadata | Option<Metadata> | UserFilter
+        | Option<UserSearch> | bool | u32 | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
+        | Option<Option<DateTime<Utc>>> | SearchField | SearchOperator | UserOrder
+        => field.fill(name, choose));
+    panic!("{name} is of a type that is not in the list");
+}
+
+macro_rules! inputs {
+    ($($type:ident = $blank:expr,)*) => {
         $(impl Places for $type {
             fn blank() -> Self {
-                Self { $($field: Places::blank()),* }
+                $blank
             }
 
             fn fill(&mut self, _: &'static str, choose: &mut Chooser) {
-                let Self { $($field),* } = self;
-                $($field.fill(stringify!($field), choose);)*
+                self.visit_fields(&mut |name, field| fill_field(name, field, choose));
             }
         })*
     };
 }
-places_in_fields! {
-    CreateUser { id, name, email, image, username, display_username, role, email_verified, metadata }
-    UpdateUser {
-        name, email, email_verified, image, username, display_username, two_factor_enabled, role, banned, ban_reason,
-        ban_expires, metadata,
+inputs! {
+    CreateUser = Self::new(),
+    UpdateUser = Self::default(),
+    CreateSession = Self::new("", far_future()),
+    UpdateSession = Self::default(),
+    CreateAccount = Self::new("", "", ""),
+    UpdateAccount = Self::default(),
+    CreateVerification = Self::new("", "", far_future()),
+    ListUsers = Self { filter: UserFilter::blank(), ..Self::default() },
+    UserFilter = Self { search: Some(UserSearch::blank()), ..Self::default() },
+    UserSearch = Self::new(SearchField::Name, SearchOperator::Contains, ""),
+}
+
+impl Places for Option<UserSearch> {
+    fn blank() -> Self {
+        Some(UserSearch::blank())
     }
-    CreateSession { user_id, expires_at, ip_address, user_agent, impersonated_by, active_organization_id }
-    UpdateSession { expires_at, ip_address, user_agent, impersonated_by, active_organization_id, active }
-    CreateAccount {
-        user_id, provider_id, account_id, access_token, refresh_token, id_token, access_token_expires_at,
-        refresh_token_expires_at, scope, password,
+
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(search) = self {
+            search.fill(name, choose);
+        }
     }
-    UpdateAccount {
-        access_token, refresh_token, id_token, access_token_expires_at, refresh_token_expires_at, scope, password,
-    }
-    CreateVerification { identifier, value, expires_at }
-    ListUsers { filter, order, limit, cursor }
-    UserFilter { search, role, banned, email_verified, created_from, created_before }
-    UserSearch { field, operator, value }
 }
 
 /// Every kind of error that a call may answer.
@@ -230,33 +238,31 @@ impl Answer {
     }
 }
 
+fn value(name: &'static str, field: &mut dyn Any) -> Value {
+    downcast!(field as String | Option<String> | bool | DateTime<Utc> | Option<DateTime<Utc>> | Metadata => json!(field));
+    panic!("{name} is of a type that is not in the list");
+}
+
 macro_rules! rows {
-    ($($type:ident in $table:literal { $($field:ident),* $(,)? })*) => {
+    ($($type:ident in $table:literal,)*) => {
         pub(crate) const TABLES: &[&str] = &[$($table),*];
 
         $(impl From<$type> for Answer {
-            fn from(row: $type) -> Self {
-                let $type { $($field),* } = row;
-                let columns = [$((stringify!($field).to_owned(), json!($field))),*];
-                Self { rows: vec![Row { table: $table, columns: Map::from_iter(columns) }], count: None }
+            fn from(mut row: $type) -> Self {
+                let mut columns = Map::new();
+                row.visit_fields(&mut |name, field| {
+                    columns.insert(name.to_owned(), value(name, field));
+                });
+                Self { rows: vec![Row { table: $table, columns }], count: None }
             }
         })*
     };
 }
 rows! {
-    User in "users" {
-        id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, banned,
-        ban_reason, ban_expires, metadata, created_at, updated_at,
-    }
-    Session in "sessions" {
-        id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, active_organization_id, active,
-        created_at, updated_at,
-    }
-    Account in "accounts" {
-        id, account_id, provider_id, user_id, access_token, refresh_token, id_token, access_token_expires_at,
-        refresh_token_expires_at, scope, password, created_at, updated_at,
-    }
-    Verification in "verifications" { id, identifier, value, expires_at, created_at, updated_at }
+    User in "users",
+    Session in "sessions",
+    Account in "accounts",
+    Verification in "verifications",
 }
 
 impl<T> From<Vec<T>> for Answer
