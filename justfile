@@ -77,6 +77,7 @@ bench-micro *arguments:
     cargo bench --package better-auth-benches --bench memory_size
     cargo bench --package better-auth-benches --bench memory_ratios
     cargo bench --package better-auth-benches --bench memory_writes
+    cargo bench --package better-auth-benches --bench memory_waits
     cargo bench --package better-auth-benches --bench memory -- --noplot {{ arguments }}
 
 # Measure the table of targets beside peers, on a server of its own, and write docs/performance/table.md with its plot

@@ -138,7 +138,7 @@ impl<A: Access> Repository<A> {
         self.delete_in_batches(
             &expired,
             |view, token| view.sessions().stripes_of(token),
-            |view, token| view.sessions().remove(token).is_some(),
+            |view, token| view.sessions().remove(token),
         )
     }
 

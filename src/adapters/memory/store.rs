@@ -219,6 +219,9 @@ pub(super) trait Access {
         redo: impl FnOnce(&T) -> Redo,
     ) -> AuthResult<T>;
 
+    /// Between two parts of a long work.
+    fn give_way(&self);
+
     /// Gives memory back, after many rows were removed.
     fn shrink(&self);
 
@@ -266,6 +269,10 @@ impl Access for Arc<Store> {
         answer
     }
 
+    fn give_way(&self) {
+        self.locks.give_way();
+    }
+
     fn shrink(&self) {
         self.tables.shrink();
     }
@@ -292,11 +299,11 @@ impl<A: Access> Repository<A> {
     }
 
     /// Removes the rows with these keys, in batches, and says how many were there.
-    pub(super) fn delete_in_batches(
+    pub(super) fn delete_in_batches<R: 'static>(
         &self,
         keys: &[Key],
         stripes_of: fn(&mut View<'_>, &str) -> Stripes,
-        remove: fn(&mut View<'_>, &str) -> bool,
+        remove: fn(&mut View<'_>, &str) -> Option<R>,
     ) -> AuthResult<usize> {
         let mut removed = 0;
         for batch in keys.chunks(DELETE_BATCH) {
@@ -304,14 +311,18 @@ impl<A: Access> Repository<A> {
                 let each = batch.iter().map(|key| stripes_of(view, key.as_str()));
                 each.fold(Stripes::NONE, |all, one| all | one)
             };
-            removed += self.0.write(
+            let rows = self.0.write(
                 stripes,
                 (batch.to_vec(), remove),
                 |view, (batch, remove)| {
-                    let there = batch.iter().filter(|key| remove(view, key.as_str()));
-                    Ok(there.count())
+                    let rows = batch.iter().filter_map(|key| remove(view, key.as_str()));
+                    Ok(rows.collect::<Vec<_>>())
                 },
             )?;
+            removed += rows.len();
+            // Without the locks: the allocator may take long to give memory back to the system.
+            drop(rows);
+            self.0.give_way();
         }
         self.0.shrink();
         Ok(removed)

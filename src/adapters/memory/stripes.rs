@@ -2,14 +2,17 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::{BitOr, BitOrAssign};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
+use std::thread;
 
 // The module's own, as the tests have loom's in its place.
-use super::sync::Mutex;
 use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Mutex, MutexGuard};
 
 /// How many stripes there are: one for each bit of [`Stripes`].
 pub(super) const COUNT: u32 = u64::BITS;
+/// How often a long work yields to those who wait for a stripe.
+const MAX_YIELDS: usize = 100;
 
 /// A set of stripes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +79,25 @@ impl BitOrAssign for Stripes {
 #[repr(align(128))]
 struct SeqLock {
     writer: Mutex<()>,
+    /// How many wait for the lock.
+    waiting: AtomicU64,
     /// Odd while a write is under way. It only grows.
     version: AtomicU64,
+}
+
+impl SeqLock {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // A panic of one caller must not end the store for all others.
+        match self.writer.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let guard = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        guard
+    }
 }
 
 /// The locks of all stripes.
@@ -117,9 +137,20 @@ impl StripeLocks {
                 stripes,
             });
         };
-        // A panic of one caller must not end the store for all others.
-        let _guard = lock.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = lock.lock();
         self.lock_rest(rest.without(Stripes::nth(first)), stripes, work)
+    }
+
+    /// Lets those go first who wait for a stripe. Whoever locks one again and again would keep them waiting: the locks are
+    /// not fair.
+    pub(super) fn give_way(&self) {
+        let is_waited_for = |stripe: &SeqLock| stripe.waiting.load(Ordering::Relaxed) > 0;
+        for _ in 0..MAX_YIELDS {
+            if !self.0.iter().any(is_waited_for) {
+                return;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Reads what was there at one moment: so often without a lock, and then with the locks of the stripes that it read.

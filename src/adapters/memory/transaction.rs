@@ -174,6 +174,8 @@ impl Access for OpenTables {
         self.run(stripes, write, redo)
     }
 
+    fn give_way(&self) {}
+
     fn shrink(&self) {}
 
     fn begin(&self) -> AuthResult<Box<dyn Transaction>> {

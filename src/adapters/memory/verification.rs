@@ -130,7 +130,7 @@ impl<A: Access> Repository<A> {
         self.delete_in_batches(
             &expired,
             |view, id| view.verifications().stripes_of(id),
-            |view, id| view.verifications().remove(id).is_some(),
+            |view, id| view.verifications().remove(id),
         )
     }
 
