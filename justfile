@@ -92,6 +92,10 @@ bench-scale *options:
 bench-delete *options:
     benches/peers/run.sh delete {{ options }}
 
+# Measure session checks on a pool that the application uses too, and write docs/performance/shared.md
+bench-shared *options:
+    benches/peers/run.sh shared {{ options }}
+
 # Lint the benchmarks beside peers, and see that each runs; its figures mean nothing
 bench-check:
     #!/usr/bin/env bash
@@ -101,6 +105,7 @@ bench-check:
     trap 'rm -rf "$output"' EXIT
     export PEERS_SHARED_BUFFERS=128MB
     benches/peers/run.sh table --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
+    benches/peers/run.sh shared --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh scale --sessions 10000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh delete --sessions 5000 --dead 5000 --of-one-user 2000 --seconds 0.5 --output "$output"
 

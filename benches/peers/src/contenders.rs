@@ -126,7 +126,7 @@ pub fn peers_session(user_id: &str) -> peer::CreateSession {
     }
 }
 
-fn check((session, user): &(Session, User), token: &str) {
+pub fn check((session, user): &(Session, User), token: &str) {
     assert_eq!(session.token, token);
     assert_eq!(user.id, session.user_id);
 }
@@ -189,7 +189,7 @@ fn of_tokio_postgres(row: &tokio_postgres::Row) -> (Session, User) {
     decode!(row)
 }
 
-fn of_sqlx(row: &sqlx::postgres::PgRow) -> (Session, User) {
+pub fn of_sqlx(row: &sqlx::postgres::PgRow) -> (Session, User) {
     use sqlx::types::Json;
     decode!(row)
 }

@@ -83,7 +83,7 @@ impl Contender for Tasks {
 }
 
 /// The latencies of the calls that ended in this time.
-async fn caller(tasks: Tasks, begin: Instant, end: Instant) -> Vec<Duration> {
+pub async fn caller(tasks: Tasks, begin: Instant, end: Instant) -> Vec<Duration> {
     let mut random = fastrand::Rng::new();
     let mut latencies = Vec::new();
     let mut now = Instant::now();

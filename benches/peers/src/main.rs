@@ -15,6 +15,7 @@ mod pgbench;
 mod report;
 mod scale;
 mod server;
+mod shared;
 mod table;
 
 use options::Options;
@@ -34,6 +35,7 @@ async fn main() -> Result<()> {
         "table" => table::run(&server, options, &output).await,
         "scale" => scale::run(&server, options, &output).await,
         "delete" => delete::run(&server, options, &output).await,
-        _ => Err("usage: run.sh table|scale|delete [--OPTION VALUE]…".into()),
+        "shared" => shared::run(&server, options, &output).await,
+        _ => Err("usage: run.sh table|scale|delete|shared [--OPTION VALUE]…".into()),
     }
 }
