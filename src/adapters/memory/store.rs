@@ -7,10 +7,8 @@ use super::key::Key;
 use super::overlay::{Overlay, Relied};
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::Table;
-use super::transaction::{MemoryTransaction, OpenTables};
 use super::view::TableView;
 use crate::AuthResult;
-use crate::adapters::Transaction;
 use crate::types::{Account, Removed, Session, User, Verification};
 
 /// How often a lookup tries to do without locks.
@@ -224,8 +222,6 @@ pub(super) trait Access {
 
     /// Gives memory back, after many rows were removed.
     fn shrink(&self);
-
-    fn begin(&self) -> AuthResult<Box<dyn Transaction>>;
 }
 
 impl Access for Arc<Store> {
@@ -276,10 +272,6 @@ impl Access for Arc<Store> {
     fn shrink(&self) {
         self.tables.shrink();
     }
-
-    fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
-        Ok(Box::new(MemoryTransaction::new(OpenTables::new(self))))
-    }
 }
 
 /// The operations, entity by entity in the files beside this one.
@@ -292,10 +284,6 @@ impl<A: Access> Repository<A> {
             sessions: self.delete_expired_sessions()?,
             verifications: self.delete_expired_verifications()?,
         })
-    }
-
-    pub(super) fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
-        self.0.begin()
     }
 
     /// Removes the rows with these keys, in batches, and says how many were there.

@@ -177,7 +177,16 @@ impl Access for OpenTables {
     fn give_way(&self) {}
 
     fn shrink(&self) {}
+}
 
+impl Repository<Arc<Store>> {
+    pub(super) fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        Ok(Box::new(MemoryTransaction::new(OpenTables::new(&self.0))))
+    }
+}
+
+impl Repository<OpenTables> {
+    #[allow(clippy::unused_self, reason = "the method of all repositories")]
     fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
         Err(AuthError::Unsupported { operation: "begin" })
     }

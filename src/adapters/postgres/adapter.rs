@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::builder::SqlxAdapterBuilder;
+use super::builder::{MOST_RETRIES, Source, SqlxAdapterBuilder};
 use super::connection::{Connections, PoolConfig, PoolStats, PooledConnection, Settings};
 use super::error::{Operation, connection_error};
 use super::repository::Repository;
-use crate::AuthResult;
 use crate::adapters::delegate::forward_database_adapter;
+use crate::{AuthError, AuthResult};
 
 /// Longest wait of [`SqlxAdapter::ping`].
 const MAX_PING: Duration = Duration::from_secs(1);
@@ -209,6 +209,57 @@ impl fmt::Debug for SqlxAdapter {
             .field("server", &self.repository.connections.server.to_string())
             .field("pool", &self.pool_stats())
             .finish()
+    }
+}
+
+impl SqlxAdapterBuilder {
+    /// Connects once, to see that it works, then does what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqlxAdapter::with_config`], [`SqlxAdapter::check_pooler`], [`SqlxAdapter::migrate`] and
+    /// [`SqlxAdapter::check_schema`].
+    /// [`AuthError::Validation`] where a number makes no sense.
+    pub async fn connect(self) -> AuthResult<SqlxAdapter> {
+        if self.settings.max_retries > MOST_RETRIES {
+            let message = format!("must be from 0 to {MOST_RETRIES}");
+            return Err(AuthError::validation("max_retries", message));
+        }
+        if self
+            .settings
+            .answer_timeout
+            .is_some_and(|time| time.is_zero())
+        {
+            let message = "must be longer than zero";
+            return Err(AuthError::validation("answer_timeout", message));
+        }
+        let database = match (self.source, self.pool_config) {
+            (Source::Url(url), config) => {
+                let config = config.unwrap_or_default();
+                let connections = Connections::open(&url, &config, self.settings).await?;
+                SqlxAdapter::with_connections(connections)
+            }
+            (Source::Pool(pool), None) => {
+                let connections = Connections::shared(pool, self.settings);
+                let database = SqlxAdapter::with_connections(connections);
+                drop(database.acquire().await?);
+                database
+            }
+            (Source::Pool(_), Some(_)) => {
+                let message = "cannot be set for a pool of the application's: configure that pool";
+                return Err(AuthError::validation("pool_config", message));
+            }
+        };
+        if self.check_pooler {
+            database.check_pooler().await?;
+        }
+        if self.migrate {
+            database.migrate().await?;
+        }
+        if self.check_schema {
+            database.check_schema().await?;
+        }
+        Ok(database)
     }
 }
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::SqlxAdapter;
-use super::connection::{Connections, PoolConfig, Settings};
-use crate::{AuthError, AuthResult};
+use super::connection::{PoolConfig, Settings};
 
-const MOST_RETRIES: u32 = 1000;
+pub(super) const MOST_RETRIES: u32 = 1000;
 
-/// Everything that can be set of a [`SqlxAdapter`] before it connects.
+/// Everything that can be set of a [`SqlxAdapter`](crate::adapters::SqlxAdapter) before it connects.
 ///
 /// ```no_run
 /// use better_auth::adapters::SqlxAdapter;
@@ -28,15 +26,15 @@ const MOST_RETRIES: u32 = 1000;
 /// ```
 #[must_use = "nothing happens before `connect`"]
 pub struct SqlxAdapterBuilder {
-    source: Source,
-    pool_config: Option<PoolConfig>,
-    check_pooler: bool,
-    migrate: bool,
-    check_schema: bool,
-    settings: Settings,
+    pub(super) source: Source,
+    pub(super) pool_config: Option<PoolConfig>,
+    pub(super) check_pooler: bool,
+    pub(super) migrate: bool,
+    pub(super) check_schema: bool,
+    pub(super) settings: Settings,
 }
 
-enum Source {
+pub(super) enum Source {
     Url(String),
     Pool(PgPool),
 }
@@ -68,20 +66,20 @@ impl SqlxAdapterBuilder {
         self
     }
 
-    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_pooler`], before anything else. Default: no;
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_pooler`](crate::adapters::SqlxAdapter::check_pooler), before anything else. Default: no;
     /// recommended where a pooler stands before the server.
     pub fn check_pooler(mut self, check_pooler: bool) -> Self {
         self.check_pooler = check_pooler;
         self
     }
 
-    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::migrate`]. Default: no.
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate). Default: no.
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
         self
     }
 
-    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_schema`], after the migration if there is one.
+    /// Whether [`connect`](Self::connect) calls [`SqlxAdapter::check_schema`](crate::adapters::SqlxAdapter::check_schema), after the migration if there is one.
     /// Default: no.
     pub fn check_schema(mut self, check_schema: bool) -> Self {
         self.check_schema = check_schema;
@@ -93,7 +91,7 @@ impl SqlxAdapterBuilder {
     ///
     /// A server that falls silent, or the network before it, would keep callers waiting for ever otherwise. Longer than
     /// `acquire_timeout`, within which the server itself ends the wait for a lock. After it the connection is closed, and
-    /// a write is [`AuthError::OutcomeUnknown`], as the server may be at work on it still.
+    /// a write is [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown), as the server may be at work on it still.
     pub fn answer_timeout(mut self, answer_timeout: Duration) -> Self {
         self.settings.answer_timeout = Some(answer_timeout);
         self
@@ -147,7 +145,7 @@ impl SqlxAdapterBuilder {
     /// hexadecimal digits, which [`delete_session`] takes and nothing else does. Whatever the setting, every adapter
     /// finds sessions stored in either form, and none takes a digest for a token; so it can be switched on and off at
     /// any time, one instance after the other. Sessions stored before stay as they are until
-    /// [`SqlxAdapter::hash_stored_session_tokens`] hashes them.
+    /// [`SqlxAdapter::hash_stored_session_tokens`](crate::adapters::SqlxAdapter::hash_stored_session_tokens) hashes them.
     ///
     /// No other program may compare the stored tokens with what clients send: one that does, as Better Auth in TypeScript
     /// with its `bearer` plugin, would take the stored digest for a token.
@@ -157,55 +155,6 @@ impl SqlxAdapterBuilder {
     pub fn hash_session_tokens(mut self, hash_session_tokens: bool) -> Self {
         self.settings.hash_session_tokens = hash_session_tokens;
         self
-    }
-
-    /// Connects once, to see that it works, then does what was asked for.
-    ///
-    /// # Errors
-    ///
-    /// As [`SqlxAdapter::with_config`], [`SqlxAdapter::check_pooler`], [`SqlxAdapter::migrate`] and
-    /// [`SqlxAdapter::check_schema`].
-    /// [`AuthError::Validation`] where a number makes no sense.
-    pub async fn connect(self) -> AuthResult<SqlxAdapter> {
-        if self.settings.max_retries > MOST_RETRIES {
-            let message = format!("must be from 0 to {MOST_RETRIES}");
-            return Err(AuthError::validation("max_retries", message));
-        }
-        if self
-            .settings
-            .answer_timeout
-            .is_some_and(|time| time.is_zero())
-        {
-            let message = "must be longer than zero";
-            return Err(AuthError::validation("answer_timeout", message));
-        }
-        let database = match (self.source, self.pool_config) {
-            (Source::Url(url), config) => {
-                let config = config.unwrap_or_default();
-                let connections = Connections::open(&url, &config, self.settings).await?;
-                SqlxAdapter::with_connections(connections)
-            }
-            (Source::Pool(pool), None) => {
-                let connections = Connections::shared(pool, self.settings);
-                let database = SqlxAdapter::with_connections(connections);
-                drop(database.acquire().await?);
-                database
-            }
-            (Source::Pool(_), Some(_)) => {
-                let message = "cannot be set for a pool of the application's: configure that pool";
-                return Err(AuthError::validation("pool_config", message));
-            }
-        };
-        if self.check_pooler {
-            database.check_pooler().await?;
-        }
-        if self.migrate {
-            database.migrate().await?;
-        }
-        if self.check_schema {
-            database.check_schema().await?;
-        }
-        Ok(database)
     }
 }
 

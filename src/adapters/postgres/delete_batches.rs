@@ -11,6 +11,7 @@ use super::error::{Failure, Operation};
 use super::maintenance::AdvisoryLock;
 use super::redaction::Cause;
 use super::repository::Repository;
+use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
 /// The most rows that one statement removes.
@@ -68,6 +69,20 @@ pub(super) fn fetch_batch<'c>(
 }
 
 impl Repository {
+    pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
+        // A transaction would keep every other instance waiting for its end.
+        let instances = match &self.transaction {
+            Some(_) => Instances::Any,
+            None => Instances::One,
+        };
+        let sessions = self.delete_dead_sessions("clean_up", instances).await;
+        let verifications = self.delete_dead_verifications("clean_up", instances).await;
+        Ok(Removed {
+            sessions: sessions?,
+            verifications: verifications?,
+        })
+    }
+
     /// Removes the rows that a statement finds, batch by batch, and says how many there were. The run ends when a statement
     /// finds fewer rows than it may, whatever it removes. If the server refuses a batch because of a row, smaller batches
     /// remove the others, and the row is reported at the end.

@@ -7,9 +7,10 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::redaction::{Cause, redacted};
 use super::server::Server;
+use super::server_error::{by_code_of_the_application, postgres_error, sqlstate};
 use super::sqlstate;
 use super::tls::configuration_mistake;
-use super::violation::{Constraints, Violation, by_code_of_the_application};
+use super::violation::{Constraints, Violation};
 use crate::{AuthError, SharedError};
 
 /// An operation on behalf of a caller, for messages and for what may be tried again.
@@ -419,14 +420,6 @@ pub(super) fn is_final_refusal(error: &sqlx::Error) -> bool {
 /// Whether the answer did not come in time.
 pub(super) fn timed_out(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
-}
-
-pub(super) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
-    postgres_error(error).map(PgDatabaseError::code)
-}
-
-pub(super) fn postgres_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
-    error.as_database_error()?.try_downcast_ref()
 }
 
 #[cfg(test)]

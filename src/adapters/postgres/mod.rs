@@ -12,6 +12,7 @@ mod maintenance;
 mod redaction;
 mod repository;
 mod server;
+mod server_error;
 mod session;
 mod session_token;
 mod sqlstate;
@@ -20,6 +21,7 @@ mod transaction;
 mod user;
 mod user_list;
 mod verification;
+mod violated;
 mod violation;
 
 pub use self::adapter::SqlxAdapter;

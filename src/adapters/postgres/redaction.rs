@@ -5,9 +5,8 @@ use std::fmt;
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::error::postgres_error;
+use super::server_error::{by_code_of_the_application, postgres_error};
 use super::sqlstate;
-use super::violation::by_code_of_the_application;
 use crate::SharedError;
 
 /// The part of the error that may be shown, in brackets.

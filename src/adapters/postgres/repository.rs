@@ -11,12 +11,9 @@ use tokio::sync::Mutex;
 
 use super::batch_loader::{BatchLoader, Keyed, Source};
 use super::connection::{Connections, Lease, StatementFuture};
-use super::delete_batches::Instances;
 use super::error::{Failure, Operation, connection_error};
-use super::transaction::SqlxTransaction;
 use super::violation::Violated;
-use crate::adapters::Transaction;
-use crate::types::{Removed, Session, User};
+use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
@@ -28,7 +25,7 @@ type Query<F> = Map<'static, Postgres, F, PgArguments>;
 /// Runs statements: each on whatever connection is free, or all in one transaction.
 pub(super) struct Repository {
     pub(super) connections: Arc<Connections>,
-    loaders: Arc<Loaders>,
+    pub(super) loaders: Arc<Loaders>,
     pub(super) transaction: Option<Mutex<Lease>>,
 }
 
@@ -39,38 +36,6 @@ impl Repository {
             connections: Arc::new(connections),
             transaction: None,
         }
-    }
-
-    pub(super) async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
-        const BEGIN: Operation = Operation::write("begin").in_transaction();
-        if self.transaction.is_some() {
-            let operation = BEGIN.name;
-            return Err(AuthError::Unsupported { operation });
-        }
-        let (_, lease) = self
-            .connections
-            .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
-            .await
-            .map_err(|failure| failure.into_error(BEGIN, &self.connections.server))?;
-        Ok(Box::new(SqlxTransaction::new(Self {
-            connections: Arc::clone(&self.connections),
-            loaders: Arc::clone(&self.loaders),
-            transaction: Some(Mutex::new(lease)),
-        })))
-    }
-
-    pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
-        // A transaction would keep every other instance waiting for its end.
-        let instances = match &self.transaction {
-            Some(_) => Instances::Any,
-            None => Instances::One,
-        };
-        let sessions = self.delete_dead_sessions("clean_up", instances).await;
-        let verifications = self.delete_dead_verifications("clean_up", instances).await;
-        Ok(Removed {
-            sessions: sessions?,
-            verifications: verifications?,
-        })
     }
 
     /// Runs a statement, as [`Connections::run`] does, or in the transaction.

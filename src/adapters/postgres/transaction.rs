@@ -1,6 +1,9 @@
 //! A transaction: every operation on one connection, between BEGIN and COMMIT.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use sqlx::Executor as _;
 use tokio::sync::Mutex;
 
 use super::connection::Lease;
@@ -40,6 +43,26 @@ impl SqlxTransaction {
     fn into_lease(self) -> AuthResult<Lease> {
         let lease = self.repository.transaction.map(Mutex::into_inner);
         lease.ok_or(AuthError::TransactionAborted)
+    }
+}
+
+impl Repository {
+    pub(super) async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
+        const BEGIN: Operation = Operation::write("begin").in_transaction();
+        if self.transaction.is_some() {
+            let operation = BEGIN.name;
+            return Err(AuthError::Unsupported { operation });
+        }
+        let (_, lease) = self
+            .connections
+            .run_on_lease(BEGIN, |connection| connection.execute("BEGIN"))
+            .await
+            .map_err(|failure| failure.into_error(BEGIN, &self.connections.server))?;
+        Ok(Box::new(SqlxTransaction::new(Self {
+            connections: Arc::clone(&self.connections),
+            loaders: Arc::clone(&self.loaders),
+            transaction: Some(Mutex::new(lease)),
+        })))
     }
 }
 

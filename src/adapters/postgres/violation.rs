@@ -9,8 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgDatabaseError;
 
-use super::error::{Failure, Operation};
-use super::repository::Repository;
+use super::server_error::by_code_of_the_application;
 use super::sqlstate;
 use crate::{AuthError, ConflictField};
 
@@ -32,9 +31,9 @@ pub(super) struct Key {
 /// What the server says was violated, and on which table.
 pub(super) struct Violation {
     /// Schema and name; engines that send statements on to others do not say.
-    table: Option<(String, String)>,
-    our_table: &'static str,
-    violated: Violated,
+    pub(super) table: Option<(String, String)>,
+    pub(super) our_table: &'static str,
+    pub(super) violated: Violated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,75 +132,19 @@ fn without_shard(name: &str) -> &str {
     }
 }
 
-/// Whether an error comes out of a trigger, function or procedure. The context names each of these that was under way, in
-/// any language of the server, and then, if the role wants that, the statement's parameters.
-pub(super) fn by_code_of_the_application(error: &PgDatabaseError) -> bool {
-    let context = error.r#where().unwrap_or_default();
-    let context = context.split("$1 = ").next().unwrap_or_default();
-    context.contains("PL/") || context.contains("SQL") || error.routine() == Some("exec_stmt_raise")
-}
-
 /// The tables that are known to be ours, by schema and name: ours, or partitions of ours.
 #[derive(Default)]
 pub(super) struct OurTables(Mutex<HashSet<(String, String)>>);
 
 impl OurTables {
-    fn contains(&self, table: &(String, String)) -> bool {
+    pub(super) fn contains(&self, table: &(String, String)) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.contains(table)
     }
 
-    fn add(&self, table: (String, String)) {
+    pub(super) fn add(&self, table: (String, String)) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(table);
-    }
-}
-
-impl Repository {
-    /// What of ours a failed statement has violated.
-    pub(super) async fn violated(
-        &self,
-        failure: &Failure,
-        operation: Operation,
-    ) -> Option<Violated> {
-        let violation = failure.violation(operation)?;
-        let is_ours = match violation.table {
-            // The name in the message has decided.
-            None => true,
-            Some(table) => self.is_ours(table, violation.our_table).await,
-        };
-        is_ours.then_some(violation.violated)
-    }
-
-    /// Whether a table is the one that our statements find by its name, or a partition of it.
-    async fn is_ours(&self, table: (String, String), our_table: &'static str) -> bool {
-        let known = &self.connections.our_tables;
-        if known.contains(&table) {
-            return true;
-        }
-        let (schema, name) = &table;
-        let is_ours = self.run_after_failure(Operation::read("constraint"), |connection| {
-            Box::pin(
-                sqlx::query_scalar!(
-                    "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
-                     WHERE nspname = $1 AND relname = $2 \
-                     AND COALESCE(pg_partition_root(pg_class.oid), pg_class.oid) = to_regclass($3)) AS \"is_ours!\"",
-                    schema,
-                    name,
-                    our_table,
-                )
-                .fetch_one(connection),
-            )
-        });
-        match is_ours.await {
-            Ok(true) => {
-                known.add(table);
-                true
-            }
-            Ok(false) => false,
-            // Nobody can be asked. The names agree, though.
-            Err(_) => name == our_table,
-        }
     }
 }
 

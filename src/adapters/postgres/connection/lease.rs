@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::error::{broke_connection, timed_out};
-use super::backend::{Home, Pulse};
+use super::backend::{Home, Pulse, end_transaction};
 use super::pool::{OwnPool, Place, Slot, UPKEEP};
 
 /// How long a statement may go on whose caller has gone, before its connection is closed.
@@ -303,16 +303,6 @@ async fn rollback(connection: &mut PgConnection) -> sqlx::Result<()> {
         answer = connection.execute("ROLLBACK").await;
     }
     answer.map(drop)
-}
-
-/// Ends a transaction that someone else has left open: a future of sqlx's `begin()` that is dropped while BEGIN is under
-/// way leaves its connection in one. A lone ROLLBACK would write a warning into the server's log each time.
-pub(super) async fn end_transaction(connection: &mut PgConnection) -> sqlx::Result<()> {
-    match connection.execute("BEGIN; ROLLBACK").await {
-        // An aborted transaction takes nothing but its end.
-        Err(sqlx::Error::Database(_)) => connection.execute("ROLLBACK").await.map(drop),
-        answer => answer.map(drop),
-    }
 }
 
 /// A connection for statements of the application's own, from [`SqlxAdapter::acquire`]. It counts among the adapter's

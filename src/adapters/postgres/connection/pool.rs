@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::super::error::{is_final_refusal, sqlstate};
+use super::super::error::is_final_refusal;
+use super::super::server_error::sqlstate;
 use super::backend::{Backend, CLIENT_CHECK, Home, Pulse, Target};
 use super::config::{MAX_TIMEOUT, PoolConfig};
 use crate::adapters::backoff::backoff;

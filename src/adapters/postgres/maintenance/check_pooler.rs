@@ -9,9 +9,10 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::super::SqlxAdapter;
-use super::super::error::{Operation, connection_error, sqlstate, statement_error};
+use super::super::error::{Operation, connection_error, statement_error};
 use super::super::redaction::Cause;
 use super::super::server::Server;
+use super::super::server_error::sqlstate;
 use crate::{AuthError, AuthResult};
 
 const OPERATION: Operation = Operation::read("check_pooler");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::SqlxAdapter;
 use super::super::error::Operation;
 use super::expected::{self, Part};
-use super::migrate::{MIGRATIONS_TABLE, MIGRATOR, made_by};
+use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, made_by};
 use super::schema_place::wrong_encoding;
 use crate::{AuthError, AuthResult};
 

@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
+use sqlx::migrate::{Migrate as _, Migration};
 use sqlx::{Connection as _, PgConnection};
 
 use super::super::SqlxAdapter;
-use super::super::error::{connection_error, migration_error, sqlstate};
-use super::super::server::Server;
-use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
+use super::super::error::connection_error;
 use super::advisory_lock::AdvisoryLock;
 use super::migration_state::{Progress, Step};
+use super::migrations::{Failure, MIGRATIONS_TABLE, drops_index, index_name};
 use super::schema_place::{check_encoding, find_place};
-use crate::{AuthError, AuthResult};
+use crate::AuthResult;
 
-/// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
-/// [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate), which is safe from many processes at once.
-pub static MIGRATOR: Migrator = sqlx::migrate!();
-
-/// As `sqlx.toml` says.
-pub(super) const MIGRATIONS_TABLE: &str = "_better_auth_migrations";
 const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
 /// How long a statement may wait for a lock that makes later writers wait behind it, in milliseconds.
 const LOCK_TIMEOUT: &str = "100";
@@ -73,46 +66,6 @@ impl SqlxAdapter {
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
         outcome.map_err(|failure| failure.into_error(&connections.server))
-    }
-}
-
-/// Why a migration ended.
-pub(super) enum Failure {
-    Server(MigrateError),
-    /// Found before anything was changed, with what to do.
-    Refused(String),
-}
-
-impl<E: Into<MigrateError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Server(error.into())
-    }
-}
-
-impl Failure {
-    fn into_error(self, server: &Server) -> AuthError {
-        match self {
-            Self::Server(error) => migration_error(error, server),
-            Self::Refused(message) => AuthError::Database {
-                message: format!("migrate on {server}: {message}"),
-                source: None,
-            },
-        }
-    }
-
-    /// Whether the statement lost against another session: a deadlock, a lock not available, a serialization failure.
-    fn is_contention(&self) -> bool {
-        match self {
-            Self::Server(
-                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
-            ) => {
-                matches!(
-                    sqlstate(error),
-                    Some(DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE | SERIALIZATION_FAILURE)
-                )
-            }
-            _ => false,
-        }
     }
 }
 
@@ -232,48 +185,4 @@ async fn set_lock_timeout(
         .fetch_one(connection)
         .await?;
     Ok(())
-}
-
-pub(super) fn drops_index(migration: &Migration) -> bool {
-    migration.sql.as_str().contains("DROP INDEX")
-}
-
-/// A migration that builds an index is named after it; one that drops an index, `drop_` and its name.
-pub(super) fn index_name(migration: &Migration) -> String {
-    migration.description.replace(' ', "_")
-}
-
-/// The migration that makes the index or constraint of this name, if a migration names it.
-pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    MIGRATOR.iter().find(|migration| {
-        migration.migration_type.is_up_migration()
-            && !drops_index(migration)
-            && migration
-                .sql
-                .as_str()
-                .split(|c| !is_part(c))
-                .any(|word| word == name)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MIGRATIONS_TABLE, MIGRATOR, index_name};
-
-    #[test]
-    fn the_table_of_migrations_is_that_of_the_configuration() {
-        assert_eq!(MIGRATOR.table_name, MIGRATIONS_TABLE);
-    }
-
-    #[test]
-    fn migrations_of_an_index_are_named_after_it() {
-        for migration in MIGRATOR.iter() {
-            let sql = migration.sql.as_str();
-            let name = index_name(migration);
-            let index = name.strip_prefix("drop_").unwrap_or(&name);
-            assert!(!sql.contains("INDEX") || sql.contains(index), "{sql}");
-            assert_eq!(migration.no_tx, sql.contains("CONCURRENTLY"), "{sql}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration};
 
 use super::expected;
-use super::migrate::{Failure, MIGRATOR, drops_index, index_name, made_by};
+use super::migrations::{Failure, MIGRATOR, drops_index, index_name, made_by};
 
 /// What a schema holds.
 pub(super) struct Progress {

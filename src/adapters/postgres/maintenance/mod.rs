@@ -6,10 +6,11 @@ mod check_schema;
 mod expected;
 mod migrate;
 mod migration_state;
+mod migrations;
 mod normalize_names;
 mod schema_place;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_schema::SchemaReport;
-pub use self::migrate::MIGRATOR;
+pub use self::migrations::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::expected;
-use super::migrate::Failure;
+use super::migrations::Failure;
 
 pub(super) struct Place {
     pub(super) schema: String,

@@ -1,0 +1,100 @@
+//! The migrations, what their files tell of them, and why applying one fails.
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+
+use super::super::error::migration_error;
+use super::super::server::Server;
+use super::super::server_error::sqlstate;
+use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
+use crate::AuthError;
+
+/// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
+/// [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate), which is safe from many processes at once.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// As `sqlx.toml` says.
+pub(super) const MIGRATIONS_TABLE: &str = "_better_auth_migrations";
+
+/// Why a migration ended.
+pub(super) enum Failure {
+    Server(MigrateError),
+    /// Found before anything was changed, with what to do.
+    Refused(String),
+}
+
+impl<E: Into<MigrateError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Server(error.into())
+    }
+}
+
+impl Failure {
+    pub(super) fn into_error(self, server: &Server) -> AuthError {
+        match self {
+            Self::Server(error) => migration_error(error, server),
+            Self::Refused(message) => AuthError::Database {
+                message: format!("migrate on {server}: {message}"),
+                source: None,
+            },
+        }
+    }
+
+    /// Whether the statement lost against another session: a deadlock, a lock not available, a serialization failure.
+    pub(super) fn is_contention(&self) -> bool {
+        match self {
+            Self::Server(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => {
+                matches!(
+                    sqlstate(error),
+                    Some(DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE | SERIALIZATION_FAILURE)
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+pub(super) fn drops_index(migration: &Migration) -> bool {
+    migration.sql.as_str().contains("DROP INDEX")
+}
+
+/// A migration that builds an index is named after it; one that drops an index, `drop_` and its name.
+pub(super) fn index_name(migration: &Migration) -> String {
+    migration.description.replace(' ', "_")
+}
+
+/// The migration that makes the index or constraint of this name, if a migration names it.
+pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    MIGRATOR.iter().find(|migration| {
+        migration.migration_type.is_up_migration()
+            && !drops_index(migration)
+            && migration
+                .sql
+                .as_str()
+                .split(|c| !is_part(c))
+                .any(|word| word == name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MIGRATIONS_TABLE, MIGRATOR, index_name};
+
+    #[test]
+    fn the_table_of_migrations_is_that_of_the_configuration() {
+        assert_eq!(MIGRATOR.table_name, MIGRATIONS_TABLE);
+    }
+
+    #[test]
+    fn migrations_of_an_index_are_named_after_it() {
+        for migration in MIGRATOR.iter() {
+            let sql = migration.sql.as_str();
+            let name = index_name(migration);
+            let index = name.strip_prefix("drop_").unwrap_or(&name);
+            assert!(!sql.contains("INDEX") || sql.contains(index), "{sql}");
+            assert_eq!(migration.no_tx, sql.contains("CONCURRENTLY"), "{sql}");
+        }
+    }
+}
