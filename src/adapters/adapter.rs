@@ -1,11 +1,15 @@
 //! `DatabaseAdapter` and `Transaction`: what every adapter guarantees, method by method.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::input;
 use crate::types::{
-    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Removed,
-    Session, UpdateAccount, UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
+    Account, CREDENTIAL, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked,
+    ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User, UserFilter,
+    UserPage, Verification,
 };
 use crate::{AuthError, AuthResult};
 
@@ -20,21 +24,29 @@ use crate::{AuthError, AuthResult};
 /// | [`get_user_by_username`](Self::get_user_by_username)`(username: &str) -> Option<User>` | finds a user by username, in any case |
 /// | [`update_user`](Self::update_user)`(id: &str, update: UpdateUser) -> User` | changes a user |
 /// | [`delete_user`](Self::delete_user)`(id: &str)` | removes a user with all sessions and accounts |
+/// | [`get_users_by_ids`](Self::get_users_by_ids)`(ids: &[String]) -> Vec<User>` ¹ | finds up to 1,000 users at once |
+/// | [`ban_user`](Self::ban_user)`(id: &str, reason: Option<String>, until: Option<DateTime<Utc>>) -> User` ¹ | bans a user and ends all sessions |
+/// | [`unban_user`](Self::unban_user)`(id: &str) -> User` ¹ | ends a ban |
 /// | [`list_users`](Self::list_users)`(query: ListUsers) -> UserPage` ¹ | a page of the users that match |
 /// | [`count_users`](Self::count_users)`(filter: UserFilter) -> u64` ¹ | counts the users that match |
 /// | **Sessions** | |
 /// | [`create_session`](Self::create_session)`(session: CreateSession) -> Session` | creates a session with a new token |
 /// | [`get_session`](Self::get_session)`(token: &str) -> Option<Session>` | finds a live session |
 /// | [`get_session_with_user`](Self::get_session_with_user)`(token: &str) -> Option<(Session, User)>` ¹ | finds a live session and its user |
+/// | [`refresh_session`](Self::refresh_session)`(token: &str, lifetime: Duration, update_age: Duration) -> Option<(Session, User)>` ¹ | the same, and extends the session if it is due |
 /// | [`get_user_sessions`](Self::get_user_sessions)`(user_id: &str) -> Vec<Session>` | the live sessions of a user |
 /// | [`update_session_expiry`](Self::update_session_expiry)`(token: &str, expires_at: DateTime<Utc>)` | moves the end of a live session |
 /// | [`update_session`](Self::update_session)`(token: &str, update: UpdateSession) -> Session` ¹ | changes a live session |
 /// | [`delete_session`](Self::delete_session)`(token: &str)` | removes a session |
+/// | [`delete_session_by_id`](Self::delete_session_by_id)`(user_id: &str, id: &str)` ¹ | removes a session of a user without its token |
 /// | [`delete_user_sessions`](Self::delete_user_sessions)`(user_id: &str)` | removes all sessions of a user |
+/// | [`delete_other_sessions`](Self::delete_other_sessions)`(user_id: &str, keep_token: &str) -> usize` ¹ | removes all sessions of a user but one |
 /// | [`delete_expired_sessions`](Self::delete_expired_sessions)`() -> usize` | removes the sessions that are not live |
 /// | **Accounts** | |
 /// | [`create_account`](Self::create_account)`(account: CreateAccount) -> Account` | links an account to a user |
+/// | [`link_account`](Self::link_account)`(account: CreateAccount) -> (Account, Linked)` ¹ | links an account, or refreshes its tokens |
 /// | [`get_account`](Self::get_account)`(provider: &str, id: &str) -> Option<Account>` | finds an account by the provider's id |
+/// | [`get_credential_account`](Self::get_credential_account)`(user_id: &str) -> Option<Account>` ¹ | the account with the user's password hash |
 /// | [`get_user_accounts`](Self::get_user_accounts)`(user_id: &str) -> Vec<Account>` | the accounts of a user |
 /// | [`update_account`](Self::update_account)`(id: &str, update: UpdateAccount) -> Account` ¹ | changes an account |
 /// | [`delete_account`](Self::delete_account)`(id: &str)` | removes an account |
@@ -372,6 +384,156 @@ pub trait DatabaseAdapter: Send + Sync {
         Err(AuthError::Unsupported {
             operation: "count_users",
         })
+    }
+
+    /// Returns the live session with this token and its user, as
+    /// [`get_session_with_user`](Self::get_session_with_user) does, and extends the session to `lifetime` from now if it is
+    /// due. This is the check of every request where sessions live as long as they are used.
+    ///
+    /// A session is due when `expires_at <= now + lifetime - update_age`: with a lifetime of seven days and an `update_age`
+    /// of one day, a session that is used is extended once a day. With an `update_age` of zero, every check extends it. The
+    /// clock is the database's, if there is one.
+    ///
+    /// A session that is not due is only looked up, in one round trip. If many callers check a session that is due, one of
+    /// them extends it; the others do not wait for that, and return the session as they read it. A session is never
+    /// shortened, and never revived: if it ends during the call, the answer is `None` or the session as it was read.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+    /// use better_auth::chrono::{TimeDelta, Utc};
+    /// use better_auth::types::{CreateSession, CreateUser};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> better_auth::AuthResult<()> {
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    ///
+    /// let database = MemoryDatabaseAdapter::new();
+    /// let user = database.create_user(CreateUser::new()).await?;
+    /// let in_five_days = Utc::now() + TimeDelta::days(5);
+    /// let session = database.create_session(CreateSession::new(&user.id, in_five_days)).await?;
+    /// let checked = database.refresh_session(&session.token, 7 * DAY, DAY).await?;
+    /// assert!(checked.is_some_and(|(session, _)| session.expires_at > in_five_days));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if `lifetime` is zero or longer than 100,000 years, or `update_age` is longer than
+    /// `lifetime`; [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn refresh_session(
+        &self,
+        token: &str,
+        lifetime: Duration,
+        update_age: Duration,
+    ) -> AuthResult<Option<(Session, User)>> {
+        let _ = (token, lifetime, update_age);
+        Err(AuthError::Unsupported {
+            operation: "refresh_session",
+        })
+    }
+
+    /// Removes all sessions of a user but the one with this token ("sign out everywhere else"), and returns how many of
+    /// them were live. If no session of the user has the token, all are removed.
+    ///
+    /// The default finds the live sessions and removes each.
+    async fn delete_other_sessions(&self, user_id: &str, keep_token: &str) -> AuthResult<usize> {
+        // A list may show digests in place of tokens.
+        let kept = self.get_session(keep_token).await?.map(|kept| kept.id);
+        let mut removed = 0;
+        for session in self.get_user_sessions(user_id).await? {
+            if kept.as_ref() != Some(&session.id) {
+                self.delete_session(&session.token).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes the session with this row id (`sessions.id`) if it is this user's ("revoke this device"). A page that lists
+    /// sessions can so do without their tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn delete_session_by_id(&self, user_id: &str, id: &str) -> AuthResult<()> {
+        let _ = (user_id, id);
+        Err(AuthError::Unsupported {
+            operation: "delete_session_by_id",
+        })
+    }
+
+    /// Returns the users with these ids, in the order of the ids. Users that do not exist are left out. The default finds
+    /// one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if there are more than 1,000 ids.
+    async fn get_users_by_ids(&self, ids: &[String]) -> AuthResult<Vec<User>> {
+        input::check_ids(ids)?;
+        let mut users = Vec::new();
+        for id in ids {
+            users.extend(self.get_user_by_id(id).await?);
+        }
+        Ok(users)
+    }
+
+    /// Bans a user, until this time or for good, and removes all sessions of the user that were there when the call began.
+    /// A session that is created meanwhile or later stays: a ban is stored, not enforced, so whoever finds that session
+    /// has to check [`User::is_banned_at`], which then says so.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`], which names the field `ban_reason` or `ban_expires`; [`AuthError::UserNotFound`];
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn ban_user(
+        &self,
+        id: &str,
+        reason: Option<String>,
+        until: Option<DateTime<Utc>>,
+    ) -> AuthResult<User> {
+        let _ = (id, reason, until);
+        Err(AuthError::Unsupported {
+            operation: "ban_user",
+        })
+    }
+
+    /// Ends a user's ban and clears its reason and its end. The default calls [`update_user`](Self::update_user).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::UserNotFound`].
+    async fn unban_user(&self, id: &str) -> AuthResult<User> {
+        self.update_user(id, UpdateUser::new().with_banned(false))
+            .await
+    }
+
+    /// Links an account to a user, or refreshes it if it is linked to this user already: what a sign-in with OAuth does
+    /// with the answer of the provider. Among any number of callers, one creates the account.
+    ///
+    /// A refresh sets the tokens, their ends and the scope that are given. Those that are left out are kept, because
+    /// providers send a refresh token only once. The password is never changed.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`]; [`AuthError::Conflict`] if the account is linked to another user, and nothing is changed;
+    /// [`AuthError::UserNotFound`]; [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn link_account(&self, account: CreateAccount) -> AuthResult<(Account, Linked)> {
+        let _ = account;
+        Err(AuthError::Unsupported {
+            operation: "link_account",
+        })
+    }
+
+    /// Returns the user's account whose provider is `credential`, the newest if there are several. Its
+    /// [`password`](Account::password) is the hash to check a password against. The default looks through
+    /// [`get_user_accounts`](Self::get_user_accounts).
+    async fn get_credential_account(&self, user_id: &str) -> AuthResult<Option<Account>> {
+        let accounts = self.get_user_accounts(user_id).await?;
+        let credential = |account: &Account| account.provider_id == CREDENTIAL;
+        Ok(accounts.into_iter().find(credential))
     }
 
     /// Removes every session and every verification that is not live. The default calls

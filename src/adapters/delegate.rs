@@ -49,6 +49,19 @@ macro_rules! with_database_adapter_methods {
                 update_account(id: &str, update: $crate::UpdateAccount) -> $crate::Account;
                 list_users(query: $crate::ListUsers) -> $crate::UserPage;
                 count_users(filter: $crate::UserFilter) -> u64;
+                refresh_session(
+                    token: &str, lifetime: std::time::Duration, update_age: std::time::Duration
+                ) -> Option<($crate::Session, $crate::User)>;
+                delete_other_sessions(user_id: &str, keep_token: &str) -> usize;
+                delete_session_by_id(user_id: &str, id: &str) -> ();
+                get_users_by_ids(ids: &[String]) -> Vec<$crate::User>;
+                ban_user(
+                    id: &str, reason: Option<String>,
+                    until: Option<$crate::chrono::DateTime<$crate::chrono::Utc>>
+                ) -> $crate::User;
+                unban_user(id: &str) -> $crate::User;
+                link_account(account: $crate::CreateAccount) -> ($crate::Account, $crate::Linked);
+                get_credential_account(user_id: &str) -> Option<$crate::Account>;
                 clean_up() -> $crate::Removed;
                 begin() -> Box<dyn $crate::Transaction>;
             }

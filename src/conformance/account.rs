@@ -1,7 +1,7 @@
 //! Promises about accounts.
 
 use super::{Adapter, account_of, assert_eq, assert_error, new_user};
-use crate::types::{Account, CreateAccount};
+use crate::types::{Account, CreateAccount, User};
 use crate::{AuthError, ConflictField};
 
 pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
@@ -169,4 +169,25 @@ pub(super) async fn delete_unlinks(adapter: Adapter) {
         .create_account(account_of(&user, "1"))
         .await
         .unwrap();
+}
+
+pub(super) async fn the_credential_account_is_found(adapter: Adapter) {
+    let (user, other) = (new_user(&adapter).await, new_user(&adapter).await);
+    let create = |user: &User, provider: &str, id: &str| {
+        let account = CreateAccount::new(&user.id, provider, id).with_password("hash");
+        adapter.create_account(account)
+    };
+    create(&user, "github", "1").await.unwrap();
+    create(&user, "Credential", "1").await.unwrap();
+    create(&other, "credential", "1").await.unwrap();
+    for user_id in [user.id.as_str(), "unknown", "a\0b"] {
+        let found = adapter.get_credential_account(user_id).await.unwrap();
+        assert_eq!(found, None);
+    }
+    for id in ["2", "3"] {
+        let account = create(&user, "credential", id).await.unwrap();
+        create(&user, "gitlab", id).await.unwrap();
+        let found = adapter.get_credential_account(&user.id).await.unwrap();
+        assert_eq!(found, Some(account));
+    }
 }

@@ -108,6 +108,12 @@ declare_cases! { $
             given_up_names_are_free
             /// `banned = Some(false)` clears `ban_reason` and `ban_expires`, also if the update sets them.
             unbanning_clears_the_ban
+            /// `unban_user` clears `banned`, `ban_reason` and `ban_expires`; an unknown user is `UserNotFound`.
+            unban_ends_a_ban
+            /// `get_users_by_ids` returns the users in the order of their ids and leaves out those that do not exist.
+            users_come_in_the_order_of_their_ids
+            /// `get_users_by_ids` with more than 1,000 ids is `Validation`.
+            a_thousand_ids_are_looked_up_at_most
             /// `delete_user` deletes the sessions and accounts of that user only.
             delete_takes_sessions_and_accounts
             /// `delete_user` succeeds for a user that does not exist.
@@ -140,6 +146,9 @@ declare_cases! { $
             delete_ends_one_session
             /// `delete_user_sessions` deletes all sessions of that user and of no other user.
             delete_ends_all_sessions_of_one_user
+            /// `delete_other_sessions` deletes the sessions of that user but the one with the token, and returns how many
+            /// of them were live.
+            delete_keeps_one_session
             /// `delete_user_sessions` also deletes sessions that have expired.
             delete_takes_expired_sessions_too
             /// `delete_expired_sessions` removes all expired sessions, however many, and returns their number.
@@ -169,6 +178,8 @@ declare_cases! { $
             keys_have_a_longest_length
             /// `get_user_accounts` returns every account, newest first.
             list_is_newest_first_and_complete
+            /// `get_credential_account` returns the newest account of the user whose provider is `credential`.
+            the_credential_account_is_found
             /// `delete_account` takes the row's id, succeeds again, and frees the account for linking.
             delete_unlinks
         }
@@ -212,6 +223,64 @@ declare_cases! { $
             impossible_input_is_refused
             /// A digest of a token, as `get_user_sessions` may return it, updates no session.
             a_digest_changes_nothing
+        }
+    }
+
+    /// [`refresh_session`](DatabaseAdapter::refresh_session)
+    session_refresh {
+        session_refresh {
+            /// `refresh_session` returns the session and its user, and extends a session that is due.
+            a_due_session_is_extended
+            /// `refresh_session` leaves a session that is not due unchanged, and never shortens one.
+            a_session_that_is_not_due_stays
+            /// `refresh_session` returns `None` for a session that is not live, and does not revive it.
+            a_dead_session_is_never_revived
+            /// A lifetime of zero, one that no time can hold, and an age longer than the lifetime are `Validation`.
+            impossible_ages_are_refused
+            /// If many callers refresh the same session at once, one of them extends it.
+            one_of_many_extends
+            /// A session that is deleted while others refresh it stays deleted.
+            a_sign_out_wins
+        }
+    }
+
+    /// [`delete_session_by_id`](DatabaseAdapter::delete_session_by_id)
+    session_ids {
+        session_ids {
+            /// `delete_session_by_id` deletes that session of that user only, and succeeds again.
+            delete_ends_one_session_of_the_user
+            /// `delete_session_by_id` deletes no session of another user.
+            a_session_of_another_user_stays
+        }
+    }
+
+    /// [`ban_user`](DatabaseAdapter::ban_user)
+    bans {
+        bans {
+            /// `ban_user` sets `banned`, the reason and the end, and deletes all sessions of that user only.
+            a_ban_ends_all_sessions
+            /// A second ban replaces the reason and the end of the first.
+            a_ban_replaces_the_one_before
+            /// A reason or an end that cannot be stored is `Validation`; an unknown user is `UserNotFound`.
+            impossible_bans_are_refused
+            /// A session that is created during a ban is deleted, or is found with a user who is banned.
+            a_check_sees_the_ban
+        }
+    }
+
+    /// [`link_account`](DatabaseAdapter::link_account)
+    account_links {
+        account_links {
+            /// `link_account` creates the account, or sets what is given of the same user's account, except the password.
+            a_link_creates_or_refreshes
+            /// An account of another user is `Conflict` with `Account` and stays unchanged.
+            an_account_of_another_user_stays
+            /// `link_account` for an unknown user is `UserNotFound`.
+            a_link_needs_the_user
+            /// Input that cannot be stored is `Validation`, names the field and changes nothing.
+            impossible_input_is_refused
+            /// If many callers link the same account at once, one of them creates it.
+            one_of_many_creates
         }
     }
 

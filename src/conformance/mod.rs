@@ -70,7 +70,9 @@ use support::{
 };
 
 mod account;
+mod account_links;
 mod account_updates;
+mod bans;
 pub mod cases;
 mod difference;
 mod general;
@@ -80,6 +82,8 @@ mod macros;
 mod one_time_tokens;
 mod randomness;
 mod session;
+mod session_ids;
+mod session_refresh;
 mod session_updates;
 mod support;
 mod transaction_helper;

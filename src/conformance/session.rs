@@ -284,3 +284,35 @@ pub(super) async fn a_digest_opens_nothing(adapter: Adapter) {
     let found = adapter.get_session(&session.token).await.unwrap();
     assert_eq!(found, Some(session));
 }
+
+pub(super) async fn delete_keeps_one_session(adapter: Adapter) {
+    let (user, other) = (new_user(&adapter).await, new_user(&adapter).await);
+    let kept = new_session(&adapter, &user).await;
+    for _ in 0..3 {
+        new_session(&adapter, &user).await;
+    }
+    let expired = CreateSession::new(&user.id, an_hour_ago());
+    adapter.create_session(expired).await.unwrap();
+    let others = new_session(&adapter, &other).await;
+    for live in [3, 0] {
+        let deleted = adapter.delete_other_sessions(&user.id, &kept.token).await;
+        assert_eq!(deleted.unwrap(), live);
+        let listed = adapter.get_user_sessions(&user.id).await.unwrap();
+        assert_listed(&listed, std::slice::from_ref(&kept));
+    }
+    let found = adapter.get_session(&others.token).await.unwrap();
+    assert_eq!(found, Some(others));
+    // A token that is nobody's, or another user's, keeps nothing.
+    for token in ["unknown", "a\0b", &kept.token] {
+        new_session(&adapter, &other).await;
+        let live = adapter.get_user_sessions(&other.id).await.unwrap().len();
+        let deleted = adapter.delete_other_sessions(&other.id, token).await;
+        assert_eq!(deleted.unwrap(), live);
+    }
+    for user_id in ["unknown", "a\0b"] {
+        let deleted = adapter.delete_other_sessions(user_id, &kept.token).await;
+        assert_eq!(deleted.unwrap(), 0);
+    }
+    let found = adapter.get_session(&kept.token).await.unwrap();
+    assert_eq!(found, Some(kept));
+}

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, account_of, an_hour_ago, assert_eq, assert_error, at_once, in_an_hour, new_session,
-    new_user,
+    Adapter, account_of, an_hour_ago, assert_eq, assert_error, assert_refused, at_once, in_an_hour,
+    new_session, new_user,
 };
 use crate::types::{CreateAccount, CreateUser, Metadata, UpdateUser, User};
 use crate::{AuthError, ConflictField};
@@ -726,4 +726,55 @@ pub(super) async fn names_swapped_at_once_stay_unique(adapter: Adapter) {
         assert_eq!(by_username.as_ref(), Some(&user));
         assert!(user.created_at > an_hour_ago());
     }
+}
+
+pub(super) async fn unban_ends_a_ban(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let ban = UpdateUser::new()
+        .with_banned(true)
+        .with_ban_reason("spam")
+        .with_ban_expires(in_an_hour());
+    adapter.update_user(&user.id, ban).await.unwrap();
+    let unbanned = adapter.unban_user(&user.id).await.unwrap();
+    let expected = User {
+        updated_at: unbanned.updated_at,
+        ..user.clone()
+    };
+    assert_eq!(unbanned, expected);
+    let found = adapter.get_user_by_id(&user.id).await.unwrap();
+    assert_eq!(found, Some(unbanned));
+    for id in ["unknown", "a\0b"] {
+        assert_error!(adapter.unban_user(id).await, AuthError::UserNotFound);
+    }
+}
+
+pub(super) async fn users_come_in_the_order_of_their_ids(adapter: Adapter) {
+    let (a, b, c) = (
+        new_user(&adapter).await,
+        new_user(&adapter).await,
+        new_user(&adapter).await,
+    );
+    let ids = [
+        "unknown",
+        &c.id,
+        &a.id,
+        "a\0b",
+        &b.id,
+        &a.id,
+        &"x".repeat(5000),
+    ];
+    let found = adapter.get_users_by_ids(&ids.map(str::to_owned)).await;
+    assert_eq!(found.unwrap(), [c, a.clone(), b, a]);
+    assert_eq!(adapter.get_users_by_ids(&[]).await.unwrap(), []);
+    let impossible = ["a\0b".to_owned()];
+    assert_eq!(adapter.get_users_by_ids(&impossible).await.unwrap(), []);
+}
+
+pub(super) async fn a_thousand_ids_are_looked_up_at_most(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    let mut ids = vec!["unknown".to_owned(); 999];
+    ids.push(user.id.clone());
+    assert_eq!(adapter.get_users_by_ids(&ids).await.unwrap(), [user]);
+    ids.push("unknown".to_owned());
+    assert_refused("ids", adapter.get_users_by_ids(&ids).await);
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{fields, text_setters};
+use super::{fields, nullable_setters, optional_setters};
 
 /// A row of `accounts`: a way for a user to sign in.
 ///
@@ -171,26 +171,14 @@ impl CreateAccount {
         }
     }
 
-    text_setters! {
-        with_access_token => access_token,
-        with_refresh_token => refresh_token,
-        with_id_token => id_token,
-        with_scope => scope,
-        with_password => password,
-    }
-
-    /// Sets `access_token_expires_at`.
-    #[must_use]
-    pub fn with_access_token_expires_at(mut self, expires_at: DateTime<Utc>) -> Self {
-        self.access_token_expires_at = Some(expires_at);
-        self
-    }
-
-    /// Sets `refresh_token_expires_at`.
-    #[must_use]
-    pub fn with_refresh_token_expires_at(mut self, expires_at: DateTime<Utc>) -> Self {
-        self.refresh_token_expires_at = Some(expires_at);
-        self
+    optional_setters! {
+        with_access_token, maybe_access_token => access_token: String,
+        with_refresh_token, maybe_refresh_token => refresh_token: String,
+        with_id_token, maybe_id_token => id_token: String,
+        with_scope, maybe_scope => scope: String,
+        with_password, maybe_password => password: String,
+        with_access_token_expires_at, maybe_access_token_expires_at => access_token_expires_at: DateTime<Utc>,
+        with_refresh_token_expires_at, maybe_refresh_token_expires_at => refresh_token_expires_at: DateTime<Utc>,
     }
 }
 
@@ -201,8 +189,8 @@ impl CreateAccount {
 /// ```
 /// use better_auth::types::UpdateAccount;
 ///
-/// let forget = UpdateAccount { access_token: Some(None), ..UpdateAccount::default() };
-/// # let _ = forget;
+/// let forget = UpdateAccount::new().without_access_token();
+/// assert_eq!(forget, UpdateAccount { access_token: Some(None), ..UpdateAccount::default() });
 /// ```
 #[derive(Clone, Default, PartialEq)]
 pub struct UpdateAccount {
@@ -227,3 +215,33 @@ fields!(UpdateAccount {
     refresh_token_expires_at,
     scope,
 } redact { access_token, refresh_token, id_token, password });
+
+impl UpdateAccount {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    nullable_setters! {
+        with_access_token, without_access_token => access_token: String,
+        with_refresh_token, without_refresh_token => refresh_token: String,
+        with_id_token, without_id_token => id_token: String,
+        with_access_token_expires_at, without_access_token_expires_at => access_token_expires_at: DateTime<Utc>,
+        with_refresh_token_expires_at, without_refresh_token_expires_at => refresh_token_expires_at: DateTime<Utc>,
+        with_scope, without_scope => scope: String,
+        with_password, without_password => password: String,
+    }
+}
+
+/// The provider of the accounts that hold a password hash.
+pub(crate) const CREDENTIAL: &str = "credential";
+
+/// What [`link_account`](crate::DatabaseAdapter::link_account) has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Linked {
+    /// The account was new, and is linked to the user now.
+    Created,
+    /// The account was the user's already. Its tokens are refreshed.
+    Refreshed,
+}

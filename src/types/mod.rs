@@ -13,7 +13,8 @@ mod user;
 mod user_list;
 mod verification;
 
-pub use account::{Account, CreateAccount, UpdateAccount};
+pub(crate) use account::CREDENTIAL;
+pub use account::{Account, CreateAccount, Linked, UpdateAccount};
 pub use removed::Removed;
 pub use session::{CreateSession, Session, UpdateSession};
 pub use user::{CreateUser, UpdateUser, User};
@@ -102,17 +103,61 @@ macro_rules! fields {
 }
 use fields;
 
-/// Chaining setters of the optional text columns.
-macro_rules! text_setters {
-    ($($with:ident => $field:ident),* $(,)?) => {
+/// Chaining setters of columns that may be missing: `with_…` takes a value, `maybe_…` takes one or `None`.
+macro_rules! optional_setters {
+    ($($with:ident, $maybe:ident => $field:ident: $type:ty),* $(,)?) => {
         $(
             #[doc = concat!("Sets `", stringify!($field), "`.")]
             #[must_use]
-            pub fn $with(mut self, $field: impl Into<String>) -> Self {
+            pub fn $with(mut self, $field: impl Into<$type>) -> Self {
                 self.$field = Some($field.into());
+                self
+            }
+
+            #[doc = concat!("Sets `", stringify!($field), "` if there is a value, and removes it if not.")]
+            #[must_use]
+            pub fn $maybe(mut self, $field: Option<impl Into<$type>>) -> Self {
+                self.$field = $field.map(Into::into);
                 self
             }
         )*
     };
 }
-use text_setters;
+use optional_setters;
+
+/// Chaining setters of an update: `with_…` sets a column, `without_…` sets it to NULL.
+macro_rules! nullable_setters {
+    ($($with:ident, $without:ident => $field:ident: $type:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets `", stringify!($field), "`.")]
+            #[must_use]
+            pub fn $with(mut self, $field: impl Into<$type>) -> Self {
+                self.$field = Some(Some($field.into()));
+                self
+            }
+
+            #[doc = concat!("Sets `", stringify!($field), "` to NULL.")]
+            #[must_use]
+            pub fn $without(mut self) -> Self {
+                self.$field = Some(None);
+                self
+            }
+        )*
+    };
+}
+use nullable_setters;
+
+/// Chaining setters of columns of an update that are never NULL.
+macro_rules! column_setters {
+    ($($with:ident => $field:ident: $type:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets `", stringify!($field), "`.")]
+            #[must_use]
+            pub fn $with(mut self, $field: $type) -> Self {
+                self.$field = Some($field);
+                self
+            }
+        )*
+    };
+}
+use column_setters;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{fields, text_setters};
+use super::{column_setters, fields, nullable_setters, optional_setters};
 
 /// A row of `sessions`.
 ///
@@ -124,7 +124,10 @@ fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
 /// use better_auth::types::CreateSession;
 /// use chrono::{TimeDelta, Utc};
 ///
-/// let session = CreateSession::new("user-id", Utc::now() + TimeDelta::days(7)).with_ip_address("192.0.2.1");
+/// let user_agent: Option<&str> = None; // of the request, which may have none
+/// let session = CreateSession::new("user-id", Utc::now() + TimeDelta::days(7))
+///     .with_ip_address("192.0.2.1")
+///     .maybe_user_agent(user_agent);
 /// assert_eq!(session.ip_address.as_deref(), Some("192.0.2.1"));
 /// ```
 #[derive(Clone, PartialEq)]
@@ -166,11 +169,11 @@ impl CreateSession {
         }
     }
 
-    text_setters! {
-        with_ip_address => ip_address,
-        with_user_agent => user_agent,
-        with_impersonated_by => impersonated_by,
-        with_active_organization_id => active_organization_id,
+    optional_setters! {
+        with_ip_address, maybe_ip_address => ip_address: String,
+        with_user_agent, maybe_user_agent => user_agent: String,
+        with_impersonated_by, maybe_impersonated_by => impersonated_by: String,
+        with_active_organization_id, maybe_active_organization_id => active_organization_id: String,
     }
 }
 
@@ -181,8 +184,8 @@ impl CreateSession {
 /// ```
 /// use better_auth::types::UpdateSession;
 ///
-/// let end_early = UpdateSession { active: Some(false), ..UpdateSession::default() };
-/// # let _ = end_early;
+/// let end_early = UpdateSession::new().with_active(false);
+/// assert_eq!(end_early, UpdateSession { active: Some(false), ..UpdateSession::default() });
 /// ```
 #[derive(Clone, Default, PartialEq)]
 pub struct UpdateSession {
@@ -208,3 +211,23 @@ fields!(UpdateSession {
     active_organization_id,
     active
 });
+
+impl UpdateSession {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    column_setters! {
+        with_expires_at => expires_at: DateTime<Utc>,
+        with_active => active: bool,
+    }
+
+    nullable_setters! {
+        with_ip_address, without_ip_address => ip_address: String,
+        with_user_agent, without_user_agent => user_agent: String,
+        with_impersonated_by, without_impersonated_by => impersonated_by: String,
+        with_active_organization_id, without_active_organization_id => active_organization_id: String,
+    }
+}

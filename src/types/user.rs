@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Metadata, fields, text_setters};
+use super::{Metadata, column_setters, fields, nullable_setters, optional_setters};
 
 /// A row of `users`.
 ///
@@ -153,14 +153,14 @@ impl CreateUser {
         Self::default()
     }
 
-    text_setters! {
-        with_id => id,
-        with_name => name,
-        with_email => email,
-        with_image => image,
-        with_username => username,
-        with_display_username => display_username,
-        with_role => role,
+    optional_setters! {
+        with_id, maybe_id => id: String,
+        with_name, maybe_name => name: String,
+        with_email, maybe_email => email: String,
+        with_image, maybe_image => image: String,
+        with_username, maybe_username => username: String,
+        with_display_username, maybe_display_username => display_username: String,
+        with_role, maybe_role => role: String,
     }
 
     /// Sets `email_verified`.
@@ -185,8 +185,11 @@ impl CreateUser {
 /// ```
 /// use better_auth::types::UpdateUser;
 ///
-/// let update = UpdateUser { image: Some(None), name: Some(Some("Ada L.".to_owned())), ..UpdateUser::default() };
-/// # let _ = update;
+/// let update = UpdateUser::new().with_name("Ada L.").without_image();
+/// assert_eq!(
+///     update,
+///     UpdateUser { image: Some(None), name: Some(Some("Ada L.".to_owned())), ..UpdateUser::default() }
+/// );
 /// ```
 #[derive(Clone, Default, PartialEq)]
 pub struct UpdateUser {
@@ -229,3 +232,29 @@ fields!(UpdateUser {
     ban_reason,
     ban_expires,
 } redact { metadata });
+
+impl UpdateUser {
+    /// Changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    nullable_setters! {
+        with_name, without_name => name: String,
+        with_email, without_email => email: String,
+        with_image, without_image => image: String,
+        with_username, without_username => username: String,
+        with_display_username, without_display_username => display_username: String,
+        with_role, without_role => role: String,
+        with_ban_reason, without_ban_reason => ban_reason: String,
+        with_ban_expires, without_ban_expires => ban_expires: DateTime<Utc>,
+    }
+
+    column_setters! {
+        with_email_verified => email_verified: bool,
+        with_two_factor_enabled => two_factor_enabled: bool,
+        with_banned => banned: bool,
+        with_metadata => metadata: Metadata,
+    }
+}

@@ -34,6 +34,15 @@ pub(crate) enum Step {
     DeleteSession(Made),
     DeleteUserSessions(String),
     DeleteExpiredSessions,
+    RefreshSession(Made),
+    DeleteOtherSessions(String, Made),
+    /// A session's number.
+    DeleteSessionById(String, usize),
+    GetUsersByIds(Vec<String>),
+    BanUser(String, Option<String>, Option<DateTime<Utc>>),
+    UnbanUser(String),
+    LinkAccount(CreateAccount),
+    GetCredentialAccount(String),
     CreateAccount(CreateAccount),
     GetAccount(String, String),
     GetUserAccounts(String),
@@ -375,7 +384,11 @@ fn create_account() -> impl Strategy<Value = CreateAccount> {
         maybe(text()),
     );
     let ends = (maybe(end()), maybe(end()));
-    (user_id(), part_of_a_pair(), part_of_a_pair(), tokens, ends).prop_map(
+    let provider = prop_oneof![
+        4 => part_of_a_pair(),
+        1 => Just("credential".to_owned()),
+    ];
+    (user_id(), provider, part_of_a_pair(), tokens, ends).prop_map(
         |(
             user_id,
             provider_id,
@@ -485,6 +498,10 @@ fn user_step() -> BoxedStrategy<Step> {
         2 => key().prop_map(Step::GetUserByUsername),
         6 => (user_id(), update_user()).prop_map(|(id, update)| Step::UpdateUser(id, update)),
         2 => user_id().prop_map(Step::DeleteUser),
+        2 => prop::collection::vec(user_id(), 0..5).prop_map(Step::GetUsersByIds),
+        2 => (user_id(), maybe(text()), maybe(end()))
+            .prop_map(|(id, reason, until)| Step::BanUser(id, reason, until)),
+        1 => user_id().prop_map(Step::UnbanUser),
         3 => list_users().prop_map(Step::ListUsers),
         2 => list_users().prop_map(Step::AllPages),
         2 => user_filter().prop_map(Step::CountUsers),
@@ -548,6 +565,9 @@ fn session_step() -> BoxedStrategy<Step> {
         3 => (made(), update_session()).prop_map(|(session, update)| Step::UpdateSession(session, update)),
         1 => made().prop_map(Step::DeleteSession),
         1 => user_id().prop_map(Step::DeleteUserSessions),
+        2 => made().prop_map(Step::RefreshSession),
+        1 => (user_id(), made()).prop_map(|(user, kept)| Step::DeleteOtherSessions(user, kept)),
+        1 => (user_id(), 0_usize..6).prop_map(|(user, id)| Step::DeleteSessionById(user, id)),
         1 => Just(Step::DeleteExpiredSessions),
     ]
     .boxed()
@@ -557,6 +577,8 @@ fn account_step() -> BoxedStrategy<Step> {
     let pair = (part_of_a_pair(), part_of_a_pair());
     prop_oneof![
         5 => create_account().prop_map(Step::CreateAccount),
+        5 => create_account().prop_map(Step::LinkAccount),
+        1 => user_id().prop_map(Step::GetCredentialAccount),
         2 => pair.prop_map(|(provider, id)| Step::GetAccount(provider, id)),
         2 => user_id().prop_map(Step::GetUserAccounts),
         3 => (made(), update_account()).prop_map(|(account, update)| Step::UpdateAccount(account, update)),

@@ -6,9 +6,10 @@
 )]
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use better_auth::adapters::{DatabaseAdapter, Transaction};
-use better_auth::types::{Account, ListUsers, Session, User, Verification};
+use better_auth::types::{Account, Linked, ListUsers, Session, User, Verification};
 use better_auth::{AuthError, AuthResult};
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ pub(crate) struct Subject<A> {
     place: Place,
     transactions: [Option<Box<dyn Transaction>>; TRANSACTIONS],
     sessions: Vec<String>,
+    session_ids: Vec<String>,
     accounts: Vec<String>,
     verifications: Vec<String>,
     /// Identifier and value of all verifications.
@@ -36,6 +38,7 @@ impl<A: DatabaseAdapter> Subject<A> {
             place: Place::Outside,
             transactions: Default::default(),
             sessions: Vec::new(),
+            session_ids: Vec::new(),
             accounts: Vec::new(),
             verifications: Vec::new(),
             pairs: BTreeSet::new(),
@@ -132,6 +135,7 @@ impl<A: DatabaseAdapter> Subject<A> {
                 if let Ok(session) = &created {
                     self.name("session", session.id.clone(), self.sessions.len());
                     self.sessions.push(session.token.clone());
+                    self.session_ids.push(session.id.clone());
                 }
                 self.answer(created, Self::session)
             }
@@ -185,6 +189,50 @@ impl<A: DatabaseAdapter> Subject<A> {
                 .answer(self.inner().delete_expired_sessions().await, |_, count| {
                     count.into()
                 }),
+            // Of what the sessions' ends may be, none is due.
+            Step::RefreshSession(index) => {
+                let hour = Duration::from_secs(3600);
+                let token = made(sessions, index);
+                let found = self.inner().refresh_session(&token, hour, hour).await;
+                self.answer(found, |this, found| {
+                    let both = |(session, user)| json!([this.session(session), this.user(user)]);
+                    found.map(both).into()
+                })
+            }
+            Step::DeleteOtherSessions(id, kept) => {
+                let kept = made(sessions, kept);
+                let done = self.inner().delete_other_sessions(&id, &kept).await;
+                self.answer(done, |_, count| count.into())
+            }
+            Step::DeleteSessionById(user, number) => {
+                let id = made(&self.session_ids, Made::Number(number));
+                let done = self.inner().delete_session_by_id(&user, &id).await;
+                self.answer(done, |_, ()| Value::Null)
+            }
+            Step::GetUsersByIds(ids) => {
+                self.answer(self.inner().get_users_by_ids(&ids).await, Self::users)
+            }
+            Step::BanUser(id, reason, until) => {
+                let banned = self.inner().ban_user(&id, reason, until).await;
+                self.answer(banned, Self::user)
+            }
+            Step::UnbanUser(id) => self.answer(self.inner().unban_user(&id).await, Self::user),
+            Step::LinkAccount(link) => {
+                let linked = self.inner().link_account(link).await;
+                if let Ok((account, Linked::Created)) = &linked {
+                    self.name("account", account.id.clone(), self.accounts.len());
+                    self.accounts.push(account.id.clone());
+                }
+                self.answer(linked, |this, (account, linked)| {
+                    json!([this.account(account), linked == Linked::Created])
+                })
+            }
+            Step::GetCredentialAccount(id) => {
+                let found = self.inner().get_credential_account(&id).await;
+                self.answer(found, |this, found| {
+                    found.map(|account| this.account(account)).into()
+                })
+            }
             Step::CreateAccount(create) => {
                 let created = self.inner().create_account(create).await;
                 if let Ok(account) = &created {

@@ -1,5 +1,7 @@
 //! What the contract says of a text in a place.
 
+use std::time::Duration;
+
 use better_auth::types::{
     CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, SearchField,
     SearchOperator, UpdateAccount, UpdateSession, UpdateUser, UserFilter, UserSearch,
@@ -10,6 +12,7 @@ use crate::calls::{Call, Places as _, Row};
 use crate::world::{TARGET, World, far_future};
 
 /// A call of every method, or several, in which every place for text is reached.
+#[allow(clippy::too_many_lines, reason = "one call per method")]
 pub(crate) fn templates(world: &World) -> Vec<Call> {
     let text = || "unknown".to_owned();
     let token = || world.session.token.clone();
@@ -74,6 +77,30 @@ pub(crate) fn templates(world: &World) -> Vec<Call> {
             id: world.account.id.clone(),
             update: changed_account(),
         },
+        Call::refresh_session {
+            token: text(),
+            lifetime: Duration::from_secs(3600),
+            update_age: Duration::from_secs(60),
+        },
+        Call::delete_other_sessions {
+            user_id: text(),
+            keep_token: text(),
+        },
+        Call::delete_session_by_id {
+            user_id: text(),
+            id: world.session.id.clone(),
+        },
+        Call::get_users_by_ids { ids: vec![text()] },
+        Call::ban_user {
+            id: TARGET.to_owned(),
+            reason: None,
+            until: None,
+        },
+        Call::unban_user { id: text() },
+        Call::link_account {
+            account: new_account(TARGET),
+        },
+        Call::get_credential_account { user_id: text() },
         Call::clean_up {},
         Call::begin {},
     ];
@@ -147,16 +174,26 @@ fn new_verification() -> CreateVerification {
     CreateVerification::new("identifier", "value", far_future())
 }
 
+/// Whether a call stores a new row.
+pub(crate) fn creates(method: &str) -> bool {
+    method.starts_with("create_") || method == "link_account"
+}
+
+/// Whether a call changes a row.
+pub(crate) fn updates(method: &str) -> bool {
+    method.starts_with("update_") || ["ban_user", "unban_user"].contains(&method)
+}
+
 /// Whether a place names the row that a call is about, rather than being stored.
 fn is_key(method: &str, place: &str) -> bool {
-    let of_update = method.starts_with("update_") && ["id", "token"].contains(&place);
-    let of_create = method.starts_with("create_") && place == "user_id";
-    of_update || of_create || !(method.starts_with("update_") || method.starts_with("create_"))
+    let of_update = updates(method) && ["id", "token"].contains(&place);
+    let of_create = creates(method) && place == "user_id";
+    of_update || of_create || !(updates(method) || creates(method))
 }
 
 /// The column that a place is stored in, and what it then holds.
 pub(crate) fn stored<'p>(method: &str, place: &'p str, text: &str) -> Option<(&'p str, Value)> {
-    if is_key(method, place) && !(method.starts_with("create_") && place == "user_id") {
+    if is_key(method, place) && !(creates(method) && place == "user_id") {
         return None;
     }
     let value = match place {
@@ -178,7 +215,10 @@ fn without_case(text: &str) -> String {
 }
 
 fn column(place: &str) -> &str {
-    place.split(':').next().unwrap_or(place)
+    match place {
+        "reason" => "ban_reason",
+        _ => place.split(':').next().unwrap_or(place),
+    }
 }
 
 /// Whether the column can hold the text.
@@ -204,7 +244,8 @@ pub(crate) fn expected(call: &Call, place: &str, text: &str, held: bool) -> Opti
     let method = call.method();
     if is_key(method, place) {
         let missing = match method {
-            "create_session" | "create_account" | "update_user" => "UserNotFound",
+            "create_session" | "create_account" | "link_account" | "update_user" | "ban_user"
+            | "unban_user" => "UserNotFound",
             "update_session" | "update_session_expiry" => "SessionNotFound",
             "update_account" => "AccountNotFound",
             "list_users" if place == "cursor" => return None,
@@ -237,8 +278,9 @@ pub(crate) fn held(call: &Call, place: &str, text: &str) -> Option<Vec<Call>> {
     };
     // The calls, each with the place in it for the text.
     let calls = match (call.method(), place) {
-        ("get_user_by_id" | "update_user", "id")
-        | ("create_session" | "create_account", "user_id") => {
+        ("get_user_by_id" | "update_user" | "ban_user" | "unban_user", "id")
+        | ("get_users_by_ids", _)
+        | ("create_session" | "create_account" | "link_account", "user_id") => {
             vec![(user(), "id")]
         }
         ("get_user_by_email", _) => vec![(user(), "email")],
@@ -248,8 +290,14 @@ pub(crate) fn held(call: &Call, place: &str, text: &str) -> Option<Vec<Call>> {
             (session(), "user_id"),
             (account(), "user_id"),
         ],
-        ("get_user_sessions" | "delete_user_sessions", _) => {
+        ("get_user_sessions" | "delete_user_sessions", _)
+        | ("delete_other_sessions", "user_id") => {
             vec![(user(), "id"), (session(), "user_id")]
+        }
+        ("get_credential_account", _) => {
+            let account = CreateAccount::new(TARGET, "credential", "account");
+            let account = Call::create_account { account };
+            vec![(user(), "id"), (account, "user_id")]
         }
         ("get_user_accounts", _) => vec![(user(), "id"), (account(), "user_id")],
         ("get_account", "provider") => vec![(account(), "provider_id")],

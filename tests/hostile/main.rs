@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, AuthResult};
 use calls::{Answer, Call, Row};
-use expectations::{expected, held, lookups, places, stored, templates};
+use expectations::{creates, expected, held, lookups, places, stored, templates, updates};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use sqlx::PgPool;
 use support::hostile;
@@ -111,7 +111,8 @@ impl Try<'_> {
         let outcome = self.make_after(setup, world.database()).await;
         let after = world.snapshot(&pairs).await;
         self.check(&outcome);
-        self.check_change(&outcome, &Change::between(&before, &after));
+        let target_session = world.session.id.as_str();
+        self.check_change(&outcome, &Change::between(&before, &after), target_session);
         if after != *baseline {
             world.reset().await;
         }
@@ -153,7 +154,7 @@ impl Try<'_> {
             if let Some((column, value)) = stored(method, self.place, self.text) {
                 assert!(row.columns[column] == value, "{about}: {column} is another");
             }
-            if method.starts_with("update_") {
+            if updates(method) {
                 let named = outcome
                     .setup
                     .last()
@@ -172,13 +173,15 @@ impl Try<'_> {
                 _ if method.starts_with("delete_") => {}
                 _ => assert!(same_row(&answer.rows, row), "{about}: not found"),
             }
-        } else if method.starts_with("get_") || method == "consume_verification" {
+        } else if method.starts_with("get_")
+            || ["consume_verification", "refresh_session"].contains(&method)
+        {
             assert!(answer.rows.is_empty(), "{about}: something was found");
         }
     }
 
     /// Fails where anything but the named row has changed.
-    fn check_change(&self, outcome: &Outcome, change: &Change) {
+    fn check_change(&self, outcome: &Outcome, change: &Change, target_session: &str) {
         let method = self.call.method();
         let mut expected = Change::default();
         let names = |rows: &[Row]| {
@@ -190,13 +193,18 @@ impl Try<'_> {
         if let Ok(answer) = &outcome.answer {
             let last = outcome.setup.last().map(std::slice::from_ref);
             match method {
-                _ if method.starts_with("create_") => expected.added = names(&answer.rows),
-                _ if method.starts_with("update_") => expected.changed = names(&answer.rows),
+                _ if creates(method) => expected.added = names(&answer.rows),
+                _ if updates(method) => expected.changed = names(&answer.rows),
                 "delete_user" => expected.removed = names(&outcome.setup),
-                "delete_user_sessions" | "consume_verification" => {
+                "delete_user_sessions" | "delete_other_sessions" | "consume_verification" => {
                     expected.removed = names(last.unwrap_or_default());
                 }
                 _ => {}
+            }
+            if method == "ban_user" && answer.rows.iter().any(|row| row.text("id") == Some(TARGET))
+            {
+                let session = ("sessions".to_owned(), target_session.to_owned());
+                expected.removed.push(session);
             }
         }
         assert_eq!(change, &expected, "{}", self.about);
@@ -307,7 +315,7 @@ async fn every_place_of_every_method_is_tried() {
 }
 
 fn stores(call: &Call) -> bool {
-    call.method().starts_with("create_") || call.method().starts_with("update_")
+    creates(call.method()) || updates(call.method())
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]

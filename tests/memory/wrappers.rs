@@ -8,8 +8,9 @@ use better_auth::adapters::{
 };
 use better_auth::conformance::Adapter;
 use better_auth::conformance::cases::{
-    account_updates, general, identifiers, one_time_tokens, session, session_updates,
-    transaction_helper, transactions, user, user_filters, user_lists,
+    account, account_links, account_updates, bans, general, identifiers, one_time_tokens, session,
+    session_ids, session_refresh, session_updates, transaction_helper, transactions, user,
+    user_filters, user_lists,
 };
 use better_auth::{AuthResult, CreateUser};
 
@@ -23,7 +24,7 @@ macro_rules! case {
 type Case = fn(Adapter) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Cases that together call every provided method, and need no error on the way.
-const CASES: [Case; 11] = [
+const CASES: [Case; 18] = [
     case!(user::update_sets_every_column),
     case!(user::delete_takes_sessions_and_accounts),
     case!(session::session_with_user),
@@ -35,6 +36,13 @@ const CASES: [Case; 11] = [
     case!(one_time_tokens::consume_takes_all_of_the_pair),
     case!(identifiers::newest_of_an_identifier),
     case!(user_lists::pages_are_complete_and_in_order),
+    case!(user::users_come_in_the_order_of_their_ids),
+    case!(bans::a_ban_ends_all_sessions),
+    case!(bans::a_ban_replaces_the_one_before),
+    case!(session_refresh::a_due_session_is_extended),
+    case!(session_ids::delete_ends_one_session_of_the_user),
+    case!(account_links::a_link_creates_or_refreshes),
+    case!(account::the_credential_account_is_found),
 ];
 
 /// Cases that begin transactions, or see operations fail.

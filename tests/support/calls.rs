@@ -3,13 +3,14 @@
 
 use std::any::Any;
 use std::borrow::Borrow;
+use std::time::Duration;
 
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
-    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Metadata,
-    Removed, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession, UpdateUser, User,
-    UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
+    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked, ListUsers,
+    Metadata, Removed, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession,
+    UpdateUser, User, UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -34,6 +35,18 @@ impl Places for String {
     fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
         if let Some(text) = choose(name) {
             *self = text;
+        }
+    }
+}
+
+impl Places for Vec<String> {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn fill(&mut self, name: &'static str, choose: &mut Chooser) {
+        if let Some(text) = choose(name) {
+            *self = vec![text];
         }
     }
 }
@@ -107,6 +120,7 @@ macro_rules! no_places {
 no_places! {
     bool = false,
     u32 = 100,
+    Duration = Duration::from_secs(3600),
     Option<bool> = None,
     DateTime<Utc> = far_future(),
     Option<DateTime<Utc>> = None,
@@ -294,6 +308,15 @@ impl From<(Session, User)> for Answer {
     }
 }
 
+impl From<(Account, Linked)> for Answer {
+    fn from((account, linked): (Account, Linked)) -> Self {
+        Self {
+            count: Some((linked == Linked::Created).into()),
+            ..account.into()
+        }
+    }
+}
+
 impl From<UserPage> for Answer {
     fn from(UserPage { users, next_cursor }: UserPage) -> Self {
         Self {
@@ -343,7 +366,7 @@ impl From<Box<dyn Transaction>> for Answer {
 
 macro_rules! calls {
     ($($kind:ident {
-        $($method:ident($($argument:ident: $(&$text:ident)? $($value:path)?),*) -> $answer:ty;)*
+        $($method:ident($($argument:ident: $(&$text:tt)? $($value:path)?),*) -> $answer:ty;)*
     })*) => {
         /// A method with its arguments. `&str` is kept as `String`.
         #[allow(non_camel_case_types, reason = "the names of the methods")]

@@ -71,3 +71,16 @@ pub(in crate::adapters) fn account_update(update: UpdateAccount) -> AuthResult<U
         password: text_update("password", password)?,
     })
 }
+
+/// What a link changes of an account that is linked already: what is given, but never the password.
+pub(in crate::adapters) fn refreshed_account(account: Account) -> UpdateAccount {
+    UpdateAccount {
+        access_token: account.access_token.map(Some),
+        refresh_token: account.refresh_token.map(Some),
+        id_token: account.id_token.map(Some),
+        access_token_expires_at: account.access_token_expires_at.map(Some),
+        refresh_token_expires_at: account.refresh_token_expires_at.map(Some),
+        scope: account.scope.map(Some),
+        password: None,
+    }
+}

@@ -10,8 +10,8 @@ mod time;
 mod user;
 mod verification;
 
-pub(super) use account::{account_update, new_account};
-pub(super) use session::{new_session, session_update};
+pub(super) use account::{account_update, new_account, refreshed_account};
+pub(super) use session::{Refresh, new_session, session_update};
 pub(super) use text::{
     MAX_NAME_BYTES, is_possible_id, is_possible_text, lookup_name, without_case,
 };
@@ -21,5 +21,5 @@ pub(super) use time::{
     is_postgres_time, next_update, now, now_micros, postgres_micros, storable_time,
     time_from_postgres, truncate,
 };
-pub(super) use user::{new_user, user_update};
+pub(super) use user::{ban, check_ids, new_user, user_update};
 pub(super) use verification::new_verification;

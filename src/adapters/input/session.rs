@@ -1,12 +1,14 @@
 //! New sessions and updates of sessions.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::random::{new_id, new_token};
 use super::text::{optional_text, text_update};
 use super::time::normal_time;
-use crate::AuthResult;
 use crate::types::{CreateSession, Session, UpdateSession};
+use crate::{AuthError, AuthResult};
 
 /// The row of a new session, with its token.
 pub(in crate::adapters) fn new_session(
@@ -56,4 +58,52 @@ pub(in crate::adapters) fn session_update(update: UpdateSession) -> AuthResult<U
         active_organization_id: text_update("active_organization_id", active_organization_id)?,
         active,
     })
+}
+
+/// The longest lifetime of a session that is refreshed: its end is a time that every store and chrono can hold.
+const MAX_LIFETIME_MICROS: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
+
+/// How long sessions live and when they are extended, in microseconds.
+#[derive(Clone, Copy)]
+pub(in crate::adapters) struct Refresh {
+    pub(in crate::adapters) lifetime: i64,
+    update_age: i64,
+}
+
+impl Refresh {
+    pub(in crate::adapters) fn new(lifetime: Duration, update_age: Duration) -> AuthResult<Self> {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let (lifetime, update_age) = (micros(lifetime), micros(update_age));
+        if lifetime == 0 {
+            return Err(AuthError::validation("lifetime", "is zero"));
+        }
+        if lifetime > MAX_LIFETIME_MICROS {
+            let message = "is longer than 100,000 years";
+            return Err(AuthError::validation("lifetime", message));
+        }
+        if update_age > lifetime {
+            let message = "is longer than the lifetime";
+            return Err(AuthError::validation("update_age", message));
+        }
+        Ok(Self {
+            lifetime,
+            update_age,
+        })
+    }
+
+    /// A session is due if it ends no later than so long from now.
+    pub(in crate::adapters) fn due_within(self) -> i64 {
+        self.lifetime - self.update_age
+    }
+
+    /// When a session ends that is extended now.
+    pub(in crate::adapters) fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let end = now.timestamp_micros().saturating_add(self.lifetime);
+        DateTime::from_timestamp_micros(end).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// Whether a session is due.
+    pub(in crate::adapters) fn is_due(self, session: &Session, now_micros: i64) -> bool {
+        session.expires_at.timestamp_micros() <= now_micros.saturating_add(self.due_within())
+    }
 }

@@ -6,8 +6,8 @@ use super::metadata::normal_metadata;
 use super::random::new_id;
 use super::text::{MAX_NAME_BYTES, each, key, name_key, optional_text, text_update};
 use super::time::normal_time;
-use crate::AuthResult;
 use crate::types::{CreateUser, UpdateUser, User};
+use crate::{AuthError, AuthResult};
 
 /// The row of a new user. Where the store has a clock of its own, its time replaces `now`.
 pub(in crate::adapters) fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
@@ -86,5 +86,30 @@ pub(in crate::adapters) fn user_update(update: UpdateUser) -> AuthResult<UpdateU
         ban_reason: if unbanned { Some(None) } else { ban_reason },
         ban_expires: if unbanned { Some(None) } else { ban_expires },
         metadata: metadata.map(normal_metadata).transpose()?,
+    })
+}
+
+/// The most users that one call looks up.
+const MAX_IDS: usize = 1000;
+
+/// Fails if there are more ids than one call looks up.
+pub(in crate::adapters) fn check_ids(ids: &[String]) -> AuthResult<()> {
+    if ids.len() <= MAX_IDS {
+        return Ok(());
+    }
+    let message = format!("has {} ids, at most {MAX_IDS} are looked up", ids.len());
+    Err(AuthError::validation("ids", message))
+}
+
+/// The update that bans a user, in normal form.
+pub(in crate::adapters) fn ban(
+    reason: Option<String>,
+    until: Option<DateTime<Utc>>,
+) -> AuthResult<UpdateUser> {
+    user_update(UpdateUser {
+        banned: Some(true),
+        ban_reason: Some(reason),
+        ban_expires: Some(until),
+        ..UpdateUser::default()
     })
 }

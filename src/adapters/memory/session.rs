@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::iter;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -100,6 +101,41 @@ impl<A: Access> Repository<A> {
         self.change_session(token, update, Session::clone)
     }
 
+    pub(super) fn refresh_session(
+        &self,
+        token: &str,
+        lifetime: Duration,
+        update_age: Duration,
+    ) -> AuthResult<Option<(Session, User)>> {
+        let refresh = input::Refresh::new(lifetime, update_age)?;
+        let Some((session, user)) = self.get_session_with_user(token)? else {
+            return Ok(None);
+        };
+        let now = self.0.clock().now();
+        if !refresh.is_due(&session, now.timestamp_micros()) {
+            return Ok(Some((session, user)));
+        }
+        let extended = self.0.write(
+            |view| view.sessions().stripe_of(token),
+            (token.to_owned(), refresh, now),
+            |view, (token, refresh, now)| {
+                let now_micros = now.timestamp_micros();
+                let is_due = |session: &Session| {
+                    is_live(session, now_micros) && refresh.is_due(session, now_micros)
+                };
+                if view.sessions().with(&token, is_due) != Some(true) {
+                    return Ok(None);
+                }
+                Ok(view.sessions().update(&token, |session| {
+                    session.expires_at = refresh.end(now);
+                    session.updated_at = input::next_update(session.updated_at, now);
+                    session.clone()
+                }))
+            },
+        )?;
+        Ok(Some((extended.unwrap_or(session), user)))
+    }
+
     pub(super) fn delete_session(&self, token: &str) -> AuthResult<()> {
         self.0.write(
             |view| view.sessions().stripes_of(token),
@@ -128,6 +164,53 @@ impl<A: Access> Repository<A> {
             },
         );
         removed.map(drop)
+    }
+
+    pub(super) fn delete_other_sessions(
+        &self,
+        user_id: &str,
+        keep_token: &str,
+    ) -> AuthResult<usize> {
+        let removed = self.remove_some(user_id, |session| session.token != keep_token)?;
+        let now_micros = self.0.clock().now_micros();
+        let live = removed
+            .iter()
+            .filter(|session| is_live(session, now_micros));
+        Ok(live.count())
+    }
+
+    pub(super) fn delete_session_by_id(&self, user_id: &str, id: &str) -> AuthResult<()> {
+        let removed = self.remove_some(user_id, |session| session.id == id);
+        removed.map(drop)
+    }
+
+    /// Removes the sessions of a user that pass the test.
+    fn remove_some(
+        &self,
+        user_id: &str,
+        test: impl Fn(&Session) -> bool,
+    ) -> AuthResult<Vec<Session>> {
+        fn remove(view: &mut View<'_>, sessions: &[Session]) {
+            for session in sessions {
+                view.sessions().remove(&session.token);
+            }
+        }
+        self.0.write_with_redo(
+            |_| Stripes::of(user_id),
+            |view| {
+                let sessions = view.sessions().list(&BY_USER, user_id, &test);
+                remove(view, &sessions);
+                Ok(sessions)
+            },
+            // Not those that others open until the commit.
+            |sessions| {
+                let sessions = sessions.clone();
+                Box::new(move |view| {
+                    remove(view, &sessions);
+                    Ok(())
+                })
+            },
+        )
     }
 
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {

@@ -8,8 +8,8 @@ use super::overlay::{Overlay, Relied};
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::Table;
 use super::view::TableView;
-use crate::AuthResult;
 use crate::types::{Account, Removed, Session, User, Verification};
+use crate::{AuthError, AuthResult};
 
 /// How often a lookup tries to do without locks.
 const OPTIMISTIC_READS: usize = 3;
@@ -314,6 +314,17 @@ impl<A: Access> Repository<A> {
         }
         self.0.shrink();
         Ok(removed)
+    }
+}
+
+/// The error of a commit that comes too late for what it wanted.
+pub(super) fn lost_to_another(wanted: &str) -> AuthError {
+    AuthError::Unavailable {
+        message: format!(
+            "commit in memory: someone else used the same {wanted} first; run the transaction again"
+        ),
+        contention: true,
+        source: None,
     }
 }
 

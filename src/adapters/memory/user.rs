@@ -118,18 +118,51 @@ impl<A: Access> Repository<A> {
         let user = self.0.write(
             |view| view.users().stripes_of(id) | email | username,
             input,
-            |view, (id, update, now)| {
-                let user = view.users().rely(&id, |user| User::clone(user));
-                let mut user = user.ok_or(AuthError::UserNotFound)?;
-                apply(&mut user, update);
-                user.updated_at = input::next_update(user.updated_at, now);
-                let user = Arc::new(user);
-                check_names_are_free(view, &user)?;
-                view.users().replace(Arc::clone(&user));
-                Ok(user)
+            |view, (id, update, now)| change(view, &id, update, now),
+        )?;
+        Ok(User::clone(&user))
+    }
+
+    pub(super) fn get_users_by_ids(&self, ids: &[String]) -> AuthResult<Vec<User>> {
+        input::check_ids(ids)?;
+        Ok(self.0.read(|view| {
+            let user = |id: &String| view.users().with(id, |user| User::clone(user));
+            ids.iter().filter_map(user).collect()
+        }))
+    }
+
+    pub(super) fn ban_user(
+        &self,
+        id: &str,
+        reason: Option<String>,
+        until: Option<DateTime<Utc>>,
+    ) -> AuthResult<User> {
+        let update = input::ban(reason, until)?;
+        let now = self.0.clock().now();
+        let (user, _) = self.0.write_with_redo(
+            |view| view.users().stripes_of(id),
+            |view| {
+                let user = change(view, id, update.clone(), now)?;
+                let ended = view.sessions().remove_list(&session::BY_USER, id);
+                Ok((user, ended))
+            },
+            // Not the sessions that others open until the commit.
+            |(_, ended)| {
+                let (id, update, ended) = (id.to_owned(), update.clone(), ended.clone());
+                Box::new(move |view| {
+                    change(view, &id, update.clone(), now)?;
+                    for token in &ended {
+                        view.sessions().remove(token.as_str());
+                    }
+                    Ok(())
+                })
             },
         )?;
         Ok(User::clone(&user))
+    }
+
+    pub(super) fn unban_user(&self, id: &str) -> AuthResult<User> {
+        self.update_user(id, UpdateUser::new().with_banned(false))
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
@@ -156,6 +189,22 @@ impl<A: Access> Repository<A> {
             view.users().with(id.as_str(), |user| User::clone(user))
         })
     }
+}
+
+fn change(
+    view: &mut View<'_>,
+    id: &str,
+    update: UpdateUser,
+    now: DateTime<Utc>,
+) -> AuthResult<Arc<User>> {
+    let user = view.users().rely(id, |user| User::clone(user));
+    let mut user = user.ok_or(AuthError::UserNotFound)?;
+    apply(&mut user, update);
+    user.updated_at = input::next_update(user.updated_at, now);
+    let user = Arc::new(user);
+    check_names_are_free(view, &user)?;
+    view.users().replace(Arc::clone(&user));
+    Ok(user)
 }
 
 fn conflict(field: ConflictField) -> AuthError {

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 
 use super::key::Key;
-use super::store::{Access, Repository};
+use super::store::{Access, Repository, lost_to_another};
 use super::table::{ListIndex, Row};
+use crate::AuthResult;
 use crate::adapters::input;
 use crate::types::{CreateVerification, Verification};
-use crate::{AuthError, AuthResult};
 
 const BY_IDENTIFIER: ListIndex<Verification> = ListIndex::nth(0);
 const BY_VALUE: ListIndex<Verification> = ListIndex::nth(1);
@@ -100,7 +100,7 @@ impl<A: Access> Repository<A> {
                     if let Some(newest) = newest_live(&all, now_micros)
                         && view.verifications().rely(&newest.id, |_| ()).is_none()
                     {
-                        return Err(used_by_another());
+                        return Err(lost_to_another("one-time token"));
                     }
                     for row in &all {
                         view.verifications().remove(&row.id);
@@ -148,13 +148,4 @@ fn newest_live(newest_first: &[Verification], now_micros: i64) -> Option<&Verifi
 
 fn is_live(row: &Verification, now_micros: i64) -> bool {
     row.expires_at.timestamp_micros() > now_micros
-}
-
-fn used_by_another() -> AuthError {
-    AuthError::Unavailable {
-        message: "commit in memory: someone else used the same one-time token first; run the transaction again"
-            .to_owned(),
-        contention: true,
-        source: None,
-    }
 }

@@ -1,11 +1,11 @@
 //! The statements about accounts, and the constraints of their table.
 
 use super::columns::{NullableTime, Time, new_value};
-use super::error::Operation;
+use super::error::{Failure, Operation};
 use super::repository::Repository;
 use super::violation::{Constraints, Key, Violated};
 use crate::adapters::input;
-use crate::types::{Account, CreateAccount, UpdateAccount};
+use crate::types::{Account, CREDENTIAL, CreateAccount, Linked, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
 
 /// A statement that answers with whole accounts: `query_account!("SELECT " COLUMNS " FROM accounts WHERE …", …)`.
@@ -38,15 +38,7 @@ impl Repository {
     pub(super) async fn create_account(&self, account: CreateAccount) -> AuthResult<Account> {
         let account = input::new_account(account, input::now())?;
         if !input::is_possible_id(&account.user_id) {
-            let taken = self
-                .get_account(&account.provider_id, &account.account_id)
-                .await?;
-            return Err(match taken {
-                Some(_) => AuthError::Conflict {
-                    field: ConflictField::Account,
-                },
-                None => AuthError::UserNotFound,
-            });
+            return Err(self.impossible_user(&account).await?);
         }
         let operation = Operation::write("create_account").may_violate(&CONSTRAINTS);
         let created = self.try_run(operation, |connection| {
@@ -73,19 +65,92 @@ impl Repository {
                 .fetch_one(connection),
             )
         });
-        let failure = match created.await {
-            Ok(account) => return Ok(account),
-            Err(failure) => failure,
-        };
+        match created.await {
+            Ok(account) => Ok(account),
+            Err(failure) => Err(self.account_error(failure, operation, &account).await),
+        }
+    }
+
+    pub(super) async fn link_account(
+        &self,
+        account: CreateAccount,
+    ) -> AuthResult<(Account, Linked)> {
+        let account = input::new_account(account, input::now())?;
+        if !input::is_possible_id(&account.user_id) {
+            return Err(self.impossible_user(&account).await?);
+        }
+        let operation = Operation::write("link_account").may_violate(&CONSTRAINTS);
+        let linked = self.try_run(operation, |connection| {
+            Box::pin(
+                query_account!(
+                    "INSERT INTO accounts (id, account_id, provider_id, user_id, access_token, refresh_token, \
+                     id_token, access_token_expires_at, refresh_token_expires_at, scope, password, created_at, \
+                     updated_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, statement_timestamp(), \
+                     statement_timestamp()) \
+                     ON CONFLICT (provider_id, account_id) DO UPDATE SET \
+                     access_token = COALESCE($5, accounts.access_token), \
+                     refresh_token = COALESCE($6, accounts.refresh_token), \
+                     id_token = COALESCE($7, accounts.id_token), \
+                     access_token_expires_at = COALESCE($8, accounts.access_token_expires_at), \
+                     refresh_token_expires_at = COALESCE($9, accounts.refresh_token_expires_at), \
+                     scope = COALESCE($10, accounts.scope), \
+                     updated_at = GREATEST(statement_timestamp(), \
+                     (accounts.updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
+                     WHERE accounts.user_id = $4 \
+                     RETURNING " COLUMNS "",
+                    account.id,
+                    account.account_id,
+                    account.provider_id,
+                    account.user_id,
+                    account.access_token,
+                    account.refresh_token,
+                    account.id_token,
+                    account.access_token_expires_at,
+                    account.refresh_token_expires_at,
+                    account.scope,
+                    account.password,
+                )
+                .fetch_optional(connection),
+            )
+        });
+        match linked.await {
+            Ok(Some(linked)) if linked.id == account.id => Ok((linked, Linked::Created)),
+            Ok(Some(linked)) => Ok((linked, Linked::Refreshed)),
+            Ok(None) => Err(AuthError::Conflict {
+                field: ConflictField::Account,
+            }),
+            Err(failure) => Err(self.account_error(failure, operation, &account).await),
+        }
+    }
+
+    /// The error of a new account whose user cannot be stored.
+    async fn impossible_user(&self, account: &Account) -> AuthResult<AuthError> {
+        let taken = self.get_account(&account.provider_id, &account.account_id);
+        Ok(match taken.await? {
+            Some(_) => AuthError::Conflict {
+                field: ConflictField::Account,
+            },
+            None => AuthError::UserNotFound,
+        })
+    }
+
+    /// The error of a write of a new account that failed.
+    async fn account_error(
+        &self,
+        failure: Failure,
+        operation: Operation,
+        account: &Account,
+    ) -> AuthError {
         let answer = match self.violated(&failure, operation).await {
-            Some(Violated::OtherIndex) if self.is_account_taken(&account).await => {
+            Some(Violated::OtherIndex) if self.is_account_taken(account).await => {
                 Some(AuthError::Conflict {
                     field: ConflictField::Account,
                 })
             }
             violated => violated.and_then(Violated::answer),
         };
-        Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+        answer.unwrap_or_else(|| self.error(failure, operation))
     }
 
     /// Where nobody can be asked, it is not known to be.
@@ -130,6 +195,24 @@ impl Repository {
                 "SELECT " COLUMNS " FROM accounts WHERE user_id = $1 \
                  ORDER BY accounts.created_at DESC, accounts.id COLLATE \"C\" DESC",
                 user_id,
+            )
+        })
+        .await
+    }
+
+    pub(super) async fn get_credential_account(
+        &self,
+        user_id: &str,
+    ) -> AuthResult<Option<Account>> {
+        if !input::is_possible_id(user_id) {
+            return Ok(None);
+        }
+        self.fetch_optional(Operation::read("get_credential_account"), || {
+            query_account!(
+                "SELECT " COLUMNS " FROM accounts WHERE user_id = $1 AND provider_id = $2 \
+                 ORDER BY accounts.created_at DESC, accounts.id COLLATE \"C\" DESC LIMIT 1",
+                user_id,
+                CREDENTIAL,
             )
         })
         .await

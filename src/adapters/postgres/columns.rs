@@ -57,6 +57,7 @@ impl fmt::Debug for JsonObject {
 }
 
 /// What an update of a nullable column sets; whether it sets it at all is `change.is_some()`.
+#[allow(clippy::ref_option, reason = "it takes the field of an update")]
 pub(in crate::adapters) fn new_value<T>(change: &Option<Option<T>>) -> Option<&T> {
     change.as_ref().and_then(Option::as_ref)
 }

@@ -8,6 +8,7 @@ pub mod columns;
 mod connection;
 mod delete_batches;
 mod error;
+mod live_session;
 mod maintenance;
 mod redaction;
 mod repository;

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::batch_loader::{BatchLoader, Keyed, Source};
 use super::connection::{Connections, Lease, StatementFuture};
 use super::error::{Failure, Operation, connection_error};
+use super::live_session::LiveSession;
 use super::violation::Violated;
 use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
@@ -180,7 +181,7 @@ pub(super) trait LookUp: Keyed {
 pub(super) struct Loaders {
     pub(super) users: Arc<BatchLoader<User>>,
     pub(super) sessions: Arc<BatchLoader<Session>>,
-    pub(super) sessions_with_users: Arc<BatchLoader<(Session, User)>>,
+    pub(super) sessions_with_users: Arc<BatchLoader<LiveSession>>,
 }
 
 impl Loaders {

@@ -1,15 +1,18 @@
 //! The statements about sessions, and the constraints of their table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
 
 use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::StatementFuture;
 use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
+use super::live_session::LiveSession;
 use super::maintenance::AdvisoryLock;
 use super::repository::{Loaders, LookUp, Repository};
 use super::session_token::{TokenLookup, digest, is_digest, is_presentable};
@@ -40,8 +43,8 @@ macro_rules! query_session_with_user {
             SessionWithUser,
             $before
                 + "s.id, s.expires_at AS \"expires_at: Time\", s.token, s.ip_address, s.user_agent, s.user_id, \
-                   s.impersonated_by, s.active_organization_id, s.active, s.created_at AS \"created_at: Time\", \
-                   s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
+                   s.impersonated_by, s.active_organization_id, \
+                   statement_timestamp() AS \"now!: Time\", s.created_at AS \"created_at: Time\", s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
                    u.display_username, u.two_factor_enabled, u.role, u.banned, u.ban_reason, \
                    u.ban_expires AS \"ban_expires!: NullableTime\", u.metadata AS \"metadata: JsonObject\", \
                    u.created_at AS \"user_created_at: Time\", u.updated_at AS \"user_updated_at: Time\""
@@ -60,7 +63,8 @@ struct SessionWithUser {
     user_id: String,
     impersonated_by: Option<String>,
     active_organization_id: Option<String>,
-    active: bool,
+    /// The database's time. It takes the place of `active`, which is true of every row that is found.
+    now: DateTime<Utc>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     name: Option<String>,
@@ -79,7 +83,7 @@ struct SessionWithUser {
     user_updated_at: DateTime<Utc>,
 }
 
-impl From<SessionWithUser> for (Session, User) {
+impl From<SessionWithUser> for LiveSession {
     fn from(row: SessionWithUser) -> Self {
         let user = User {
             id: row.user_id.clone(),
@@ -107,11 +111,15 @@ impl From<SessionWithUser> for (Session, User) {
             user_id: row.user_id,
             impersonated_by: row.impersonated_by,
             active_organization_id: row.active_organization_id,
-            active: row.active,
+            active: true,
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        (session, user)
+        Self {
+            session,
+            user,
+            now: row.now,
+        }
     }
 }
 
@@ -158,13 +166,7 @@ impl LookUp for Session {
     }
 }
 
-impl Keyed for (Session, User) {
-    fn key(&self) -> &str {
-        self.0.key()
-    }
-}
-
-impl LookUp for (Session, User) {
+impl LookUp for LiveSession {
     const OPERATION: Operation = Operation::read("get_session_with_user");
 
     fn loader(loaders: &Loaders) -> &Arc<BatchLoader<Self>> {
@@ -248,10 +250,48 @@ impl Repository {
         &self,
         token: &str,
     ) -> AuthResult<Option<(Session, User)>> {
+        let found = self.live_session(token).await?;
+        Ok(found.map(|LiveSession { session, user, .. }| (session, user)))
+    }
+
+    async fn live_session(&self, token: &str) -> AuthResult<Option<LiveSession>> {
         if !is_presentable(token) {
             return Ok(None);
         }
-        self.look_up::<(Session, User)>(token).await
+        self.look_up::<LiveSession>(token).await
+    }
+
+    /// Leaves a session alone that someone else has locked: they extend it, or end it.
+    pub(super) async fn refresh_session(
+        &self,
+        token: &str,
+        lifetime: Duration,
+        update_age: Duration,
+    ) -> AuthResult<Option<(Session, User)>> {
+        let refresh = input::Refresh::new(lifetime, update_age)?;
+        let Some(LiveSession { session, user, now }) = self.live_session(token).await? else {
+            return Ok(None);
+        };
+        if !refresh.is_due(&session, now.timestamp_micros()) {
+            return Ok(Some((session, user)));
+        }
+        let extended = self.fetch_optional(Operation::write("refresh_session"), || {
+            query_session!(
+                "UPDATE sessions SET \
+                 expires_at = statement_timestamp() + $3, \
+                 updated_at = GREATEST(statement_timestamp(), \
+                 (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
+                 WHERE id = (SELECT id FROM sessions WHERE token IN ($1, $2) FOR NO KEY UPDATE SKIP LOCKED) \
+                 AND active AND expires_at > statement_timestamp() AND expires_at <= statement_timestamp() + $4 \
+                 RETURNING " COLUMNS "",
+                token,
+                digest(token),
+                microseconds(refresh.lifetime),
+                microseconds(refresh.due_within()),
+            )
+        });
+        let extended = extended.await?.map(|session| with_token(session, token));
+        Ok(Some((extended.unwrap_or(session), user)))
     }
 
     pub(super) async fn update_session_expiry(
@@ -334,6 +374,48 @@ impl Repository {
         }
         self.execute(Operation::write("delete_user_sessions"), || {
             sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user_id)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// As `delete_session`, takes what the table holds as well.
+    pub(super) async fn delete_other_sessions(
+        &self,
+        user_id: &str,
+        keep_token: &str,
+    ) -> AuthResult<usize> {
+        if !input::is_possible_id(user_id) {
+            return Ok(0);
+        }
+        let kept = if input::is_possible_text(keep_token) {
+            vec![keep_token.to_owned(), digest(keep_token)]
+        } else {
+            Vec::new()
+        };
+        let live = self.run(Operation::write("delete_other_sessions"), |connection| {
+            let query = sqlx::query_scalar!(
+                "WITH deleted AS ( \
+                 DELETE FROM sessions WHERE user_id = $1 AND token <> ALL ($2) RETURNING active, expires_at) \
+                 SELECT count(*) FILTER (WHERE active AND expires_at > statement_timestamp()) AS \"live!\" FROM deleted",
+                user_id,
+                &kept,
+            );
+            Box::pin(query.fetch_one(connection))
+        });
+        Ok(usize::try_from(live.await?).unwrap_or_default())
+    }
+
+    pub(super) async fn delete_session_by_id(&self, user_id: &str, id: &str) -> AuthResult<()> {
+        if !input::is_possible_id(user_id) || !input::is_possible_id(id) {
+            return Ok(());
+        }
+        self.execute(Operation::write("delete_session_by_id"), || {
+            sqlx::query!(
+                "DELETE FROM sessions WHERE id = $1 AND user_id = $2",
+                id,
+                user_id,
+            )
         })
         .await
         .map(drop)
@@ -453,6 +535,15 @@ impl Repository {
         }
     }
 }
+
+fn microseconds(microseconds: i64) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds,
+    }
+}
+
 fn with_token(session: Session, token: &str) -> Session {
     Session {
         token: token.to_owned(),

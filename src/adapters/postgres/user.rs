@@ -1,7 +1,9 @@
 //! The statements about users, and the constraints of their table.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -228,6 +230,52 @@ impl Repository {
                 Err(self.user_error(failure, operation, keys).await)
             }
         }
+    }
+
+    pub(super) async fn get_users_by_ids(&self, ids: &[String]) -> AuthResult<Vec<User>> {
+        input::check_ids(ids)?;
+        let possible = ids.iter().filter(|id| input::is_possible_id(id));
+        let possible: Vec<String> = possible.cloned().collect();
+        if possible.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.run(Operation::read("get_users_by_ids"), |connection| {
+            User::find(connection, &possible)
+        });
+        let found = found.await?.into_iter().map(|user| (user.id.clone(), user));
+        let found: HashMap<String, User> = found.collect();
+        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+    }
+
+    /// The server changes the user first, so that a user who is being deleted has no session left to wait for.
+    pub(super) async fn ban_user(
+        &self,
+        id: &str,
+        reason: Option<String>,
+        until: Option<DateTime<Utc>>,
+    ) -> AuthResult<User> {
+        let update = input::ban(reason, until)?;
+        if !input::is_possible_id(id) {
+            return Err(AuthError::UserNotFound);
+        }
+        let banned = self.fetch_optional(Operation::write("ban_user"), || {
+            query_user!(
+                "WITH ended AS (DELETE FROM sessions WHERE user_id = $1) \
+                 UPDATE users SET banned = TRUE, ban_reason = $2, ban_expires = $3, \
+                 updated_at = GREATEST(statement_timestamp(), \
+                 (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
+                 WHERE id = $1 RETURNING " COLUMNS "",
+                id,
+                new_value(&update.ban_reason),
+                new_value(&update.ban_expires),
+            )
+        });
+        banned.await?.ok_or(AuthError::UserNotFound)
+    }
+
+    pub(super) async fn unban_user(&self, id: &str) -> AuthResult<User> {
+        self.update_user(id, UpdateUser::new().with_banned(false))
+            .await
     }
 
     /// The error of a write to `users` that failed. Of several conflicts the first is named: the server names that of the
