@@ -27,6 +27,7 @@
 //! |---|---|
 //! | connecting to PostgreSQL, migrations, checks of the schema | `SqlxAdapter` and `SqlxAdapterBuilder` in [`adapters`] |
 //! | several operations, all or none | [`transaction`](transaction()), [`Transaction`] |
+//! | the application's own SQL in the same transaction | `sqlx_transaction`, `SqlxAdapter::join` |
 //! | what an error means and what was done | [`AuthError`] |
 //! | removing expired rows | [`spawn_cleanup`] |
 //! | the rows and the inputs | [`types`] |
@@ -65,7 +66,7 @@ pub use adapters::{
     DatabaseAdapter, MemoryDatabaseAdapter, Transaction, spawn_cleanup, transaction,
 };
 #[cfg(feature = "sqlx-postgres")]
-pub use adapters::{MIGRATOR, SqlxAdapter, postgres::columns};
+pub use adapters::{MIGRATOR, SqlxAdapter, postgres::columns, sqlx_transaction};
 pub use async_trait::async_trait;
 pub use error::{AuthError, AuthResult, ConflictField, SharedError};
 pub use types::*;

@@ -18,7 +18,8 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    MIGRATOR, NormalizedNames, PoolConfig, PoolStats, PooledConnection, SchemaReport, SkippedName,
-    SqlxAdapter, SqlxAdapterBuilder,
+    Joined, LentConnection, MIGRATOR, NormalizedNames, OpenSqlxTransaction, PoolConfig, PoolStats,
+    PooledConnection, SchemaReport, SkippedName, SqlxAdapter, SqlxAdapterBuilder,
+    WatchedConnection, sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};

@@ -64,37 +64,52 @@ where
     Work: FnMut(OpenTransaction) -> Done,
     Done: Future<Output = Result<T, E>>,
 {
+    run_until_committed(
+        || adapter.begin(),
+        |attempt| work(OpenTransaction { attempt }),
+    )
+    .await
+}
+
+/// Runs `work` in one transaction after the other, until one does not conflict.
+pub(super) async fn run_until_committed<X, T, E, Begun, Done>(
+    begin: impl Fn() -> Begun,
+    mut work: impl FnMut(Arc<Attempt<X>>) -> Done,
+) -> Result<T, E>
+where
+    X: Transaction + ?Sized,
+    E: From<AuthError>,
+    Begun: Future<Output = AuthResult<Box<X>>>,
+    Done: Future<Output = Result<T, E>>,
+{
     let mut retries = 0;
     loop {
-        let shared = Arc::new(Shared {
-            transaction: adapter.begin().await?,
-            conflicted: AtomicBool::new(false),
+        let attempt = Arc::new(Attempt {
+            transaction: begin().await?,
+            has_conflicted: AtomicBool::new(false),
         });
-        let outcome = work(OpenTransaction {
-            shared: Arc::clone(&shared),
-        })
-        .await;
-        let conflicted = shared.conflicted.load(Ordering::Relaxed);
-        let Some(Shared { transaction, .. }) = Arc::into_inner(shared) else {
+        let outcome = work(Arc::clone(&attempt)).await;
+        let has_conflicted = attempt.has_conflicted.load(Ordering::Relaxed);
+        let Some(Attempt { transaction, .. }) = Arc::into_inner(attempt) else {
             let message = "the closure kept its transaction after it returned; the transaction is rolled back";
             return Err(AuthError::validation("work", message).into());
         };
-        let (error, conflicted) = match outcome {
+        let (error, has_conflicted) = match outcome {
             Err(error) => {
                 // Even if the rollback fails, nothing of the transaction is committed.
                 let _ = transaction.rollback().await;
-                (error, conflicted)
+                (error, has_conflicted)
             }
             Ok(value) => match transaction.commit().await {
                 Ok(()) => return Ok(value),
-                Err(error @ AuthError::TransactionAborted) => (error.into(), conflicted),
+                Err(error @ AuthError::TransactionAborted) => (error.into(), has_conflicted),
                 Err(error) => {
-                    let conflicted = error.is_contention();
-                    (error.into(), conflicted)
+                    let has_conflicted = error.is_contention();
+                    (error.into(), has_conflicted)
                 }
             },
         };
-        if !conflicted || retries == DEFAULT_MAX_RETRIES {
+        if !has_conflicted || retries == DEFAULT_MAX_RETRIES {
             return Err(error);
         }
         tokio::time::sleep(backoff(retries)).await;
@@ -104,19 +119,30 @@ where
 
 /// The transaction that [`transaction`] passes to its closure. It is an adapter, and ends when the closure returns.
 pub struct OpenTransaction {
-    shared: Arc<Shared>,
+    attempt: Arc<Attempt<dyn Transaction>>,
 }
 
-struct Shared {
-    transaction: Box<dyn Transaction>,
+/// A transaction in which a closure runs.
+pub(super) struct Attempt<X: ?Sized> {
+    transaction: Box<X>,
     /// Whether an operation conflicted with another transaction. The closure may return an error of its own instead.
-    conflicted: AtomicBool,
+    has_conflicted: AtomicBool,
 }
 
-impl OpenTransaction {
-    fn note<T>(&self, answer: AuthResult<T>) -> AuthResult<T> {
+impl<X: ?Sized> Attempt<X> {
+    #[cfg(feature = "sqlx-postgres")]
+    pub(super) fn transaction(&self) -> &X {
+        &self.transaction
+    }
+
+    pub(super) fn note_conflict(&self) {
+        self.has_conflicted.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a conflict in the answer of an operation.
+    pub(super) fn note<T>(&self, answer: AuthResult<T>) -> AuthResult<T> {
         if answer.as_ref().is_err_and(AuthError::is_contention) {
-            self.shared.conflicted.store(true, Ordering::Relaxed);
+            self.note_conflict();
         }
         answer
     }
@@ -129,5 +155,5 @@ impl std::fmt::Debug for OpenTransaction {
 }
 
 forward_database_adapter!(
-    impl [] for OpenTransaction, |this| this.shared.transaction, |call| this.note(call().await)
+    impl [] for OpenTransaction, |this| this.attempt.transaction, |call| this.attempt.note(call().await)
 );

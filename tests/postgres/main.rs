@@ -9,6 +9,7 @@ mod clocks;
 mod conformance;
 mod connections;
 mod equal_values;
+mod joined;
 mod migration_locks;
 mod migration_places;
 mod migrations;
@@ -16,6 +17,7 @@ mod page;
 mod plans;
 mod schema;
 mod session_tokens;
+mod sqlx_transaction;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;

@@ -89,7 +89,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of_statement(error: &sqlx::Error, operation: Operation) -> Self {
+    pub(super) fn of_statement(error: &sqlx::Error, operation: Operation) -> Self {
         let is_durable_write = operation.is_durable_write();
         let Some(server_error) = postgres_error(error) else {
             return match error {
@@ -163,18 +163,20 @@ impl Class {
     }
 
     /// Whether nothing was done, and a later try may succeed.
-    fn is_retryable(self) -> bool {
+    pub(super) fn is_retryable(self) -> bool {
         !matches!(self, Self::OutcomeUnknown | Self::Violation | Self::Refused)
     }
 
     /// Whether the same again may pass at once.
-    fn is_contention(self) -> bool {
+    pub(super) fn is_contention(self) -> bool {
         matches!(self, Self::Contention | Self::StalePlan)
     }
 }
 
 const COMMIT: Operation = Operation::write("commit");
 const CONNECT: Operation = Operation::read("connect");
+/// One of the application's.
+pub(super) const STATEMENT: Operation = Operation::write("statement");
 
 /// An operation that failed: why, and what that means. An [`AuthError`] is made of it where the operation answers.
 #[derive(Debug)]
@@ -221,10 +223,17 @@ impl Failure {
     }
 
     pub(super) fn into_error(self, operation: Operation, server: &Server) -> AuthError {
+        let advice = advice(self.class, &self.error, operation);
+        let message = format!(
+            "{} on {server}: {advice}{}",
+            operation.name,
+            Cause(&self.error)
+        );
+        self.with_message(message)
+    }
+
+    pub(super) fn with_message(self, message: String) -> AuthError {
         let Self { class, error } = self;
-        let advice = advice(class, &error, operation);
-        let name = operation.name;
-        let message = format!("{name} on {server}: {advice}{}", Cause(&error));
         let source = Some(redacted(error));
         match class {
             Class::OutcomeUnknown => AuthError::OutcomeUnknown { message, source },
@@ -402,6 +411,11 @@ fn lost_connection(error: &sqlx::Error) -> bool {
                 | sqlx::Error::WorkerCrashed
         ),
     }
+}
+
+/// Whether a statement in a transaction conflicted with another transaction, so that the same transaction may pass.
+pub(super) fn conflicts(error: &sqlx::Error) -> bool {
+    Class::of_statement(error, STATEMENT.in_transaction()).is_contention()
 }
 
 /// Whether the connection serves no more after this.

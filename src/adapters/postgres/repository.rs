@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Map;
-use sqlx::{Executor as _, PgConnection, Postgres};
+use sqlx::{PgConnection, Postgres};
 use tokio::sync::Mutex;
 
 use super::batch_loader::{BatchLoader, Keyed, Source};
-use super::connection::{Connections, Lease, StatementFuture};
+use super::connection::{Connections, StatementFuture};
 use super::error::{Failure, Operation, connection_error};
+use super::inside::Inside;
 use super::live_session::LiveSession;
 use super::violation::Violated;
 use crate::types::{Session, User};
@@ -27,7 +28,7 @@ type Query<F> = Map<'static, Postgres, F, PgArguments>;
 pub(super) struct Repository {
     pub(super) connections: Arc<Connections>,
     pub(super) loaders: Arc<Loaders>,
-    pub(super) transaction: Option<Mutex<Lease>>,
+    pub(super) transaction: Option<Mutex<Inside>>,
 }
 
 impl Repository {
@@ -120,27 +121,25 @@ impl Repository {
         let Some(transaction) = &self.transaction else {
             return self.connections.run(operation, statement).await;
         };
-        let mut lease = transaction.lock().await;
-        let answer = lease.run(statement).await;
+        let mut inside = transaction.lock().await;
+        let answer = inside.run(statement).await;
         answer.map_err(|error| {
             let failure = Failure::of_statement(error, operation.in_transaction());
-            self.connections.note_failure(failure.class, &mut lease);
+            self.connections
+                .note_failure(failure.class, &mut inside.lease);
             failure
         })
     }
 
-    /// Runs a statement on behalf of an operation that has failed. A transaction is aborted by then, so it begins anew,
-    /// for this statement only: nothing of it will be done.
+    /// Runs a statement on behalf of an operation that has failed. In a transaction, what failed is undone first.
     pub(super) async fn run_after_failure<T>(
         &self,
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> Result<T, Failure> {
-        if self.transaction.is_some() {
-            self.try_run(operation, |connection| {
-                connection.execute("ROLLBACK AND CHAIN")
-            })
-            .await?;
+        if let Some(transaction) = &self.transaction {
+            let undone = transaction.lock().await.undo_statement().await;
+            undone.map_err(|error| Failure::of_statement(error, operation.in_transaction()))?;
         }
         self.try_run(operation, statement).await
     }

@@ -9,6 +9,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use tokio::runtime;
 
+use super::depth::end_transaction;
+
 /// A runtime that has not run for so long may not run again.
 const STALLED: Duration = Duration::from_secs(1);
 /// How often the server looks whether the client of a running statement is still there.
@@ -99,16 +101,6 @@ impl Target {
         } else {
             self.lock_timeout.min(self.statement_timeout) + CLIENT_CHECK
         }
-    }
-}
-
-/// Ends a transaction that someone else has left open: a future of sqlx's `begin()` that is dropped while BEGIN is under
-/// way leaves its connection in one. A lone ROLLBACK would write a warning into the server's log each time.
-pub(super) async fn end_transaction(connection: &mut PgConnection) -> sqlx::Result<()> {
-    match connection.execute("BEGIN; ROLLBACK").await {
-        // An aborted transaction takes nothing but its end.
-        Err(sqlx::Error::Database(_)) => connection.execute("ROLLBACK").await.map(drop),
-        answer => answer.map(drop),
     }
 }
 

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
+use sqlx::{Connection as _, PgConnection, PgTransaction, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::super::error::{broke_connection, timed_out};
-use super::backend::{Home, Pulse, end_transaction};
+use super::backend::{Home, Pulse};
+use super::depth::{commit, depth, end_transaction, rollback};
 use super::pool::{OwnPool, Place, Slot, UPKEEP};
 
 /// How long a statement may go on whose caller has gone, before its connection is closed.
@@ -31,7 +32,8 @@ pub(in super::super) type StatementFuture<'c, T> =
 pub(in super::super) struct Lease {
     connection: Option<Leased>,
     answer_timeout: Duration,
-    runtime: Handle,
+    /// None if the application joined its transaction outside a runtime.
+    runtime: Option<Handle>,
     state: State,
     /// Whether it is given up for another one if nobody drives its runtime.
     is_replaceable: bool,
@@ -62,6 +64,8 @@ enum Fate {
 enum Leased {
     Own(Slot),
     Shared(PoolConnection<Postgres>),
+    /// In a transaction that the application has begun.
+    Joined(PgTransaction<'static>),
 }
 
 impl Lease {
@@ -76,7 +80,7 @@ impl Lease {
         is_reset: bool,
     ) -> sqlx::Result<Self> {
         let mut lease = Self::new(Leased::Shared(connection), answer_timeout);
-        if !is_reset {
+        if !is_reset || depth(lease.get()) > 0 {
             lease
                 .run(|connection| Box::pin(end_transaction(connection)))
                 .await?;
@@ -84,11 +88,21 @@ impl Lease {
         Ok(lease)
     }
 
+    /// The connection of a transaction of the application's.
+    pub(in super::super) fn joined(
+        transaction: PgTransaction<'static>,
+        answer_timeout: Duration,
+    ) -> Self {
+        let mut lease = Self::new(Leased::Joined(transaction), answer_timeout);
+        lease.enter_transaction();
+        lease
+    }
+
     fn new(connection: Leased, answer_timeout: Duration) -> Self {
         Self {
             connection: Some(connection),
             answer_timeout,
-            runtime: Handle::current(),
+            runtime: Handle::try_current().ok(),
             state: State::default(),
             is_replaceable: false,
         }
@@ -111,6 +125,42 @@ impl Lease {
         }
     }
 
+    /// The connection, for statements of the application's.
+    pub(in super::super) fn get(&mut self) -> &mut PgConnection {
+        match &mut self.connection {
+            Some(connection) => connection.get(),
+            None => not_open(),
+        }
+    }
+
+    pub(in super::super) fn peek(&self) -> &PgConnection {
+        match &self.connection {
+            Some(Leased::Own(slot)) => match &**slot {
+                Place::Open(backend) => &backend.connection,
+                Place::Refused(_) | Place::Closed => not_open(),
+            },
+            Some(Leased::Shared(connection)) => connection,
+            Some(Leased::Joined(transaction)) => transaction,
+            None => not_open(),
+        }
+    }
+
+    /// A statement of the application's was dropped before its answer came.
+    pub(in super::super) fn abandon_statement(&mut self) {
+        self.state.is_busy = true;
+    }
+
+    /// The transaction of the application's that was joined.
+    pub(in super::super) fn into_joined(mut self) -> Option<PgTransaction<'static>> {
+        match self.connection.take() {
+            Some(Leased::Joined(transaction)) => Some(transaction),
+            other => {
+                self.connection = other;
+                None
+            }
+        }
+    }
+
     /// Runs a statement. If its answer does not come in time, the connection is closed: the next one read from it would
     /// be this one's.
     pub(in super::super) async fn run<T>(
@@ -124,7 +174,9 @@ impl Lease {
         self.state.is_busy = true;
         let foreign_home = connection
             .home()
-            .filter(|home| self.is_replaceable && home.id != self.runtime.id())
+            .filter(|home| {
+                self.is_replaceable && Some(home.id) != self.runtime.as_ref().map(Handle::id)
+            })
             .cloned();
         let mut statement = statement(connection.get());
         let answer = match foreign_home {
@@ -146,7 +198,7 @@ impl Lease {
     }
 
     pub(in super::super) async fn commit(mut self) -> sqlx::Result<()> {
-        self.run(|connection| connection.execute("COMMIT")).await?;
+        self.run(|connection| Box::pin(commit(connection))).await?;
         self.state.in_transaction = false;
         Ok(())
     }
@@ -156,11 +208,13 @@ impl Lease {
         let Some(connection) = self.connection.take() else {
             return Ok(());
         };
+        let recovery = connection.recover(self.state, self.answer_timeout);
+        let Some(runtime) = &self.runtime else {
+            return recovery.await;
+        };
         // In a task, so that a caller who goes away leaves nothing undone.
-        let recovery = self
-            .runtime
-            .spawn(connection.recover(self.state, self.answer_timeout));
-        recovery
+        runtime
+            .spawn(recovery)
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
@@ -168,16 +222,19 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        let Some(runtime) = &self.runtime else {
+            return;
+        };
         // Outside a runtime, sqlx panics when it spawns a task.
-        let runtime = self.runtime.enter();
+        let entered = runtime.enter();
         match (self.connection.take(), self.state.is_clean()) {
             (Some(Leased::Own(slot)), true) => give_back(slot),
             (Some(connection), false) => {
                 tokio::spawn(connection.recover(self.state, self.answer_timeout));
             }
-            (Some(Leased::Shared(_)), true) | (None, _) => {}
+            (Some(Leased::Shared(_) | Leased::Joined(_)), true) | (None, _) => {}
         }
-        drop(runtime);
+        drop(entered);
     }
 }
 
@@ -208,7 +265,7 @@ impl Leased {
                 Place::Open(backend) => Some(&backend.home),
                 Place::Refused(_) | Place::Closed => None,
             },
-            Self::Shared(_) => None,
+            Self::Shared(_) | Self::Joined(_) => None,
         }
     }
 
@@ -216,6 +273,7 @@ impl Leased {
         match self {
             Self::Own(slot) => own_connection(slot),
             Self::Shared(connection) => connection,
+            Self::Joined(transaction) => transaction,
         }
     }
 
@@ -247,6 +305,11 @@ impl Leased {
             (Self::Shared(connection), _) => {
                 let _ = timeout(MAX_FAREWELL, connection.close()).await;
             }
+            (Self::Joined(mut transaction), Ok(())) if state.fate != Fate::Reuse => {
+                let _ = timeout(MAX_FAREWELL, transaction.clear_cached_statements()).await;
+            }
+            // Its pool has it back, and closes it if it does not answer.
+            (Self::Joined(transaction), _) => drop(transaction),
         }
         recovered
     }
@@ -296,15 +359,6 @@ async fn close(mut slot: Slot, may_run: bool) {
     drop(Object::take(slot));
 }
 
-async fn rollback(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let mut answer = connection.execute("ROLLBACK").await;
-    if let Err(sqlx::Error::Database(_)) = answer {
-        // The answer to a call that was dropped half-way, which came first.
-        answer = connection.execute("ROLLBACK").await;
-    }
-    answer.map(drop)
-}
-
 /// A connection for statements of the application's own, from [`SqlxAdapter::acquire`]. It counts among the adapter's
 /// `max_connections` until it is dropped.
 ///
@@ -326,23 +380,13 @@ impl Deref for PooledConnection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match &self.0.connection {
-            Some(Leased::Own(slot)) => match &**slot {
-                Place::Open(backend) => &backend.connection,
-                Place::Refused(_) | Place::Closed => not_open(),
-            },
-            Some(Leased::Shared(connection)) => connection,
-            None => not_open(),
-        }
+        self.0.peek()
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        match &mut self.0.connection {
-            Some(connection) => connection.get(),
-            None => not_open(),
-        }
+        self.0.get()
     }
 }
 

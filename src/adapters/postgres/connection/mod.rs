@@ -3,6 +3,7 @@
 mod backend;
 mod config;
 mod connections;
+mod depth;
 mod lease;
 mod pool;
 mod retry;
@@ -12,4 +13,5 @@ pub use self::lease::PooledConnection;
 
 pub(super) use self::config::Settings;
 pub(super) use self::connections::Connections;
+pub(super) use self::depth::{begin, depth};
 pub(super) use self::lease::{Lease, StatementFuture};
