@@ -55,6 +55,9 @@ impl SqlxAdapter {
     ///
     /// [`AuthError::Unavailable`], or [`AuthError::Database`] with what to do: a privilege is missing, a newer version of
     /// this crate has migrated the database, its encoding is not UTF8, or the schema is ambiguous.
+    ///
+    /// [`AuthError::Unavailable`]: crate::AuthError::Unavailable
+    /// [`AuthError::Database`]: crate::AuthError::Database
     pub async fn migrate(&self) -> AuthResult<()> {
         let connections = &self.repository.connections;
         // Its advisory lock goes with it, also if this future is dropped.
