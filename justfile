@@ -46,6 +46,7 @@ test-quick *arguments:
 test-features:
     CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast
     CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast --features conformance
+    cargo test --package better-auth-tests --features conformance,arbitrary-precision --test memory
 
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:

@@ -228,6 +228,7 @@ refusal "without .sqlx" .sqlx 'set `DATABASE_URL` to use query macros online' ""
 
 # The application's statements read times of the crate `time` from here on.
 combination "sqlx with time" cached time
+combination "serde_json with arbitrary_precision" cached arbitrary_precision
 refusal "without sqlx.toml, sqlx with time" sqlx.toml OffsetDateTime time
 if [ "$action" = all ]; then
     with_file "$app/sqlx.toml" "$(printf '[common]\ndatabase-url-var = "SHOP_URL"\n[macros.preferred-crates]\ndate-time = "time"')" \

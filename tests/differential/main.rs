@@ -96,7 +96,7 @@ async fn transactions_end(pool: &PgPool, open: usize) {
                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL \
                  AND backend_type = 'client backend'";
     let open = i64::try_from(open).unwrap();
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         let still: i64 = sqlx::query_scalar(count).fetch_one(pool).await.unwrap();
         if still <= open {
             return;
