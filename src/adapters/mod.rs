@@ -19,7 +19,7 @@ pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
     Joined, LentConnection, MIGRATOR, NormalizedNames, OpenSqlxTransaction, PoolConfig, PoolStats,
-    PooledConnection, SchemaReport, SkippedName, SqlxAdapter, SqlxAdapterBuilder,
-    WatchedConnection, sqlx_transaction,
+    PooledConnection, SchemaReport, SessionCache, SessionCacheStats, SkippedName, SqlxAdapter,
+    SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};

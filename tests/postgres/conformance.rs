@@ -61,6 +61,26 @@ mod serializable {
     );
 }
 
+/// With a session cache, which sees what another program has done as well.
+mod cached {
+    use better_auth::adapters::{SessionCache, SqlxAdapter};
+    use sqlx::PgPool;
+
+    use crate::session_cache::builder;
+    use crate::support::url;
+
+    async fn caching(pool: PgPool) -> SqlxAdapter {
+        let builder = builder(&url(&super::prepared(pool).await), SessionCache::exact());
+        builder.connect().await.unwrap()
+    }
+
+    better_auth::conformance_tests!(
+        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        (pool: PgPool) => caching(pool).await,
+        groups: [session_updates, transactions],
+    );
+}
+
 #[tokio::test]
 async fn a_database_is_up() {
     crate::support::require_database().await;

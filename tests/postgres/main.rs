@@ -16,6 +16,7 @@ mod migrations;
 mod page;
 mod plans;
 mod schema;
+mod session_cache;
 mod session_tokens;
 mod sqlx_transaction;
 #[path = "../support/mod.rs"]

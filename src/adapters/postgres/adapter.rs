@@ -10,6 +10,7 @@ use super::builder::{MOST_RETRIES, Source, SqlxAdapterBuilder};
 use super::connection::{Connections, PoolConfig, PoolStats, PooledConnection, Settings};
 use super::error::{Operation, connection_error};
 use super::repository::Repository;
+use super::session_cache::{CachedSessions, SessionCacheStats};
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
@@ -44,6 +45,7 @@ const MAX_PING: Duration = Duration::from_secs(1);
 ///   callers are queued and answered by at most three batch statements. An answer is never older than the call, and no
 ///   caller notices the failure of another caller's row. In a transaction each lookup runs alone, and so does one by a
 ///   token or id of more than 1,024 bytes. [`batch_lookups`](SqlxAdapterBuilder::batch_lookups) switches it off.
+/// - **Session cache.** Off by default: [`session_cache`](SqlxAdapterBuilder::session_cache).
 /// - **Retries.** A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times
 ///   ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause. In a transaction,
 ///   [`transaction`](crate::transaction()) runs the whole again. A read whose connection has died is sent again on another
@@ -129,12 +131,15 @@ impl SqlxAdapter {
     /// With `statement_cache_capacity(0)`, every statement stays on the server; leave that out.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self::with_connections(Connections::shared(pool, Settings::default()))
+        Self::with_connections(Connections::shared(pool, Settings::default()), None)
     }
 
-    pub(super) fn with_connections(connections: Connections) -> Self {
+    pub(super) fn with_connections(
+        connections: Connections,
+        session_cache: Option<CachedSessions>,
+    ) -> Self {
         Self {
-            repository: Arc::new(Repository::new(connections)),
+            repository: Arc::new(Repository::new(connections, session_cache)),
         }
     }
 
@@ -196,9 +201,20 @@ impl SqlxAdapter {
         self.repository.connections.stats()
     }
 
-    /// Closes the pool, for all clones, once the operations under way are done. Later ones answer
+    /// What the session cache has done and holds. `None` if the adapter has
+    /// [none](SqlxAdapterBuilder::session_cache).
+    #[must_use]
+    pub fn session_cache_stats(&self) -> Option<SessionCacheStats> {
+        let cache = self.repository.session_cache.as_ref();
+        cache.map(|cache| cache.store.stats())
+    }
+
+    /// Closes the pool and the session cache's connection, for all clones, once the operations under way are done. Later ones answer
     /// [`AuthError::Unavailable`](crate::AuthError::Unavailable).
     pub async fn close(&self) {
+        if let Some(cache) = &self.repository.session_cache {
+            cache.store.close().await;
+        }
         self.repository.connections.close().await;
     }
 }
@@ -233,23 +249,29 @@ impl SqlxAdapterBuilder {
             let message = "must be longer than zero";
             return Err(AuthError::validation("answer_timeout", message));
         }
-        let database = match (self.source, self.pool_config) {
+        if let Some(cache) = &self.session_cache {
+            cache.check()?;
+        }
+        let is_shared = matches!(self.source, Source::Pool(_));
+        let connections = match (self.source, self.pool_config) {
             (Source::Url(url), config) => {
                 let config = config.unwrap_or_default();
-                let connections = Connections::open(&url, &config, self.settings).await?;
-                SqlxAdapter::with_connections(connections)
+                Connections::open(&url, &config, self.settings).await?
             }
-            (Source::Pool(pool), None) => {
-                let connections = Connections::shared(pool, self.settings);
-                let database = SqlxAdapter::with_connections(connections);
-                drop(database.acquire().await?);
-                database
-            }
+            (Source::Pool(pool), None) => Connections::shared(pool, self.settings),
             (Source::Pool(_), Some(_)) => {
                 let message = "cannot be set for a pool of the application's: configure that pool";
                 return Err(AuthError::validation("pool_config", message));
             }
         };
+        let cache = match &self.session_cache {
+            Some(config) => Some(CachedSessions::new(config, &connections)?),
+            None => None,
+        };
+        let database = SqlxAdapter::with_connections(connections, cache);
+        if is_shared {
+            drop(database.acquire().await?);
+        }
         if self.check_pooler {
             database.check_pooler().await?;
         }
@@ -259,6 +281,7 @@ impl SqlxAdapterBuilder {
         if self.check_schema {
             database.check_schema().await?;
         }
+        database.repository.start_session_cache().await?;
         Ok(database)
     }
 }

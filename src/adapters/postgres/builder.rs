@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::connection::{PoolConfig, Settings};
+use super::session_cache::SessionCache;
 
 pub(super) const MOST_RETRIES: u32 = 1000;
 
@@ -31,6 +32,7 @@ pub struct SqlxAdapterBuilder {
     pub(super) check_pooler: bool,
     pub(super) migrate: bool,
     pub(super) check_schema: bool,
+    pub(super) session_cache: Option<SessionCache>,
     pub(super) settings: Settings,
 }
 
@@ -56,6 +58,7 @@ impl SqlxAdapterBuilder {
             check_pooler: false,
             migrate: false,
             check_schema: false,
+            session_cache: None,
             settings: Settings::default(),
         }
     }
@@ -156,6 +159,15 @@ impl SqlxAdapterBuilder {
         self.settings.hash_session_tokens = hash_session_tokens;
         self
     }
+
+    /// Answers `get_session`, `get_session_with_user` and `refresh_session` of what is not due from memory. Default: no cache.
+    ///
+    /// [`SessionCache`] says what it needs and what it costs. [`connect`](Self::connect) fails if the listening connection
+    /// cannot be opened, does not hear notifications, or is shared with others by a pooler.
+    pub fn session_cache(mut self, session_cache: SessionCache) -> Self {
+        self.session_cache = Some(session_cache);
+        self
+    }
 }
 
 impl fmt::Debug for SqlxAdapterBuilder {
@@ -165,6 +177,7 @@ impl fmt::Debug for SqlxAdapterBuilder {
             .field("check_pooler", &self.check_pooler)
             .field("migrate", &self.migrate)
             .field("check_schema", &self.check_schema)
+            .field("session_cache", &self.session_cache)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

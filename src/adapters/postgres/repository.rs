@@ -14,12 +14,13 @@ use super::connection::{Connections, StatementFuture};
 use super::error::{Failure, Operation, connection_error};
 use super::inside::Inside;
 use super::live_session::LiveSession;
+use super::session_cache::CachedSessions;
 use super::violation::Violated;
 use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
 
 /// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
-const MAX_SHARED_KEY: usize = 1024;
+pub(super) const MAX_SHARED_KEY: usize = 1024;
 
 /// A checked statement whose rows become values by `F`.
 type Query<F> = Map<'static, Postgres, F, PgArguments>;
@@ -28,14 +29,17 @@ type Query<F> = Map<'static, Postgres, F, PgArguments>;
 pub(super) struct Repository {
     pub(super) connections: Arc<Connections>,
     pub(super) loaders: Arc<Loaders>,
+    /// Not in transactions.
+    pub(super) session_cache: Option<CachedSessions>,
     pub(super) transaction: Option<Mutex<Inside>>,
 }
 
 impl Repository {
-    pub(super) fn new(connections: Connections) -> Self {
+    pub(super) fn new(connections: Connections, session_cache: Option<CachedSessions>) -> Self {
         Self {
             loaders: Arc::new(Loaders::new(connections.max_connections())),
             connections: Arc::new(connections),
+            session_cache,
             transaction: None,
         }
     }

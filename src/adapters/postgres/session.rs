@@ -14,7 +14,8 @@ use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
 use super::live_session::LiveSession;
 use super::maintenance::AdvisoryLock;
-use super::repository::{Loaders, LookUp, Repository};
+use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
+use super::session_cache::{Cached, CachedSessions};
 use super::session_token::{TokenLookup, digest, is_digest, is_presentable};
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
@@ -228,7 +229,37 @@ impl Repository {
         if !is_presentable(token) {
             return Ok(None);
         }
-        self.look_up::<Session>(token).await
+        let Some(cache) = self.session_cache_for(token) else {
+            return self.look_up(token).await;
+        };
+        match cache.store.look_up(token, false).await {
+            Cached::Row(row, _) => Ok(Some(row.session(token))),
+            Cached::Missing(loading) => {
+                let found: Option<Session> = self.look_up(token).await?;
+                if let Some(session) = &found {
+                    cache.store.keep(&loading, session, None);
+                }
+                Ok(found)
+            }
+            Cached::Bypassed => {
+                cache.revive(&self.connections);
+                self.look_up(token).await
+            }
+        }
+    }
+
+    /// The cache, for a token that it may hold. A very long one costs time and is nobody's.
+    fn session_cache_for(&self, token: &str) -> Option<&CachedSessions> {
+        let cache = self.session_cache.as_ref();
+        cache.filter(|_| token.len() <= MAX_SHARED_KEY)
+    }
+
+    /// Begins to listen, if there is a session cache.
+    pub(super) async fn start_session_cache(&self) -> AuthResult<()> {
+        match &self.session_cache {
+            Some(cache) => cache.start(&self.connections).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> {
@@ -258,7 +289,29 @@ impl Repository {
         if !is_presentable(token) {
             return Ok(None);
         }
-        self.look_up::<LiveSession>(token).await
+        let Some(cache) = self.session_cache_for(token) else {
+            return self.look_up(token).await;
+        };
+        match cache.store.look_up(token, true).await {
+            Cached::Row(row, now) => {
+                Ok(row
+                    .with_user(token)
+                    .map(|(session, user)| LiveSession { session, user, now }))
+            }
+            Cached::Missing(loading) => {
+                let found: Option<LiveSession> = self.look_up(token).await?;
+                if let Some(found) = &found {
+                    cache
+                        .store
+                        .keep(&loading, &found.session, Some(&found.user));
+                }
+                Ok(found)
+            }
+            Cached::Bypassed => {
+                cache.revive(&self.connections);
+                self.look_up(token).await
+            }
+        }
     }
 
     /// Leaves a session alone that someone else has locked: they extend it, or end it.

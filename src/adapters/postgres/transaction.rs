@@ -174,6 +174,7 @@ impl Repository {
         SqlxTransaction::new(Self {
             connections: Arc::clone(&self.connections),
             loaders: Arc::clone(&self.loaders),
+            session_cache: None,
             transaction: Some(Mutex::new(inside)),
         })
     }

@@ -197,6 +197,14 @@ impl Connections {
         }
     }
 
+    /// Changes when the server's address may have moved to another server.
+    pub(in super::super) fn epoch(&self) -> u64 {
+        match &self.pool {
+            Pool::Own(pool) => pool.epoch(),
+            Pool::Shared(_) => 0,
+        }
+    }
+
     /// The server was fenced, perhaps, while its address has moved to another.
     pub(super) fn suspect_all(&self) {
         if let Pool::Own(pool) = &self.pool {

@@ -11,7 +11,7 @@ mod retry;
 pub use self::config::{PoolConfig, PoolStats};
 pub use self::lease::PooledConnection;
 
-pub(super) use self::config::Settings;
+pub(super) use self::config::{Settings, parse_url};
 pub(super) use self::connections::Connections;
 pub(super) use self::depth::{begin, depth};
 pub(super) use self::lease::{Lease, StatementFuture};

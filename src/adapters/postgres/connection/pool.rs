@@ -178,6 +178,10 @@ impl OwnPool {
         }
     }
 
+    pub(super) fn epoch(&self) -> u64 {
+        self.0.manager().epoch.load(Ordering::Acquire)
+    }
+
     /// Closes all connections, and waits for those that are leased.
     pub(super) async fn close(&self) {
         let manager = self.0.manager();

@@ -7,6 +7,7 @@ use super::super::error::Operation;
 use super::expected::{self, Part};
 use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, made_by};
 use super::schema_place::wrong_encoding;
+use super::session_cache_triggers::{TriggerState, read_triggers};
 use crate::{AuthError, AuthResult};
 
 const NAME: &str = "check_schema";
@@ -22,8 +23,8 @@ pub struct SchemaReport {
 }
 
 impl SqlxAdapter {
-    /// Checks in one round trip that the database has what the statements need: the migrations, the columns with their
-    /// types, the constraints and the indexes. Further columns, tables, constraints and indexes are ignored, and unique
+    /// Checks in one round trip, and one more if there is a session cache, that the database has what the statements need: the migrations, the columns with their
+    /// types, the constraints, the indexes and the session cache's triggers. Further columns, tables, constraints and indexes are ignored, and unique
     /// indexes of the right names are as good as unique constraints. The answer does not depend on the session's
     /// settings.
     ///
@@ -46,7 +47,13 @@ impl SqlxAdapter {
         for row in rows.await? {
             found.note(&row.kind, row.table, row.name, row.definition);
         }
-        let wrong = found.wrong();
+        let mut wrong = found.wrong();
+        if database.session_cache.is_some() {
+            let triggers = read_triggers(&database.connections).await;
+            let triggers =
+                triggers.map_err(|failure| database.error(failure, Operation::read(NAME)))?;
+            wrong.extend(TriggerState::complaint(triggers.as_ref()));
+        }
         if wrong.is_empty() {
             return Ok(SchemaReport {
                 removable_indexes: found.removable_indexes(),

@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, Migration};
+use sqlx::migrate::Migrate as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::super::SqlxAdapter;
 use super::super::error::connection_error;
 use super::advisory_lock::AdvisoryLock;
 use super::migration_state::{Progress, Step};
-use super::migrations::{Failure, MIGRATIONS_TABLE, drops_index, index_name};
+use super::migrations::{Failure, MIGRATIONS_TABLE, index_name, set_lock_timeout};
 use super::schema_place::{check_encoding, find_place};
+use super::session_cache_triggers;
 use crate::AuthResult;
 
 const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
-/// How long a statement may wait for a lock that makes later writers wait behind it, in milliseconds.
-const LOCK_TIMEOUT: &str = "100";
 /// The pause before the next try, in which those writers go on.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often one index is built in a call before it counts as impossible to build.
@@ -35,6 +34,7 @@ impl SqlxAdapter {
     /// - Indexes are built `CONCURRENTLY`. For a lock that would make writers wait, a statement waits 100 ms, pauses for
     ///   a second and tries again, for as long as another transaction holds the lock. Wrap the call in a timeout to give
     ///   up earlier.
+    /// - If the adapter has a [session cache](crate::adapters::SessionCache), its triggers are installed as well.
     /// - An index of ours that is INVALID, as an interrupted build leaves it, is built again. If another session is
     ///   building it, `migrate` waits until that ends.
     ///
@@ -65,14 +65,21 @@ impl SqlxAdapter {
             .dedicated()
             .await
             .map_err(|error| connection_error(error, "migrate", &connections.server))?;
-        let outcome = bring_up_to_date(&mut connection).await;
+        let cache = &self.repository.session_cache;
+        let outcome = bring_up_to_date(&mut connection, cache.is_some()).await;
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
+        if let (Ok(()), Some(cache)) = (&outcome, cache) {
+            cache.store.retry_now();
+        }
         outcome.map_err(|failure| failure.into_error(&connections.server))
     }
 }
 
-async fn bring_up_to_date(connection: &mut PgConnection) -> Result<(), Failure> {
+async fn bring_up_to_date(
+    connection: &mut PgConnection,
+    with_triggers: bool,
+) -> Result<(), Failure> {
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
     if place.is_recorded
@@ -80,6 +87,7 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<(), Failure> 
             .await?
             .next_step()?
             .is_none()
+        && (!with_triggers || session_cache_triggers::are_installed(connection).await?)
     {
         return Ok(());
     }
@@ -98,7 +106,15 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<(), Failure> 
     }
     let mut builds = BTreeMap::new();
     loop {
-        match take_step(connection, &place.schema, &mut builds).await {
+        let mut outcome = take_step(connection, &place.schema, &mut builds).await;
+        if with_triggers && matches!(outcome, Ok(Outcome::Finished)) {
+            outcome = match session_cache_triggers::install_next(connection).await {
+                Ok(true) => Ok(Outcome::Advanced),
+                Ok(false) => Ok(Outcome::Finished),
+                Err(failure) => Err(failure),
+            };
+        }
+        match outcome {
             Ok(Outcome::Finished) => return Ok(()),
             Ok(Outcome::Advanced) => {}
             Ok(Outcome::Waiting) => tokio::time::sleep(PAUSE).await,
@@ -174,18 +190,4 @@ async fn take_step(
         }
     }
     Ok(Outcome::Advanced)
-}
-
-/// Building an index concurrently waits for transactions, and no writer waits behind it. Any other statement may make
-/// writers wait.
-async fn set_lock_timeout(
-    connection: &mut PgConnection,
-    migration: &Migration,
-) -> Result<(), Failure> {
-    let builds_index = migration.no_tx && !drops_index(migration);
-    let lock_timeout = if builds_index { "0" } else { LOCK_TIMEOUT };
-    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
-        .fetch_one(connection)
-        .await?;
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The migrations, what their files tell of them, and why applying one fails.
 
+use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use super::super::error::migration_error;
@@ -14,6 +15,8 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// As `sqlx.toml` says.
 pub(super) const MIGRATIONS_TABLE: &str = "_better_auth_migrations";
+/// How long a statement may wait for a lock that makes later writers wait behind it, in milliseconds.
+const LOCK_TIMEOUT: &str = "100";
 
 /// Why a migration ended.
 pub(super) enum Failure {
@@ -53,6 +56,20 @@ impl Failure {
             _ => false,
         }
     }
+}
+
+/// Building an index concurrently waits for transactions, and no writer waits behind it. Any other statement may make
+/// writers wait.
+pub(super) async fn set_lock_timeout(
+    connection: &mut PgConnection,
+    migration: &Migration,
+) -> Result<(), Failure> {
+    let builds_index = migration.no_tx && !drops_index(migration);
+    let lock_timeout = if builds_index { "0" } else { LOCK_TIMEOUT };
+    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
+        .fetch_one(connection)
+        .await?;
+    Ok(())
 }
 
 pub(super) fn drops_index(migration: &Migration) -> bool {

@@ -9,8 +9,10 @@ mod migration_state;
 mod migrations;
 mod normalize_names;
 mod schema_place;
+mod session_cache_triggers;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_schema::SchemaReport;
 pub use self::migrations::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};
+pub(super) use self::session_cache_triggers::{TriggerState, read_triggers};

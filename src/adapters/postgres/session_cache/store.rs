@@ -1,0 +1,373 @@
+//! The cached rows, and who is answered from them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::config::{Mode, SessionCache, SessionCacheStats};
+use super::last_question::{LastQuestion, Moment};
+use super::listener::{Event, Listener};
+use super::protocol::{Change, Invalidations, Stamp, Ticket};
+use super::questions::{Questions, Term};
+use crate::types::{Session, User};
+
+/// Longest wait for the answer to a question.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
+/// Longest wait of a caller: for the question under way, and for the next one.
+const LONGEST_WAIT: Duration = Duration::from_millis(550);
+/// Longest wait for the listening connection to close.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);
+/// Bytes of text of a session with its user. What has more is not cached, so that memory is bounded.
+const MAX_TEXT: usize = 16 * 1024;
+
+/// The digest of a token: memory holds no token on behalf of the cache.
+type Key = [u8; 32];
+
+/// The cached rows of one adapter. Dropped, it tells the task that listens to end.
+pub(in super::super) struct Store {
+    shared: Arc<Shared>,
+}
+
+/// What callers share with the task that listens.
+pub(super) struct Shared {
+    mode: Mode,
+    capacity: usize,
+    rows: Cache<Key, Arc<Row>>,
+    invalidations: Invalidations,
+    questions: Questions,
+    last_question: LastQuestion,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    bypasses: AtomicU64,
+    stored: AtomicU64,
+    stored_bytes: AtomicU64,
+    /// Tasks that listen. There may be one whose term has ended.
+    listeners: AtomicUsize,
+    listener_ended: Notify,
+}
+
+/// A session without its token, and its user if somebody wanted both.
+pub(in super::super) struct Row {
+    stamp: Stamp,
+    session: Session,
+    user: Option<User>,
+}
+
+impl Row {
+    pub(in super::super) fn session(&self, token: &str) -> Session {
+        Session {
+            token: token.to_owned(),
+            ..self.session.clone()
+        }
+    }
+
+    pub(in super::super) fn with_user(&self, token: &str) -> Option<(Session, User)> {
+        let user = self.user.clone()?;
+        Some((self.session(token), user))
+    }
+}
+
+/// What the cache says of a token.
+pub(in super::super) enum Cached {
+    /// With the database's time, as far as the mode knows it.
+    Row(Arc<Row>, DateTime<Utc>),
+    /// To be looked up, and offered to [`Store::keep`].
+    Missing(Loading),
+    /// To be looked up. The cache does not listen.
+    Bypassed,
+}
+
+/// A lookup that has missed the cache.
+pub(in super::super) struct Loading {
+    key: Key,
+    ticket: Ticket,
+}
+
+impl Store {
+    pub(super) fn new(config: &SessionCache) -> Self {
+        let shared = Arc::new(Shared {
+            mode: config.mode,
+            capacity: config.capacity,
+            rows: Cache::new(config.capacity),
+            invalidations: Invalidations::new(config.capacity),
+            questions: Questions::new(),
+            last_question: LastQuestion::new(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            bypasses: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            stored_bytes: AtomicU64::new(0),
+            listeners: AtomicUsize::new(0),
+            listener_ended: Notify::new(),
+        });
+        Self { shared }
+    }
+
+    /// The next lookup may begin to listen.
+    pub(in super::super) fn retry_now(&self) {
+        self.shared.questions.retry_now();
+    }
+
+    /// Lookups go the ordinary way from now on. Waits for the listening connection to close.
+    pub(in super::super) async fn close(&self) {
+        let shared = &*self.shared;
+        shared.questions.close();
+        let ended = async {
+            loop {
+                let ended = shared.listener_ended.notified();
+                if shared.listeners.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        // One that does not answer is left to its socket.
+        let _ = timeout(LONGEST_CLOSE, ended).await;
+    }
+
+    /// The row of a token, with its user if `needs_user`.
+    pub(in super::super) async fn look_up(&self, token: &str, needs_user: bool) -> Cached {
+        let shared = &*self.shared;
+        if !shared.questions.is_listening() {
+            shared.bypasses.fetch_add(1, Ordering::Relaxed);
+            return Cached::Bypassed;
+        }
+        let loading = Loading {
+            key: Sha256::digest(token).into(),
+            ticket: shared.invalidations.ticket(),
+        };
+        let row = shared.rows.get(&loading.key);
+        let row = row.filter(|row| {
+            shared.invalidations.is_current(&row.stamp) && (row.user.is_some() || !needs_user)
+        });
+        let Some(row) = row else {
+            shared.misses.fetch_add(1, Ordering::Relaxed);
+            return Cached::Missing(loading);
+        };
+        let Some(now) = shared.ask().await else {
+            shared.bypasses.fetch_add(1, Ordering::Relaxed);
+            return Cached::Bypassed;
+        };
+        // The database decides what has expired.
+        if shared.invalidations.is_current(&row.stamp) && row.session.expires_at > now {
+            shared.hits.fetch_add(1, Ordering::Relaxed);
+            return Cached::Row(row, now);
+        }
+        shared.misses.fetch_add(1, Ordering::Relaxed);
+        Cached::Missing(Loading {
+            ticket: shared.invalidations.ticket(),
+            ..loading
+        })
+    }
+
+    /// Keeps what was loaded, unless it has changed since.
+    pub(in super::super) fn keep(&self, loading: &Loading, session: &Session, user: Option<&User>) {
+        let shared = &*self.shared;
+        let bytes = size_of_row(session, user);
+        let invalidations = &shared.invalidations;
+        let stamp = invalidations.stamp(loading.ticket, &session.id, &session.user_id);
+        if bytes > MAX_TEXT || !invalidations.is_current(&stamp) {
+            return;
+        }
+        shared.stored.fetch_add(1, Ordering::Relaxed);
+        shared.stored_bytes.fetch_add(
+            u64::try_from(bytes + size_of::<Row>() + size_of::<Key>()).unwrap_or_default(),
+            Ordering::Relaxed,
+        );
+        let row = Row {
+            stamp,
+            session: Session {
+                token: String::new(),
+                ..session.clone()
+            },
+            user: user.cloned(),
+        };
+        shared.rows.insert(loading.key, Arc::new(row));
+    }
+
+    pub(in super::super) fn stats(&self) -> SessionCacheStats {
+        let shared = &*self.shared;
+        let stored = shared.stored.load(Ordering::Relaxed);
+        let bytes = shared.stored_bytes.load(Ordering::Relaxed);
+        let last_question = shared.last_question.age_and_time();
+        SessionCacheStats {
+            is_listening: shared.questions.is_listening(),
+            entries: shared.rows.len(),
+            capacity: shared.capacity,
+            bytes_per_entry: bytes.checked_div(stored).unwrap_or_default(),
+            hits: shared.hits.load(Ordering::Relaxed),
+            misses: shared.misses.load(Ordering::Relaxed),
+            bypasses: shared.bypasses.load(Ordering::Relaxed),
+            invalidations: shared.invalidations.count(),
+            questions: shared.questions.count(),
+            last_question: last_question.map(|(age, _)| age),
+            time_in_fallback: shared.questions.deaf_time(),
+        }
+    }
+
+    /// A term to listen in, if the cache is to listen and does not.
+    pub(super) fn begin_term(&self) -> Option<OpenTerm> {
+        let term = self.shared.questions.begin()?;
+        self.shared.listeners.fetch_add(1, Ordering::AcqRel);
+        Some(OpenTerm {
+            shared: Arc::downgrade(&self.shared),
+            term,
+        })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.questions.close();
+    }
+}
+
+impl Shared {
+    /// The database's time, for an answer that is as new as the mode asks for. `None` if the cache does not listen.
+    async fn ask(&self) -> Option<DateTime<Utc>> {
+        if let Mode::Bounded(bound) = self.mode
+            && let Some((age, time)) = self.last_question.age_and_time()
+            && age <= bound
+        {
+            if age > bound / 2 {
+                self.questions.want();
+            }
+            return Some(time);
+        }
+        let (term, answer) = self.questions.wait()?;
+        if let Ok(answer) = timeout(LONGEST_WAIT, answer).await {
+            return answer.ok();
+        }
+        // Nobody drives the runtime of the listening connection.
+        self.end(term);
+        None
+    }
+
+    fn note(&self, payload: &str) {
+        self.invalidations.note(Change::parse(payload));
+    }
+
+    fn end(&self, term: u64) {
+        self.questions.end(term);
+        self.last_question.forget();
+        self.invalidations.note(Change::All);
+        self.rows.clear();
+    }
+}
+
+/// A term, and the cache that it is for. Dropped, it ends: the cache is emptied.
+pub(super) struct OpenTerm {
+    shared: Weak<Shared>,
+    term: Term,
+}
+
+impl OpenTerm {
+    /// Answers are given from now on, unless the term has ended.
+    pub(super) fn listen(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| {
+            // Whatever was loaded before is not looked after.
+            shared.invalidations.note(Change::All);
+            shared.questions.listen(&self.term)
+        })
+    }
+
+    /// Serves the cache until something fails or the cache is gone.
+    pub(super) async fn serve(&self, listener: &mut Listener, is_current: impl Fn() -> bool) {
+        loop {
+            let event = listener.next_event(&self.term.wake).await;
+            let Some(shared) = self.shared.upgrade() else {
+                return;
+            };
+            match event {
+                Ok(Event::Notification(notification)) => shared.note(notification.payload()),
+                Ok(Event::Woken) => {
+                    // Those who have just got an answer may want the next one.
+                    tokio::task::yield_now().await;
+                    let Some((waiting, is_needed)) = shared.questions.take(&self.term) else {
+                        return;
+                    };
+                    if !is_needed {
+                        continue;
+                    }
+                    let sent = Moment::now();
+                    let answer =
+                        timeout(ANSWER_TIMEOUT, listener.ask(|payload| shared.note(payload)));
+                    match answer.await {
+                        Ok(Ok(time)) if is_current() => {
+                            shared.last_question.note(sent, time);
+                            shared.questions.answer(waiting, time);
+                        }
+                        _ => return,
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl OpenTerm {
+    /// Ends it. The caller drops it when the connection is closed.
+    pub(super) fn end(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.end(self.term.number);
+        }
+    }
+}
+
+impl Drop for OpenTerm {
+    fn drop(&mut self) {
+        self.end();
+        if let Some(shared) = self.shared.upgrade() {
+            shared.listeners.fetch_sub(1, Ordering::AcqRel);
+            shared.listener_ended.notify_one();
+        }
+    }
+}
+
+/// About how many bytes of text a row holds.
+fn size_of_row(session: &Session, user: Option<&User>) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let session = session.id.len()
+        + session.user_id.len()
+        + text(&session.ip_address)
+        + text(&session.user_agent)
+        + text(&session.impersonated_by)
+        + text(&session.active_organization_id);
+    let user = user.map_or(0, |user| {
+        user.id.len()
+            + text(&user.name)
+            + text(&user.email)
+            + text(&user.image)
+            + text(&user.username)
+            + text(&user.display_username)
+            + text(&user.role)
+            + text(&user.ban_reason)
+            + user
+                .metadata
+                .iter()
+                .map(|(key, value)| key.len() + size_of_json(value))
+                .sum::<usize>()
+    });
+    session + user
+}
+
+fn size_of_json(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(size_of_json).sum(),
+            Value::Object(values) => values
+                .iter()
+                .map(|(key, value)| key.len() + size_of_json(value))
+                .sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
