@@ -165,6 +165,21 @@ app-check:
     env --unset=DATABASE_URL cargo build --locked --manifest-path examples/app/Cargo.toml --target-dir target
     url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
 
+# Write the .sqlx of examples/app anew, from a database in which better-auth and the application have migrated
+app-prepare:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    url=$(just _database-url)
+    export DATABASE_URL=${url%/*}/better_auth_app_cache
+    export CARGO_TARGET_DIR=$PWD/target
+    # Away from this crate's sqlx.toml.
+    cd examples/app
+    cargo sqlx database drop -y
+    cargo sqlx database create
+    cargo run --quiet --manifest-path ../../Cargo.toml --example migrate --features sqlx-postgres
+    cargo sqlx migrate run
+    cargo sqlx prepare
+
 # Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
 versions-check:
     scripts/versions.sh

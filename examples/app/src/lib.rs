@@ -3,13 +3,15 @@
 //! The application's `.sqlx` is its own, written by `cargo sqlx prepare` against a database in which both have migrated.
 //! Types of `better_auth::columns` say how columns of time and `users.metadata` are read.
 
+pub mod sign_up;
+
 use better_auth::columns::{JsonObject, NullableTime, Time};
 use better_auth::types::{Session, User};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
-/// The application's own migrations. They keep their books in `_sqlx_migrations`, apart from better-auth's.
+/// The application's own migrations. They are recorded in `_sqlx_migrations`, apart from better-auth's.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Whole users, by a condition that better-auth has no method for.
