@@ -246,7 +246,7 @@ async fn a_dropped_operation_aborts(pool: PgPool) {
             joined = joined.with_savepoints();
         }
         let mut create = joined.create_user(named("a@x.example"));
-        let is_done = poll(create.as_mut(), 1 + round % 14).await;
+        let is_done = poll(create.as_mut(), 1 + round / 4 % 5).await;
         drop(create);
         if is_done {
             joined.rollback().await.unwrap();
@@ -264,7 +264,7 @@ async fn a_dropped_operation_aborts(pool: PgPool) {
         until_idle(&pool).await;
         assert_eq!(counts(&pool).await, (0, 0));
     }
-    assert!(dropped > 10, "{dropped} were dropped");
+    assert!(dropped >= 12, "{dropped} were dropped");
 }
 
 /// PostgreSQL answers COMMIT without an error where it rolls back.
