@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::input;
 use crate::types::{
-    Account, CREDENTIAL, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked,
-    ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User, UserFilter,
-    UserPage, Verification,
+    Account, CREDENTIAL, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification,
+    Linked, ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User,
+    UserFilter, UserPage, Verification,
 };
 use crate::{AuthError, AuthResult};
 
@@ -53,10 +53,14 @@ use crate::{AuthError, AuthResult};
 /// | **Verifications** | |
 /// | [`create_verification`](Self::create_verification)`(v: CreateVerification) -> Verification` | stores a one-time token |
 /// | [`consume_verification`](Self::consume_verification)`(identifier: &str, value: &str) -> Option<Verification>` ¹ | uses up a one-time token: exactly one caller gets it |
+/// | [`consume_verification_by_identifier`](Self::consume_verification_by_identifier)`(identifier: &str) -> Option<Verification>` ¹ | uses up the newest of an identifier: exactly one caller gets it |
+/// | [`check_code`](Self::check_code)`(identifier: &str, value: &str, max_attempts: u32) -> CodeCheck` ¹ | uses up a code that could be guessed, and counts wrong guesses |
+/// | [`reserve_verification`](Self::reserve_verification)`(identifier: &str, value: &str, expires_at: DateTime<Utc>) -> bool` ¹ | sets a marker: exactly one caller sets it |
 /// | [`get_verification`](Self::get_verification)`(identifier: &str, value: &str) -> Option<Verification>` | finds the newest live one of a pair |
 /// | [`get_verification_by_value`](Self::get_verification_by_value)`(value: &str) -> Option<Verification>` | finds the newest live one of a value |
 /// | [`get_verification_by_identifier`](Self::get_verification_by_identifier)`(identifier: &str) -> Option<Verification>` ¹ | finds the newest live one of an identifier |
 /// | [`delete_verification`](Self::delete_verification)`(id: &str)` | removes a verification |
+/// | [`delete_verifications_by_identifier`](Self::delete_verifications_by_identifier)`(identifier: &str)` ¹ | removes all verifications of an identifier |
 /// | [`delete_expired_verifications`](Self::delete_expired_verifications)`() -> usize` | removes the verifications that are not live |
 /// | **All tables** | |
 /// | [`clean_up`](Self::clean_up)`() -> Removed` ¹ | removes all rows that are not live |
@@ -90,8 +94,9 @@ use crate::{AuthError, AuthResult};
 /// - **Times** are truncated to the microsecond, so that the row a create returns equals the row that every later get
 ///   returns. `updated_at` equals `created_at` at first and moves forward on every change, even if the clock goes back. A
 ///   time beyond chrono's range (PostgreSQL's `infinity`) reads as the furthest time in that range.
-/// - **Live** means that `expires_at` is later than now (equal is expired) and, for a session, that `active` is set. The
-///   clock is the database's, if there is one.
+/// - **Live** means that `expires_at` is later than now (equal is expired); for a session, that `active` is set as well;
+///   for a verification, that [`check_code`](Self::check_code) has left attempts. The clock is the database's, if there is
+///   one.
 /// - **Emails and usernames** compare without case and are stored in lower case, by Unicode's rules. If a username is
 ///   given without a display username, its original spelling is stored as `display_username`, on create and on update.
 /// - **Input that cannot be stored** is [`AuthError::Validation`], which names the field; nothing is changed. This
@@ -534,6 +539,108 @@ pub trait DatabaseAdapter: Send + Sync {
         let accounts = self.get_user_accounts(user_id).await?;
         let credential = |account: &Account| account.provider_id == CREDENTIAL;
         Ok(accounts.into_iter().find(credential))
+    }
+
+    /// Uses up the newest live verification of an identifier: removes *all* rows of the identifier and returns the newest
+    /// live one. Among any number of callers, exactly one gets it.
+    ///
+    /// Use it where the identifier itself is the secret, such as the token of a link. A code that a user types has to be
+    /// compared: call [`check_code`](Self::check_code) or [`consume_verification`](Self::consume_verification).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn consume_verification_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> AuthResult<Option<Verification>> {
+        let _ = identifier;
+        Err(AuthError::Unsupported {
+            operation: "consume_verification_by_identifier",
+        })
+    }
+
+    /// Removes all verifications of an identifier.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn delete_verifications_by_identifier(&self, identifier: &str) -> AuthResult<()> {
+        let _ = identifier;
+        Err(AuthError::Unsupported {
+            operation: "delete_verifications_by_identifier",
+        })
+    }
+
+    /// Checks a code that is short enough to be guessed, such as six digits, against the newest verification of the
+    /// identifier that has not expired. Older ones never count.
+    ///
+    /// - The right code is accepted once: all verifications of the identifier are removed, and among any number of callers
+    ///   exactly one is told [`CodeCheck::Accepted`].
+    /// - A wrong code is counted. The one that makes it `max_attempts` wrong codes, and every code after that, the right one
+    ///   too, is [`CodeCheck::TooManyAttempts`], until the verification expires or a new one is made. With a `max_attempts`
+    ///   of 3, [`CodeCheck::Wrong`] is answered at most twice, however many callers guess at once.
+    /// - A verification whose attempts are used up is not live for other methods either.
+    ///
+    /// A new code comes with new attempts, so limit how often codes are made. In a transaction, a rollback undoes the count
+    /// of its wrong codes: check codes outside of transactions that may fail.
+    ///
+    /// ```
+    /// use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+    /// use better_auth::chrono::{TimeDelta, Utc};
+    /// use better_auth::types::{CodeCheck, CreateVerification};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> better_auth::AuthResult<()> {
+    /// let database = MemoryDatabaseAdapter::new();
+    /// let end = Utc::now() + TimeDelta::minutes(10);
+    /// database.create_verification(CreateVerification::new("ada@example.com", "493027", end)).await?;
+    /// let message = match database.check_code("ada@example.com", "493028", 3).await? {
+    ///     CodeCheck::Accepted(_) => "welcome".to_owned(),
+    ///     CodeCheck::Wrong { attempts_left } => format!("wrong, {attempts_left} attempts left"),
+    ///     CodeCheck::TooManyAttempts | CodeCheck::NotFound => "ask for a new code".to_owned(),
+    /// };
+    /// assert_eq!(message, "wrong, 2 attempts left");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if `max_attempts` is zero; [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn check_code(
+        &self,
+        identifier: &str,
+        value: &str,
+        max_attempts: u32,
+    ) -> AuthResult<CodeCheck> {
+        let _ = (identifier, value, max_attempts);
+        Err(AuthError::Unsupported {
+            operation: "check_code",
+        })
+    }
+
+    /// Sets a marker for this pair that lasts until `expires_at`, and answers whether this call has set it. While the marker
+    /// lasts, `false` is answered to everyone else: among any number of callers, exactly one sets it. So something that
+    /// must be accepted once, such as the id of a signed token, is accepted once.
+    ///
+    /// The marker is a verification of the pair, and [`delete_verification`](Self::delete_verification) and the other
+    /// methods treat it so. Rows of [`create_verification`](Self::create_verification) are no markers. Use identifiers that
+    /// nothing else uses.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`]; [`AuthError::Unsupported`] unless the adapter implements it.
+    async fn reserve_verification(
+        &self,
+        identifier: &str,
+        value: &str,
+        expires_at: DateTime<Utc>,
+    ) -> AuthResult<bool> {
+        let _ = (identifier, value, expires_at);
+        Err(AuthError::Unsupported {
+            operation: "reserve_verification",
+        })
     }
 
     /// Removes every session and every verification that is not live. The default calls

@@ -62,6 +62,13 @@ macro_rules! with_database_adapter_methods {
                 unban_user(id: &str) -> $crate::User;
                 link_account(account: $crate::CreateAccount) -> ($crate::Account, $crate::Linked);
                 get_credential_account(user_id: &str) -> Option<$crate::Account>;
+                consume_verification_by_identifier(identifier: &str) -> Option<$crate::Verification>;
+                delete_verifications_by_identifier(identifier: &str) -> ();
+                check_code(identifier: &str, value: &str, max_attempts: u32) -> $crate::CodeCheck;
+                reserve_verification(
+                    identifier: &str, value: &str,
+                    expires_at: $crate::chrono::DateTime<$crate::chrono::Utc>
+                ) -> bool;
                 clean_up() -> $crate::Removed;
                 begin() -> Box<dyn $crate::Transaction>;
             }

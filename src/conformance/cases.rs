@@ -326,6 +326,57 @@ declare_cases! { $
         }
     }
 
+    /// [`consume_verification_by_identifier`](DatabaseAdapter::consume_verification_by_identifier),
+    /// [`delete_verifications_by_identifier`](DatabaseAdapter::delete_verifications_by_identifier)
+    identifier_tokens {
+        identifier_tokens {
+            /// `consume_verification_by_identifier` returns the newest live row and removes all rows of the identifier.
+            consume_takes_all_of_the_identifier
+            /// `consume_verification_by_identifier` returns `None` for an expired row and removes it.
+            consume_refuses_the_expired
+            /// `delete_verifications_by_identifier` removes all rows of the identifier, and succeeds again.
+            delete_removes_all_of_the_identifier
+            /// If many callers consume the same identifier at once, exactly one of them gets it.
+            one_of_many_consumes
+        }
+    }
+
+    /// [`check_code`](DatabaseAdapter::check_code)
+    codes {
+        codes {
+            /// `check_code` accepts the newest code once and removes all rows of the identifier.
+            the_right_code_is_accepted_once
+            /// Wrong codes are counted up to `max_attempts`; then the right code is refused too, until a new one is made.
+            wrong_codes_are_counted
+            /// A code whose attempts are used up is not found by any lookup.
+            a_code_without_attempts_is_dead
+            /// `check_code` compares with the newest row of the identifier that has not expired, never with an older one.
+            only_the_newest_unexpired_code_counts
+            /// A `max_attempts` of zero is `Validation`.
+            no_attempts_are_refused
+            /// If 1,000 callers guess at once, all but `max_attempts - 1` of them are told `TooManyAttempts`.
+            a_thousand_guesses_share_the_attempts
+            /// If many callers present the right code at once, exactly one of them is accepted.
+            one_of_many_is_accepted
+        }
+    }
+
+    /// [`reserve_verification`](DatabaseAdapter::reserve_verification)
+    reservations {
+        reservations {
+            /// `reserve_verification` answers `true` once for a pair, and `false` while the marker lasts.
+            a_marker_is_set_once
+            /// A marker that has expired can be set again.
+            an_expired_marker_is_free
+            /// Rows of `create_verification` do not keep a marker from being set.
+            created_rows_are_no_markers
+            /// Input that cannot be stored is `Validation` and names the field.
+            impossible_input_is_refused
+            /// If many callers set the same marker at once, exactly one of them is told `true`.
+            one_of_many_sets_the_marker
+        }
+    }
+
     /// [`list_users`](DatabaseAdapter::list_users), [`count_users`](DatabaseAdapter::count_users)
     user_lists {
         user_lists {

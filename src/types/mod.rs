@@ -21,7 +21,7 @@ pub use user::{CreateUser, UpdateUser, User};
 pub use user_list::{
     ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserPage, UserSearch,
 };
-pub use verification::{CreateVerification, Verification};
+pub use verification::{CodeCheck, CreateVerification, Verification};
 
 /// A user's metadata: a JSON object, `JSONB` in PostgreSQL.
 ///

@@ -109,3 +109,19 @@ impl CreateVerification {
         }
     }
 }
+
+/// What [`check_code`](crate::DatabaseAdapter::check_code) has found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CodeCheck {
+    /// The code is right. It is used up now, and so are all others of the identifier.
+    Accepted(Verification),
+    /// The code is wrong.
+    Wrong {
+        /// How many more guesses may be made, one or more.
+        attempts_left: u32,
+    },
+    /// No attempt is left, so even the right code is refused, until a new code is made.
+    TooManyAttempts,
+    /// There is no code for the identifier, or it has expired or was used.
+    NotFound,
+}

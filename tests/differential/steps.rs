@@ -53,6 +53,10 @@ pub(crate) enum Step {
     GetVerificationByIdentifier(String),
     GetVerificationByValue(String),
     ConsumeVerification(String, String),
+    ConsumeVerificationByIdentifier(String),
+    DeleteVerificationsByIdentifier(String),
+    CheckCode(String, String, u32),
+    ReserveVerification(String, String, DateTime<Utc>),
     DeleteVerification(Made),
     DeleteExpiredVerifications,
     CleanUp,
@@ -597,6 +601,11 @@ fn verification_step() -> BoxedStrategy<Step> {
         2 => part_of_a_pair().prop_map(Step::GetVerificationByIdentifier),
         2 => part_of_a_pair().prop_map(Step::GetVerificationByValue),
         4 => pair().prop_map(|(identifier, value)| Step::ConsumeVerification(identifier, value)),
+        2 => part_of_a_pair().prop_map(Step::ConsumeVerificationByIdentifier),
+        1 => part_of_a_pair().prop_map(Step::DeleteVerificationsByIdentifier),
+        6 => (pair(), 0_u32..4).prop_map(|((identifier, value), max)| Step::CheckCode(identifier, value, max)),
+        4 => (pair(), end())
+            .prop_map(|((identifier, value), end)| Step::ReserveVerification(identifier, value, end)),
         1 => made().prop_map(Step::DeleteVerification),
         1 => Just(Step::DeleteExpiredVerifications),
     ]

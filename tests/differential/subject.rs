@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use better_auth::adapters::{DatabaseAdapter, Transaction};
-use better_auth::types::{Account, Linked, ListUsers, Session, User, Verification};
+use better_auth::types::{Account, CodeCheck, Linked, ListUsers, Session, User, Verification};
 use better_auth::{AuthError, AuthResult};
 use serde_json::{Value, json};
 
@@ -294,6 +294,39 @@ impl<A: DatabaseAdapter> Subject<A> {
             Step::ConsumeVerification(identifier, value) => {
                 let found = self.inner().consume_verification(&identifier, &value).await;
                 self.answer(found, Self::maybe_verification)
+            }
+            Step::ConsumeVerificationByIdentifier(identifier) => {
+                let found = self
+                    .inner()
+                    .consume_verification_by_identifier(&identifier)
+                    .await;
+                self.answer(found, Self::maybe_verification)
+            }
+            Step::DeleteVerificationsByIdentifier(identifier) => {
+                let done = self
+                    .inner()
+                    .delete_verifications_by_identifier(&identifier)
+                    .await;
+                self.answer(done, |_, ()| Value::Null)
+            }
+            Step::CheckCode(identifier, value, max) => {
+                let checked = self.inner().check_code(&identifier, &value, max).await;
+                self.answer(checked, |this, check| match check {
+                    CodeCheck::Accepted(row) => this.verification(row),
+                    CodeCheck::Wrong { attempts_left } => attempts_left.into(),
+                    CodeCheck::TooManyAttempts => json!("too many"),
+                    CodeCheck::NotFound => Value::Null,
+                })
+            }
+            Step::ReserveVerification(identifier, value, end) => {
+                let reserved = self
+                    .inner()
+                    .reserve_verification(&identifier, &value, end)
+                    .await;
+                if reserved.is_ok() {
+                    self.pairs.insert((identifier, value));
+                }
+                self.answer(reserved, |_, reserved| reserved.into())
             }
             Step::DeleteVerification(index) => {
                 let done = self

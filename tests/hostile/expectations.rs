@@ -101,6 +101,22 @@ pub(crate) fn templates(world: &World) -> Vec<Call> {
             account: new_account(TARGET),
         },
         Call::get_credential_account { user_id: text() },
+        Call::consume_verification_by_identifier {
+            identifier: "identifier".to_owned(),
+        },
+        Call::delete_verifications_by_identifier {
+            identifier: "identifier".to_owned(),
+        },
+        Call::check_code {
+            identifier: "identifier".to_owned(),
+            value: "value".to_owned(),
+            max_attempts: 3,
+        },
+        Call::reserve_verification {
+            identifier: "identifier".to_owned(),
+            value: "value".to_owned(),
+            expires_at: far_future(),
+        },
         Call::clean_up {},
         Call::begin {},
     ];
@@ -188,7 +204,8 @@ pub(crate) fn updates(method: &str) -> bool {
 fn is_key(method: &str, place: &str) -> bool {
     let of_update = updates(method) && ["id", "token"].contains(&place);
     let of_create = creates(method) && place == "user_id";
-    of_update || of_create || !(updates(method) || creates(method))
+    let stores = updates(method) || creates(method) || method == "reserve_verification";
+    of_update || of_create || !stores
 }
 
 /// The column that a place is stored in, and what it then holds.
@@ -306,7 +323,10 @@ pub(crate) fn held(call: &Call, place: &str, text: &str) -> Option<Vec<Call>> {
             "get_verification"
             | "consume_verification"
             | "get_verification_by_value"
-            | "get_verification_by_identifier",
+            | "get_verification_by_identifier"
+            | "consume_verification_by_identifier"
+            | "delete_verifications_by_identifier"
+            | "check_code",
             place,
         ) => vec![(verification(), place)],
         ("list_users" | "count_users", _) => vec![(user(), searched(call, place)?)],

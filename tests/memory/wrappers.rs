@@ -8,9 +8,9 @@ use better_auth::adapters::{
 };
 use better_auth::conformance::Adapter;
 use better_auth::conformance::cases::{
-    account, account_links, account_updates, bans, general, identifiers, one_time_tokens, session,
-    session_ids, session_refresh, session_updates, transaction_helper, transactions, user,
-    user_filters, user_lists,
+    account, account_links, account_updates, bans, codes, general, identifier_tokens, identifiers,
+    one_time_tokens, reservations, session, session_ids, session_refresh, session_updates,
+    transaction_helper, transactions, user, user_filters, user_lists,
 };
 use better_auth::{AuthResult, CreateUser};
 
@@ -24,7 +24,7 @@ macro_rules! case {
 type Case = fn(Adapter) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Cases that together call every provided method, and need no error on the way.
-const CASES: [Case; 18] = [
+const CASES: [Case; 21] = [
     case!(user::update_sets_every_column),
     case!(user::delete_takes_sessions_and_accounts),
     case!(session::session_with_user),
@@ -43,6 +43,9 @@ const CASES: [Case; 18] = [
     case!(session_ids::delete_ends_one_session_of_the_user),
     case!(account_links::a_link_creates_or_refreshes),
     case!(account::the_credential_account_is_found),
+    case!(identifier_tokens::delete_removes_all_of_the_identifier),
+    case!(codes::wrong_codes_are_counted),
+    case!(reservations::a_marker_is_set_once),
 ];
 
 /// Cases that begin transactions, or see operations fail.

@@ -12,8 +12,8 @@ const TABLES: [&str; 4] = ["users", "sessions", "accounts", "verifications"];
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
 const MAY_SORT: [(&str, &str); 5] = [
     (
-        "WITH consumed",
-        "the rows of one pair, which it locks in the order of their ids",
+        "ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE",
+        "the rows of one pair or identifier, which it locks from the newest on",
     ),
     ("email = $8", "one user at the most"),
     ("username = $8", "one user at the most"),

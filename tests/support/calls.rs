@@ -8,9 +8,10 @@ use std::time::Duration;
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
-    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked, ListUsers,
-    Metadata, Removed, SearchField, SearchOperator, Session, UpdateAccount, UpdateSession,
-    UpdateUser, User, UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
+    Account, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked,
+    ListUsers, Metadata, Removed, SearchField, SearchOperator, Session, UpdateAccount,
+    UpdateSession, UpdateUser, User, UserFilter, UserOrder, UserPage, UserSearch, Verification,
+    VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -314,6 +315,23 @@ impl From<(Account, Linked)> for Answer {
             count: Some((linked == Linked::Created).into()),
             ..account.into()
         }
+    }
+}
+
+impl From<CodeCheck> for Answer {
+    fn from(check: CodeCheck) -> Self {
+        match check {
+            CodeCheck::Accepted(row) => row.into(),
+            CodeCheck::Wrong { attempts_left } => u64::from(attempts_left).into(),
+            CodeCheck::TooManyAttempts => u64::MAX.into(),
+            CodeCheck::NotFound => Self::default(),
+        }
+    }
+}
+
+impl From<bool> for Answer {
+    fn from(answer: bool) -> Self {
+        u64::from(answer).into()
     }
 }
 

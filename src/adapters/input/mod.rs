@@ -1,6 +1,8 @@
 //! What all adapters agree on before anything is stored: limits, normal forms, ids and tokens.
 
 mod account;
+mod attempts;
+mod digest;
 mod metadata;
 mod number;
 mod random;
@@ -11,6 +13,10 @@ mod user;
 mod verification;
 
 pub(super) use account::{account_update, new_account, refreshed_account};
+pub(super) use attempts::{Attempts, USED_UP};
+#[cfg(feature = "sqlx-postgres")]
+pub(super) use digest::DIGEST_PREFIX;
+pub(super) use digest::digest;
 pub(super) use session::{Refresh, new_session, session_update};
 pub(super) use text::{
     MAX_NAME_BYTES, is_possible_id, is_possible_text, lookup_name, without_case,
@@ -22,4 +28,4 @@ pub(super) use time::{
     time_from_postgres, truncate,
 };
 pub(super) use user::{ban, check_ids, new_user, user_update};
-pub(super) use verification::new_verification;
+pub(super) use verification::{new_verification, reserved_verification};

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::digest::digest;
 use super::random::new_id;
 use super::text::{MAX_IDENTIFIER_BYTES, key, text};
 use super::time::normal_time;
@@ -25,5 +26,20 @@ pub(in crate::adapters) fn new_verification(
         expires_at: normal_time("expires_at", expires_at)?,
         created_at: now,
         updated_at: now,
+    })
+}
+
+/// The row that reserves a pair. Its id is a digest of the pair, so that there is one at the most; stored text holds no
+/// NUL character.
+pub(in crate::adapters) fn reserved_verification(
+    identifier: &str,
+    value: &str,
+    expires_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> AuthResult<Verification> {
+    let verification = CreateVerification::new(identifier, value, expires_at);
+    Ok(Verification {
+        id: digest(&format!("{identifier}\0{value}")),
+        ..new_verification(verification, now)?
     })
 }

@@ -24,6 +24,7 @@ mod ordered;
 mod overlay;
 mod session;
 mod store;
+mod stored_verification;
 mod stripes;
 #[cfg(test)]
 mod stripes_tests;

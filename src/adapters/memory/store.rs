@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::key::Key;
 use super::overlay::{Overlay, Relied};
+use super::stored_verification::StoredVerification;
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::Table;
 use super::view::TableView;
-use crate::types::{Account, Removed, Session, User, Verification};
+use crate::types::{Account, Removed, Session, User};
 use crate::{AuthError, AuthResult};
 
 /// How often a lookup tries to do without locks.
@@ -99,7 +100,7 @@ tables! {
     users: Arc<User>,
     sessions: Session,
     accounts: Account,
-    verifications: Verification,
+    verifications: StoredVerification,
 }
 
 /// The tables as one operation sees them.

@@ -2,23 +2,12 @@
 
 use std::collections::HashMap;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::adapters::input;
-
-const PREFIX: &str = "sha256:";
-
 /// What `sessions.token` holds for a token where tokens are hashed.
-pub(super) fn digest(token: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digest = Sha256::digest(token);
-    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let hex = nibbles.filter_map(|nibble| HEX.get(usize::from(nibble)).copied());
-    PREFIX.chars().chain(hex.map(char::from)).collect()
-}
+pub(super) use crate::adapters::input::digest;
 
 pub(super) fn is_digest(stored: &str) -> bool {
-    stored.starts_with(PREFIX)
+    stored.starts_with(input::DIGEST_PREFIX)
 }
 
 /// Whether it can be anyone's token: a digest, above all, is what a leaked table shows.

@@ -1,5 +1,7 @@
 //! The statements about verifications.
 
+use chrono::{DateTime, Utc};
+
 use super::columns::{NullableTime, Time};
 use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
@@ -7,7 +9,7 @@ use super::maintenance::AdvisoryLock;
 use super::repository::Repository;
 use crate::AuthResult;
 use crate::adapters::input;
-use crate::types::{CreateVerification, Verification};
+use crate::types::{CodeCheck, CreateVerification, Verification};
 
 /// A statement that answers with whole verifications:
 /// `query_verification!("SELECT " COLUMNS " FROM verifications WHERE …", …)`.
@@ -22,6 +24,30 @@ macro_rules! query_verification {
             $(, $argument)*
         )
     };
+}
+
+/// A row of `verifications` with the column that [`Verification`] does not show.
+struct CheckedVerification {
+    id: String,
+    identifier: String,
+    value: String,
+    expires_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    attempts: i32,
+}
+
+impl From<CheckedVerification> for Verification {
+    fn from(row: CheckedVerification) -> Self {
+        Self {
+            id: row.id,
+            identifier: row.identifier,
+            value: row.value,
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
 }
 
 impl Repository {
@@ -52,7 +78,7 @@ impl Repository {
         self.fetch_optional(Operation::read("get_verification"), || query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
                      WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
-                     AND expires_at > statement_timestamp() \
+                     AND expires_at > statement_timestamp() AND attempts >= 0 \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     identifier,
                     value,
@@ -69,7 +95,7 @@ impl Repository {
         }
         self.fetch_optional(Operation::read("get_verification_by_identifier"), || query_verification!(
                         "SELECT " COLUMNS " FROM verifications \
-                         WHERE identifier = $1 AND expires_at > statement_timestamp() \
+                         WHERE identifier = $1 AND expires_at > statement_timestamp() AND attempts >= 0 \
                          ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                         identifier,
                     ))
@@ -86,15 +112,15 @@ impl Repository {
         self.fetch_optional(Operation::read("get_verification_by_value"), || query_verification!(
                     "SELECT " COLUMNS " FROM verifications \
                      WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
-                     AND expires_at > statement_timestamp() \
+                     AND expires_at > statement_timestamp() AND attempts >= 0 \
                      ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
                     value,
                 ))
         .await
     }
 
-    /// Locks the rows in the order of their ids, so that callers queue instead of deadlocking. The outer `SELECT` still
-    /// sees what the inner statement removes.
+    /// Locks the rows from the newest to the oldest, as all statements here do, so that callers queue instead of
+    /// deadlocking. Returns rows as they were when they were removed, as another caller may have used up an attempt.
     pub(super) async fn consume_verification(
         &self,
         identifier: &str,
@@ -107,15 +133,122 @@ impl Repository {
                     "WITH consumed AS ( \
                      DELETE FROM verifications WHERE id = ANY (ARRAY( \
                      SELECT id FROM verifications WHERE identifier = $1 \
-                     AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 ORDER BY id FOR UPDATE)) \
-                     RETURNING id) \
-                     SELECT " COLUMNS " FROM verifications \
-                     WHERE id = ANY (ARRAY(SELECT id FROM consumed)) AND expires_at > statement_timestamp() \
-                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                     AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                     ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
+                     SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
+                     ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
                     identifier,
                     value,
                 ))
         .await
+    }
+
+    /// As [`consume_verification`](Self::consume_verification).
+    pub(super) async fn consume_verification_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> AuthResult<Option<Verification>> {
+        if !input::is_possible_identifier(identifier) {
+            return Ok(None);
+        }
+        let operation = Operation::write("consume_verification_by_identifier");
+        self.fetch_optional(operation, || query_verification!(
+                    "WITH consumed AS ( \
+                     DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                     SELECT id FROM verifications WHERE identifier = $1 \
+                     ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
+                     SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
+                     ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
+                    identifier,
+                ))
+        .await
+    }
+
+    pub(super) async fn delete_verifications_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> AuthResult<()> {
+        if !input::is_possible_identifier(identifier) {
+            return Ok(());
+        }
+        let operation = Operation::write("delete_verifications_by_identifier");
+        let deleted = self.execute(operation, || {
+            sqlx::query!(
+                "DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT id FROM verifications WHERE identifier = $1 \
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE))",
+                identifier,
+            )
+        });
+        deleted.await.map(drop)
+    }
+
+    /// Decides which row is the newest before it locks that row: whoever waited for it finds it gone if another caller was
+    /// faster, and never falls back to an older one. What is written here is what [`input::Attempts`] says of the row.
+    pub(super) async fn check_code(
+        &self,
+        identifier: &str,
+        value: &str,
+        max_attempts: u32,
+    ) -> AuthResult<CodeCheck> {
+        let attempts = input::Attempts::new(max_attempts)?;
+        if !input::is_possible_identifier(identifier) {
+            return Ok(CodeCheck::NotFound);
+        }
+        // No row holds a value with a NUL character, but a guess is a guess.
+        let possible_value = input::is_possible_text(value).then_some(value);
+        let checked = self.fetch_optional(Operation::write("check_code"), || {
+            sqlx::query_as!(
+                CheckedVerification,
+                "WITH checked AS MATERIALIZED ( \
+                 SELECT id, identifier, value, expires_at, created_at, updated_at, attempts, \
+                 attempts >= 0 AND attempts < $3 AND value IS NOT DISTINCT FROM $2 AS accepted FROM verifications \
+                 WHERE id = (SELECT id FROM verifications \
+                 WHERE identifier = $1 AND expires_at > statement_timestamp() \
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC LIMIT 1) FOR UPDATE), \
+                 refused AS (UPDATE verifications \
+                 SET attempts = CASE WHEN checked.attempts < $3 - 1 THEN checked.attempts + 1 ELSE -1 END FROM checked \
+                 WHERE verifications.id = checked.id AND NOT accepted AND checked.attempts >= 0), \
+                 used AS (DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT id FROM verifications WHERE identifier = $1 AND (SELECT accepted FROM checked) \
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE))) \
+                 SELECT id, identifier, value, expires_at AS \"expires_at: Time\", created_at AS \"created_at: Time\", \
+                 updated_at AS \"updated_at: Time\", attempts FROM checked",
+                identifier,
+                possible_value,
+                attempts.max(),
+            )
+        });
+        Ok(match checked.await? {
+            Some(checked) => {
+                let seen = checked.attempts;
+                attempts.check(checked.into(), seen, value)
+            }
+            None => CodeCheck::NotFound,
+        })
+    }
+
+    pub(super) async fn reserve_verification(
+        &self,
+        identifier: &str,
+        value: &str,
+        expires_at: DateTime<Utc>,
+    ) -> AuthResult<bool> {
+        let marker = input::reserved_verification(identifier, value, expires_at, input::now())?;
+        let reserved = self.execute(Operation::write("reserve_verification"), || {
+            sqlx::query!(
+                "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) \
+                 ON CONFLICT (id) DO UPDATE SET expires_at = $4, created_at = statement_timestamp(), \
+                 updated_at = statement_timestamp(), attempts = 0 \
+                 WHERE verifications.expires_at <= statement_timestamp()",
+                marker.id,
+                marker.identifier,
+                marker.value,
+                marker.expires_at,
+            )
+        });
+        Ok(reserved.await? > 0)
     }
 
     pub(super) async fn delete_verification(&self, id: &str) -> AuthResult<()> {
