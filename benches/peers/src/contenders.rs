@@ -6,7 +6,7 @@ use std::sync::Arc;
 use better_auth::adapters::{DatabaseAdapter as _, SqlxAdapter};
 use better_auth::types::{CreateSession, Session, User};
 use better_auth_core_09 as peer;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use peer::{SessionOps as _, UserOps as _};
 use sqlx::Row as _;
 use tokio::sync::Mutex;
@@ -158,10 +158,12 @@ macro_rules! decode {
             user_id: row.get(5),
             impersonated_by: row.get(6),
             active_organization_id: row.get(7),
-            active: row.get(8),
+            active: true,
             created_at: row.get(9),
             updated_at: row.get(10),
         };
+        // The time of the statement, at which the session is live.
+        let _now: DateTime<Utc> = row.get(8);
         let Json(metadata) = row.get(22);
         let user = User {
             id: session.user_id.clone(),
