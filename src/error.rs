@@ -145,6 +145,66 @@ impl AuthError {
         )
     }
 
+    /// An [`Unavailable`](Self::Unavailable) error that is no conflict with others: the store cannot be reached, or not now.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    ///
+    /// use better_auth::AuthError;
+    ///
+    /// // What the store's own library says, boxed or not.
+    /// let cause: Box<dyn std::error::Error + Send + Sync> = "connection refused".into();
+    /// let error = AuthError::unavailable("create_user on my store: not reachable").with_source(cause);
+    /// assert!(error.is_retryable());
+    /// assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("connection refused"));
+    /// ```
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+            contention: false,
+            source: None,
+        }
+    }
+
+    /// An [`Unavailable`](Self::Unavailable) error of what lost against others at work at the same time, so that the same
+    /// again may pass at once. [`transaction`](crate::transaction()) retries it.
+    pub fn contention(message: impl Into<String>) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+            contention: true,
+            source: None,
+        }
+    }
+
+    /// An [`OutcomeUnknown`](Self::OutcomeUnknown) error.
+    pub fn outcome_unknown(message: impl Into<String>) -> Self {
+        Self::OutcomeUnknown {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// A [`Database`](Self::Database) error.
+    pub fn database(message: impl Into<String>) -> Self {
+        Self::Database {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The error with what the layer below said as its [`source`](Error::source). It must not hold a password, a token or
+    /// a value of the operation. Errors that have no source stay as they are.
+    #[must_use]
+    pub fn with_source(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        if let Self::Unavailable { source, .. }
+        | Self::OutcomeUnknown { source, .. }
+        | Self::Database { source, .. } = &mut self
+        {
+            *source = Some(SharedError(Arc::from(cause.into())));
+        }
+        self
+    }
+
     /// A [`Validation`](Self::Validation) error.
     pub fn validation(field: &'static str, message: impl Into<String>) -> Self {
         Self::Validation {
@@ -194,6 +254,7 @@ impl fmt::Debug for SharedError {
 
 /// What an [`AuthError::Conflict`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConflictField {
     /// `users.id`.
     UserId,
@@ -221,7 +282,29 @@ impl fmt::Display for ConflictField {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::{AuthError, ConflictField};
+
+    #[test]
+    fn errors_are_made_with_a_source() {
+        for (error, kind) in [
+            (AuthError::unavailable("a"), "Unavailable"),
+            (AuthError::contention("a"), "Unavailable"),
+            (AuthError::outcome_unknown("a"), "OutcomeUnknown"),
+            (AuthError::database("a"), "Database"),
+        ] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, "a"));
+            assert!(error.source().is_none());
+            let error = error.with_source(std::io::Error::other("cause"));
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), Some("cause"));
+        }
+        assert!(AuthError::contention("a").is_contention());
+        assert!(!AuthError::unavailable("a").is_contention());
+        let without = AuthError::UserNotFound.with_source("cause");
+        assert!(without.source().is_none());
+    }
 
     #[test]
     fn each_error_has_its_kind_status_and_retry() {

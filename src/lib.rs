@@ -32,6 +32,7 @@
 //! | removing expired rows | [`spawn_cleanup`] |
 //! | the rows and the inputs | [`types`] |
 //! | implementing an adapter | [`DatabaseAdapter`], and the feature `conformance` for testing it |
+//! | limits, normal forms, ids and tokens for an adapter of your own | [`adapters::input`] |
 //! | wrapping an adapter | [`forward_database_adapter!`] |
 //! | the names that most programs use | [`prelude`] |
 //!

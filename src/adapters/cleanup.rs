@@ -98,6 +98,7 @@ impl Drop for CleanupTask {
 
 /// What a [`CleanupTask`] has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CleanupReport {
     /// How many times it has run.
     pub runs: u64,

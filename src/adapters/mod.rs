@@ -6,7 +6,7 @@ mod adapter;
 mod backoff;
 mod cleanup;
 mod delegate;
-mod input;
+pub mod input;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;

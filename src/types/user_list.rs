@@ -1,6 +1,7 @@
 //! Lists of users: filters, pages and cursors.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{User, fields};
 
@@ -17,9 +18,18 @@ use super::{User, fields};
 ///     })
 ///     .with_order(UserOrder::OldestFirst)
 ///     .with_limit(50);
-/// # let _ = query;
+///
+/// // A client may send it as JSON. What it leaves out has its default.
+/// let sent = r#"{
+///     "filter": { "search": { "field": "email", "operator": "startsWith", "value": "ada@" }, "banned": false },
+///     "order": "oldestFirst",
+///     "limit": 50
+/// }"#;
+/// assert_eq!(serde_json::from_str::<ListUsers>(sent)?, query);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ListUsers {
     /// Which users. Default: all.
     pub filter: UserFilter,
@@ -87,7 +97,8 @@ impl ListUsers {
 }
 
 /// Which users: those for whom all that is given holds. `Default` is all users.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct UserFilter {
     /// Whose email, username or name matches.
     pub search: Option<UserSearch>,
@@ -116,7 +127,8 @@ fields!(UserFilter {
 ///
 /// Emails and usernames match without case, as they are stored; names match as they are spelled. A user without the
 /// column never matches.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UserSearch {
     /// Where to look.
     pub field: SearchField,
@@ -144,7 +156,9 @@ impl UserSearch {
 }
 
 /// A column that [`UserSearch`] looks into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum SearchField {
     /// `users.email`.
     Email,
@@ -155,7 +169,9 @@ pub enum SearchField {
 }
 
 /// How [`UserSearch`] compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum SearchOperator {
     /// The column is the value.
     Equals,
@@ -167,7 +183,9 @@ pub enum SearchOperator {
 }
 
 /// In which order users are listed: by `created_at`, then by the bytes of `id`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub enum UserOrder {
     /// The newest users first.
     #[default]
@@ -177,7 +195,8 @@ pub enum UserOrder {
 }
 
 /// A page of users.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UserPage {
     /// The users, in the order that was asked for.
     pub users: Vec<User>,

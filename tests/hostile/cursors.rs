@@ -125,7 +125,7 @@ impl Cursor {
         };
         let behind = |user: &User| match order {
             UserOrder::NewestFirst => position(user) < cursor,
-            UserOrder::OldestFirst => position(user) > cursor,
+            _ => position(user) > cursor,
         };
         Some(users.iter().take_while(|user| !behind(user)).count())
     }

@@ -349,6 +349,7 @@ fn searched<'p>(call: &Call, place: &'p str) -> Option<&'p str> {
             SearchField::Email => "email",
             SearchField::Username => "username",
             SearchField::Name => "name",
+            field => panic!("{field:?} is new"),
         }),
         _ => None,
     }

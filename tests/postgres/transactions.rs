@@ -316,6 +316,49 @@ async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPoo
     assert_eq!((alone, together, lookup), (3, 5, 1));
 }
 
+/// The methods that do several things at once take one round trip each; an extension of a session takes a second one.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn each_method_takes_one_round_trip(pool: PgPool) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let options = pool.connect_options();
+    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let mut counts = Vec::new();
+    macro_rules! count {
+        ($round:ident: $method:ident($($argument:expr),*)) => {
+            let trips = round_trips(&proxy, async |$round: usize| {
+                database.$method($($argument),*).await.unwrap();
+            });
+            counts.push((stringify!($method), trips.await));
+        };
+    }
+    let session = sign_up(&database, "ada@a.example").await.unwrap();
+    let user = database.get_user_by_id(&session.user_id).await.unwrap();
+    let user = user.unwrap().id;
+    count!(_round: refresh_session(&session.token, DAY, DAY));
+    // An age of zero makes it due at any time.
+    let extending = round_trips(&proxy, async |_| {
+        let refreshed = database.refresh_session(&session.token, DAY, Duration::ZERO);
+        refreshed.await.unwrap().unwrap();
+    });
+    let extending = extending.await;
+    count!(_round: delete_other_sessions(&user, &session.token));
+    count!(round: delete_session_by_id(&user, &round.to_string()));
+    count!(_round: get_users_by_ids(&vec![user.clone(); 1000]));
+    count!(_round: ban_user(&user, None, None));
+    count!(_round: unban_user(&user));
+    count!(round: link_account(CreateAccount::new(&user, "gitlab", (round / 2).to_string())));
+    count!(_round: get_credential_account(&user));
+    count!(round: reserve_verification("a", &round.to_string(), in_an_hour()));
+    count!(_round: check_code("a", "wrong", 3));
+    count!(_round: consume_verification_by_identifier("a"));
+    count!(_round: delete_verifications_by_identifier("a"));
+    println!("round trips: {counts:?}; a session that is extended {extending}");
+    assert!(counts.iter().all(|(_, trips)| *trips == 1), "{counts:?}");
+    assert_eq!(extending, 2);
+}
+
 async fn adapter_through(proxy: &Proxy, url: &str, place: &str) -> SqlxAdapter {
     let through = format!("127.0.0.1:{}", proxy.port());
     assert!(url.contains(place), "{place}");

@@ -8,11 +8,12 @@ use super::time::normal_time;
 use crate::AuthResult;
 use crate::types::{Account, CreateAccount, UpdateAccount};
 
-/// The row of a new account.
-pub(in crate::adapters) fn new_account(
-    account: CreateAccount,
-    now: DateTime<Utc>,
-) -> AuthResult<Account> {
+/// The row of a new account, in normal form, with an id.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_account(account: CreateAccount, now: DateTime<Utc>) -> AuthResult<Account> {
     let CreateAccount {
         user_id,
         provider_id,
@@ -47,7 +48,11 @@ pub(in crate::adapters) fn new_account(
 }
 
 /// The update in normal form.
-pub(in crate::adapters) fn account_update(update: UpdateAccount) -> AuthResult<UpdateAccount> {
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field.
+pub fn account_update(update: UpdateAccount) -> AuthResult<UpdateAccount> {
     let UpdateAccount {
         access_token,
         refresh_token,

@@ -1,4 +1,26 @@
-//! What all adapters agree on before anything is stored: limits, normal forms, ids and tokens.
+//! What all adapters agree on before anything is stored, for authors of adapters: limits, normal forms, ids and tokens.
+//!
+//! `new_…` makes the row of a create, `…_update` brings an update into its normal form. Both check every field; what remains
+//! is to store the row. Conflicts and missing users are the store's to find.
+//!
+//! ```
+//! use better_auth::adapters::input;
+//! use better_auth::types::{CreateUser, User};
+//! use better_auth::AuthResult;
+//!
+//! fn create_user(rows: &mut Vec<User>, user: CreateUser) -> AuthResult<User> {
+//!     let user = input::new_user(user, input::now())?;
+//!     rows.push(user.clone());
+//!     Ok(user)
+//! }
+//!
+//! let mut rows = Vec::new();
+//! let user = create_user(&mut rows, CreateUser::new().with_email("Ada@Example.com"))?;
+//! assert_eq!(user.email.as_deref(), Some("ada@example.com"));
+//! assert_eq!(user.email, input::lookup_name("ADA@example.com"));
+//! assert!(create_user(&mut rows, CreateUser::new().with_name("a\0b")).is_err());
+//! # Ok::<(), better_auth::AuthError>(())
+//! ```
 
 mod account;
 mod attempts;
@@ -12,20 +34,27 @@ mod time;
 mod user;
 mod verification;
 
-pub(super) use account::{account_update, new_account, refreshed_account};
+pub use account::{account_update, new_account};
+pub use random::{new_id, new_token};
+pub use session::{new_session, session_update};
+pub use text::{
+    MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, is_possible_account, is_possible_id,
+    is_possible_identifier, is_possible_text, lookup_name,
+};
+pub use time::{next_update, now, storable_time};
+pub use user::{new_user, user_update};
+pub use verification::new_verification;
+
+pub(super) use account::refreshed_account;
 pub(super) use attempts::{Attempts, USED_UP};
 #[cfg(feature = "sqlx-postgres")]
-pub(super) use digest::DIGEST_PREFIX;
-pub(super) use digest::digest;
-pub(super) use session::{Refresh, new_session, session_update};
-pub(super) use text::{
-    MAX_NAME_BYTES, is_possible_id, is_possible_text, lookup_name, without_case,
-};
+pub(super) use digest::{DIGEST_PREFIX, digest};
+pub(super) use session::Refresh;
 #[cfg(feature = "sqlx-postgres")]
-pub(super) use text::{is_possible_account, is_possible_identifier, name_key};
+pub(super) use text::name_key;
+pub(super) use text::without_case;
 pub(super) use time::{
-    is_postgres_time, next_update, now, now_micros, postgres_micros, storable_time,
-    time_from_postgres, truncate,
+    is_postgres_time, now_micros, postgres_micros, time_from_postgres, truncate,
 };
-pub(super) use user::{ban, check_ids, new_user, user_update};
-pub(super) use verification::{new_verification, reserved_verification};
+pub(super) use user::{ban, check_ids};
+pub(super) use verification::reserved_verification;

@@ -8,7 +8,12 @@ use crate::{AuthError, AuthResult};
 
 const TOKEN_BYTES: usize = 32;
 
-pub(super) fn new_id() -> AuthResult<String> {
+/// A new id: a UUIDv7, hyphenated and in lower case.
+///
+/// # Errors
+///
+/// [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_id() -> AuthResult<String> {
     let mut random = [0; 10];
     fill_random(&mut random)?;
     let millis = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
@@ -17,7 +22,12 @@ pub(super) fn new_id() -> AuthResult<String> {
         .to_string())
 }
 
-pub(super) fn new_token() -> AuthResult<String> {
+/// A new session token: 32 random bytes, as base64url without padding.
+///
+/// # Errors
+///
+/// [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_token() -> AuthResult<String> {
     let mut random = [0; TOKEN_BYTES];
     fill_random(&mut random)?;
     Ok(URL_SAFE_NO_PAD.encode(random))

@@ -10,11 +10,12 @@ use super::time::normal_time;
 use crate::types::{CreateSession, Session, UpdateSession};
 use crate::{AuthError, AuthResult};
 
-/// The row of a new session, with its token.
-pub(in crate::adapters) fn new_session(
-    session: CreateSession,
-    now: DateTime<Utc>,
-) -> AuthResult<Session> {
+/// The row of a new session, in normal form, with an id and a token.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_session(session: CreateSession, now: DateTime<Utc>) -> AuthResult<Session> {
     let CreateSession {
         user_id,
         expires_at,
@@ -39,7 +40,11 @@ pub(in crate::adapters) fn new_session(
 }
 
 /// The update in normal form.
-pub(in crate::adapters) fn session_update(update: UpdateSession) -> AuthResult<UpdateSession> {
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field.
+pub fn session_update(update: UpdateSession) -> AuthResult<UpdateSession> {
     let UpdateSession {
         expires_at,
         ip_address,

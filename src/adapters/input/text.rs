@@ -3,12 +3,13 @@
 use crate::{AuthError, AuthResult};
 
 /// Longest id, email, username and provider id, in bytes.
-pub(in crate::adapters) const MAX_NAME_BYTES: usize = 255;
+pub const MAX_NAME_BYTES: usize = 255;
 /// Longest account id and verification identifier, in bytes.
-pub(super) const MAX_IDENTIFIER_BYTES: usize = 1024;
+pub const MAX_IDENTIFIER_BYTES: usize = 1024;
 
-/// Whether this can be stored as text at all, of whatever length.
-pub(in crate::adapters) fn is_possible_text(text: &str) -> bool {
+/// Whether this can be stored as text at all, of any length: a NUL character cannot.
+#[must_use]
+pub fn is_possible_text(text: &str) -> bool {
     !text.contains('\0')
 }
 
@@ -16,18 +17,21 @@ fn fits(text: &str, max_bytes: usize) -> bool {
     text.len() <= max_bytes && is_possible_text(text)
 }
 
-/// Whether this can be the id of a row. A lookup of anything else answers "none" without asking the store.
-pub(in crate::adapters) fn is_possible_id(id: &str) -> bool {
+/// Whether this can be the id of a row. A lookup by anything else answers `None` without asking the store.
+#[must_use]
+pub fn is_possible_id(id: &str) -> bool {
     fits(id, MAX_NAME_BYTES)
 }
 
-#[cfg(feature = "sqlx-postgres")]
-pub(in crate::adapters) fn is_possible_account(provider_id: &str, account_id: &str) -> bool {
+/// Whether these can be the provider id and the account id of an account.
+#[must_use]
+pub fn is_possible_account(provider_id: &str, account_id: &str) -> bool {
     fits(provider_id, MAX_NAME_BYTES) && fits(account_id, MAX_IDENTIFIER_BYTES)
 }
 
-#[cfg(feature = "sqlx-postgres")]
-pub(in crate::adapters) fn is_possible_identifier(identifier: &str) -> bool {
+/// Whether this can be the identifier of a verification.
+#[must_use]
+pub fn is_possible_identifier(identifier: &str) -> bool {
     fits(identifier, MAX_IDENTIFIER_BYTES)
 }
 
@@ -37,7 +41,8 @@ pub(in crate::adapters) fn without_case(text: &str) -> String {
 }
 
 /// The stored form of an email address or username to look up; `None` if it cannot be stored.
-pub(in crate::adapters) fn lookup_name(name: &str) -> Option<String> {
+#[must_use]
+pub fn lookup_name(name: &str) -> Option<String> {
     name_key("", name).ok()
 }
 

@@ -17,7 +17,8 @@ const INFINITY: i64 = i64::MAX;
 const MINUS_INFINITY: i64 = i64::MIN;
 
 /// Now, to the microsecond.
-pub(in crate::adapters) fn now() -> DateTime<Utc> {
+#[must_use]
+pub fn now() -> DateTime<Utc> {
     truncate(Utc::now())
 }
 
@@ -28,11 +29,10 @@ pub(in crate::adapters) fn now_micros() -> i64 {
     i64::try_from(since_1970.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
 }
 
-/// When a row last changed at `previous` and changes again at `now`: later than before, whatever the clock does.
-pub(in crate::adapters) fn next_update(
-    previous: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> DateTime<Utc> {
+/// `updated_at` of a row that last changed at `previous` and changes again at `now`: later than before, whatever the clock
+/// does.
+#[must_use]
+pub fn next_update(previous: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     now.max(
         previous
             .checked_add_signed(TimeDelta::microseconds(1))
@@ -47,8 +47,9 @@ pub(super) fn normal_time(field: &'static str, time: DateTime<Utc>) -> AuthResul
     })
 }
 
-/// The time as it is stored, if PostgreSQL can store it.
-pub(in crate::adapters) fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// The time as it is stored, to the microsecond, if PostgreSQL can store it.
+#[must_use]
+pub fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
     (time.timestamp_micros() >= MIN_TIME_MICROS).then(|| truncate(time))
 }
 

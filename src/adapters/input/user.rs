@@ -9,8 +9,12 @@ use super::time::normal_time;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult};
 
-/// The row of a new user. Where the store has a clock of its own, its time replaces `now`.
-pub(in crate::adapters) fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
+/// The row of a new user, in normal form, with an id. If the store has a clock of its own, its time replaces `now`.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
     let CreateUser {
         id,
         name,
@@ -47,8 +51,12 @@ pub(in crate::adapters) fn new_user(user: CreateUser, now: DateTime<Utc>) -> Aut
     })
 }
 
-/// The update in normal form, with what it implies spelled out.
-pub(in crate::adapters) fn user_update(update: UpdateUser) -> AuthResult<UpdateUser> {
+/// The update in normal form, with what it implies: the spelling of a new username, and what an end of a ban clears.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field.
+pub fn user_update(update: UpdateUser) -> AuthResult<UpdateUser> {
     let UpdateUser {
         name,
         email,

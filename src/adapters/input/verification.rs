@@ -9,8 +9,12 @@ use super::time::normal_time;
 use crate::AuthResult;
 use crate::types::{CreateVerification, Verification};
 
-/// The row of a new verification.
-pub(in crate::adapters) fn new_verification(
+/// The row of a new verification, in normal form, with an id.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+pub fn new_verification(
     verification: CreateVerification,
     now: DateTime<Utc>,
 ) -> AuthResult<Verification> {

@@ -14,6 +14,7 @@ const OPERATION: Operation = Operation::write(NAME).may_violate(&CONSTRAINTS);
 
 /// The result of [`SqlxAdapter::normalize_names`].
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct NormalizedNames {
     /// The number of emails and usernames that were changed.
     pub changed: usize,
@@ -23,6 +24,7 @@ pub struct NormalizedNames {
 
 /// An email or username that no lookup finds, and that [`SqlxAdapter::normalize_names`] cannot change.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct SkippedName {
     /// The user that has the name.
     pub user_id: String,
