@@ -12,7 +12,7 @@ use crate::types::{Account, CreateAccount, UpdateAccount};
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field; [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_account(account: CreateAccount, now: DateTime<Utc>) -> AuthResult<Account> {
     let CreateAccount {
         user_id,
@@ -51,7 +51,7 @@ pub fn new_account(account: CreateAccount, now: DateTime<Utc>) -> AuthResult<Acc
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field.
 pub fn account_update(update: UpdateAccount) -> AuthResult<UpdateAccount> {
     let UpdateAccount {
         access_token,

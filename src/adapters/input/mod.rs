@@ -24,6 +24,7 @@
 
 mod account;
 mod attempts;
+#[cfg(feature = "sqlx-postgres")]
 mod digest;
 mod metadata;
 mod number;

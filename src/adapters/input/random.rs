@@ -12,7 +12,7 @@ const TOKEN_BYTES: usize = 32;
 ///
 /// # Errors
 ///
-/// [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_id() -> AuthResult<String> {
     let mut random = [0; 10];
     fill_random(&mut random)?;
@@ -26,7 +26,7 @@ pub fn new_id() -> AuthResult<String> {
 ///
 /// # Errors
 ///
-/// [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_token() -> AuthResult<String> {
     let mut random = [0; TOKEN_BYTES];
     fill_random(&mut random)?;

@@ -14,7 +14,7 @@ use crate::{AuthError, AuthResult};
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field; [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_session(session: CreateSession, now: DateTime<Utc>) -> AuthResult<Session> {
     let CreateSession {
         user_id,
@@ -43,7 +43,7 @@ pub fn new_session(session: CreateSession, now: DateTime<Utc>) -> AuthResult<Ses
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field.
 pub fn session_update(update: UpdateSession) -> AuthResult<UpdateSession> {
     let UpdateSession {
         expires_at,

@@ -13,7 +13,7 @@ use crate::{AuthError, AuthResult};
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field; [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
     let CreateUser {
         id,
@@ -55,7 +55,7 @@ pub fn new_user(user: CreateUser, now: DateTime<Utc>) -> AuthResult<User> {
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field.
 pub fn user_update(update: UpdateUser) -> AuthResult<UpdateUser> {
     let UpdateUser {
         name,

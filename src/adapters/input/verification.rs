@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::digest::digest;
 use super::random::new_id;
 use super::text::{MAX_IDENTIFIER_BYTES, key, text};
 use super::time::normal_time;
@@ -13,7 +12,7 @@ use crate::types::{CreateVerification, Verification};
 ///
 /// # Errors
 ///
-/// [`AuthError::Validation`], which names the field; [`AuthError::Unavailable`] if the operating system gives no random bytes.
+/// [`AuthError::Validation`](crate::AuthError::Validation), which names the field; [`AuthError::Unavailable`](crate::AuthError::Unavailable) if the operating system gives no random bytes.
 pub fn new_verification(
     verification: CreateVerification,
     now: DateTime<Utc>,
@@ -33,9 +32,9 @@ pub fn new_verification(
     })
 }
 
-/// The row that reserves a pair. Its id is a digest of the pair, so that there is one at the most; stored text holds no
-/// NUL character.
+/// The row that reserves a pair. Its id stands for the pair, so that there is one at the most.
 pub(in crate::adapters) fn reserved_verification(
+    id_of: fn(&str) -> String,
     identifier: &str,
     value: &str,
     expires_at: DateTime<Utc>,
@@ -43,7 +42,8 @@ pub(in crate::adapters) fn reserved_verification(
 ) -> AuthResult<Verification> {
     let verification = CreateVerification::new(identifier, value, expires_at);
     Ok(Verification {
-        id: digest(&format!("{identifier}\0{value}")),
+        // Stored text holds no NUL character.
+        id: id_of(&format!("{identifier}\0{value}")),
         ..new_verification(verification, now)?
     })
 }

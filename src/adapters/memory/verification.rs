@@ -1,5 +1,7 @@
 //! Verifications.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 
 use super::key::Key;
@@ -143,7 +145,7 @@ impl<A: Access> Repository<A> {
         expires_at: DateTime<Utc>,
     ) -> AuthResult<bool> {
         let now = self.0.clock().now();
-        let row = input::reserved_verification(identifier, value, expires_at, now)?;
+        let row = input::reserved_verification(marker_id, identifier, value, expires_at, now)?;
         let stored = StoredVerification::new(row);
         self.0.write_with_redo(
             |_| stored.stripes() | Stripes::of(stored.key()),
@@ -280,4 +282,9 @@ fn reserve(view: &mut View<'_>, marker: &StoredVerification) -> bool {
     }
     view.verifications().insert(marker.clone());
     true
+}
+
+/// The id of the marker of a pair. Nothing limits its length here, so it need not be a digest.
+fn marker_id(pair: &str) -> String {
+    format!("reserved:{}", URL_SAFE_NO_PAD.encode(pair))
 }

@@ -234,7 +234,13 @@ impl Repository {
         value: &str,
         expires_at: DateTime<Utc>,
     ) -> AuthResult<bool> {
-        let marker = input::reserved_verification(identifier, value, expires_at, input::now())?;
+        let marker = input::reserved_verification(
+            input::digest,
+            identifier,
+            value,
+            expires_at,
+            input::now(),
+        )?;
         let reserved = self.execute(Operation::write("reserve_verification"), || {
             sqlx::query!(
                 "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \

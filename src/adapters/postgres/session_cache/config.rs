@@ -10,7 +10,7 @@ const MAX_CAPACITY: usize = 10_000_000;
 const MIN_STALENESS: Duration = Duration::from_millis(1);
 const MAX_STALENESS: Duration = Duration::from_secs(3600);
 
-/// How session checks are answered from memory: [`SqlxAdapterBuilder::session_cache`].
+/// How session checks are answered from memory: [`SqlxAdapterBuilder::session_cache`](crate::adapters::SqlxAdapterBuilder::session_cache).
 ///
 /// `get_session`, `get_session_with_user`, and `refresh_session` if it has nothing to extend, are answered without a query
 /// of their own if the session was looked up before. Triggers on `sessions` and `users` tell every instance which rows have changed, whoever changed them: another
@@ -28,12 +28,12 @@ const MAX_STALENESS: Duration = Duration::from_secs(3600);
 ///
 /// # What it needs
 ///
-/// - The triggers. [`SqlxAdapter::migrate`] installs them if it is called on an adapter with a session cache; until then
-///   the cache is off. [`SqlxAdapter::check_schema`] checks them.
+/// - The triggers. [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate) installs them if it is called on an adapter with a session cache; until then
+///   the cache is off. [`SqlxAdapter::check_schema`](crate::adapters::SqlxAdapter::check_schema) checks them.
 /// - One connection per instance beside the pool's, on which it listens. If a pooler in transaction mode stands before the
 ///   server, it takes a direct URL: [`listen_url`](Self::listen_url).
 /// - PostgreSQL itself: engines without `LISTEN`, `NOTIFY` and triggers are refused by
-///   [`connect`](SqlxAdapterBuilder::connect).
+///   [`connect`](crate::adapters::SqlxAdapterBuilder::connect).
 ///
 /// # What it costs writers
 ///
@@ -134,7 +134,7 @@ impl fmt::Debug for SessionCache {
     }
 }
 
-/// What the session cache has done since the adapter was made, and what it holds: [`SqlxAdapter::session_cache_stats`].
+/// What the session cache has done since the adapter was made, and what it holds: [`SqlxAdapter::session_cache_stats`](crate::adapters::SqlxAdapter::session_cache_stats).
 ///
 /// [`SqlxAdapter::session_cache_stats`]: crate::adapters::SqlxAdapter::session_cache_stats
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
