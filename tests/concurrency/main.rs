@@ -6,6 +6,8 @@
 #[cfg(feature = "sqlx-postgres")]
 mod connections;
 mod histories;
+#[cfg(feature = "sqlx-postgres")]
+mod instances;
 mod ledger;
 mod linearizability;
 mod one_winner;
@@ -128,4 +130,18 @@ on_both_adapters! {
     histories::users_and_emails_are_linearizable: users_and_emails_are_linearizable_in_memory, users_and_emails_are_linearizable_on_postgresql;
     histories::sessions_are_linearizable: sessions_are_linearizable_in_memory, sessions_are_linearizable_on_postgresql;
     histories::one_time_tokens_are_linearizable: one_time_tokens_are_linearizable_in_memory, one_time_tokens_are_linearizable_on_postgresql;
+}
+
+/// Three instances see each other's writes as if there was one of them, and no cache.
+#[cfg(feature = "sqlx-postgres")]
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn sessions_are_linearizable_from_memory_of_several_instances(pool: sqlx::PgPool) {
+    let url = support::url(&pool);
+    let run = async move |watch| {
+        let instances = Arc::new(instances::Instances::connect(&url).await);
+        histories::sessions_are_linearizable(Run::new(instances.clone(), watch)).await;
+        assert!(instances.hits() > 100, "{} hits", instances.hits());
+    };
+    let watched = tokio::task::spawn_blocking(move || watch::run(PATIENCE, run));
+    watched.await.unwrap().unwrap();
 }

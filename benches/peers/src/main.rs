@@ -15,6 +15,7 @@ mod pgbench;
 mod report;
 mod scale;
 mod server;
+mod session_cache;
 mod shared;
 mod table;
 
@@ -36,6 +37,7 @@ async fn main() -> Result<()> {
         "scale" => scale::run(&server, options, &output).await,
         "delete" => delete::run(&server, options, &output).await,
         "shared" => shared::run(&server, options, &output).await,
-        _ => Err("usage: run.sh table|scale|delete|shared [--OPTION VALUE]…".into()),
+        "cache" => session_cache::run(&server, options, &output).await,
+        _ => Err("usage: run.sh table|scale|delete|shared|cache [--OPTION VALUE]…".into()),
     }
 }
