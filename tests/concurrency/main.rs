@@ -135,12 +135,35 @@ on_both_adapters! {
 /// Three instances see each other's writes as if there was one of them, and no cache.
 #[cfg(feature = "sqlx-postgres")]
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
-async fn sessions_are_linearizable_from_memory_of_several_instances(pool: sqlx::PgPool) {
+async fn sessions_are_linearizable_over_several_caches(pool: sqlx::PgPool) {
+    on_instances(pool, async |run, _, instances| {
+        let database: Arc<dyn DatabaseAdapter> = instances;
+        histories::sessions_are_linearizable(Run { database, ..run }).await;
+    })
+    .await;
+}
+
+#[cfg(feature = "sqlx-postgres")]
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn no_cache_answers_what_was_overwritten(pool: sqlx::PgPool) {
+    on_instances(pool, async |run, pool, instances| {
+        instances::read_and_write(&run, &pool, &instances).await;
+        assert!(instances.hits() > 1000, "{} hits", instances.hits());
+    })
+    .await;
+}
+
+#[cfg(feature = "sqlx-postgres")]
+async fn on_instances(
+    pool: sqlx::PgPool,
+    case: impl AsyncFnOnce(Run, sqlx::PgPool, Arc<instances::Instances>) + Send + 'static,
+) {
     let url = support::url(&pool);
     let run = async move |watch| {
         let instances = Arc::new(instances::Instances::connect(&url).await);
-        histories::sessions_are_linearizable(Run::new(instances.clone(), watch)).await;
-        assert!(instances.hits() > 100, "{} hits", instances.hits());
+        let observer = sqlx::PgPool::connect(&url).await.unwrap();
+        let run = Run::new(instances.clone(), watch);
+        case(run, observer, instances).await;
     };
     let watched = tokio::task::spawn_blocking(move || watch::run(PATIENCE, run));
     watched.await.unwrap().unwrap();
