@@ -113,7 +113,8 @@ pub fn peers_sign_ins(database: Arc<peer::SqlxAdapter>, size: Size) -> Tasks {
 }
 
 pub const IP_ADDRESS: &str = "192.0.2.17";
-pub const USER_AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+pub const USER_AGENT: &str =
+    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
 pub fn peers_session(user_id: &str) -> peer::CreateSession {
     peer::CreateSession {
