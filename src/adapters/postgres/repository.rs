@@ -62,14 +62,14 @@ impl Repository {
     pub(super) async fn fetch_optional<T, F>(
         &self,
         operation: Operation,
-        query: impl Fn() -> Query<F>,
+        statement: impl Fn() -> Query<F>,
     ) -> AuthResult<Option<T>>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
         self.run(operation, |connection| {
-            Box::pin(query().fetch_optional(connection))
+            Box::pin(statement().fetch_optional(connection))
         })
         .await
     }
@@ -77,14 +77,14 @@ impl Repository {
     pub(super) async fn fetch_all<T, F>(
         &self,
         operation: Operation,
-        query: impl Fn() -> Query<F>,
+        statement: impl Fn() -> Query<F>,
     ) -> AuthResult<Vec<T>>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
         self.run(operation, |connection| {
-            Box::pin(query().fetch_all(connection))
+            Box::pin(statement().fetch_all(connection))
         })
         .await
     }
@@ -92,14 +92,14 @@ impl Repository {
     pub(super) async fn fetch_one<T, F>(
         &self,
         operation: Operation,
-        query: impl Fn() -> Query<F>,
+        statement: impl Fn() -> Query<F>,
     ) -> AuthResult<T>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
         self.run(operation, |connection| {
-            Box::pin(query().fetch_one(connection))
+            Box::pin(statement().fetch_one(connection))
         })
         .await
     }
@@ -108,10 +108,10 @@ impl Repository {
     pub(super) async fn execute(
         &self,
         operation: Operation,
-        query: impl Fn() -> sqlx::query::Query<'static, Postgres, PgArguments>,
+        statement: impl Fn() -> sqlx::query::Query<'static, Postgres, PgArguments>,
     ) -> AuthResult<u64> {
         let done = self.run(operation, |connection| {
-            Box::pin(query().execute(connection))
+            Box::pin(statement().execute(connection))
         });
         done.await.map(|done| done.rows_affected())
     }
