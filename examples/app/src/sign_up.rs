@@ -8,7 +8,8 @@ use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::chrono::{TimeDelta, Utc};
 use better_auth::types::{CreateAccount, CreateSession, CreateUser, Session};
 use better_auth::{AuthError, sqlx_transaction};
-use sqlx::{PgConnection, PgExecutor, PgPool, PgTransaction};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Executor as _, PgConnection, PgExecutor, PgPool, PgTransaction};
 
 /// What the sign-up form sends.
 #[derive(Clone, Debug)]
@@ -56,6 +57,17 @@ impl fmt::Display for SignUpError {
 }
 
 impl std::error::Error for SignUpError {}
+
+/// A pool for transactions of the application's own. A request that is dropped while its BEGIN is under way leaves the
+/// connection in a transaction; it is ended before the connection serves anyone else.
+pub fn pool_options() -> PgPoolOptions {
+    PgPoolOptions::new().after_release(|connection, _| {
+        Box::pin(async move {
+            connection.execute("BEGIN; ROLLBACK").await?;
+            Ok(true)
+        })
+    })
+}
 
 /// In a transaction of better-auth's, which runs again after a conflict.
 pub async fn sign_up(database: &SqlxAdapter, form: &Form) -> Result<Session, SignUpError> {
