@@ -39,7 +39,7 @@ pub async fn run(server: &Server, mut options: Options, output: &Path) -> Result
     };
     options.finish()?;
     let facts = facts(server).await?;
-    let plain = create_ours(server, "plain", size).await?;
+    let uncached = create_ours(server, "plain", size).await?;
     drop(create_ours(server, "cached", size).await?);
     create_peers(server, "peers", size).await?;
     let url = server.url("cached");
@@ -50,11 +50,11 @@ pub async fn run(server: &Server, mut options: Options, output: &Path) -> Result
         users: size.users,
         sessions: size.sessions.min(WARM),
     };
-    let mut comparisons = lookups(server, [&plain, &exact, &bounded], warm, plan).await?;
+    let mut comparisons = lookups(server, [&uncached, &exact, &bounded], warm, plan).await?;
     eprintln!("server CPU");
-    let cpu = server_cpu(server, [&plain, &exact], warm, plan).await?;
+    let cpu = server_cpu(server, [&uncached, &exact], warm, plan).await?;
     eprintln!("writes");
-    comparisons.extend(writes([&plain, &exact], size, plan).await?);
+    comparisons.extend(writes([&uncached, &exact], size, plan).await?);
     eprintln!("revocations");
     let revocations = revocations(&url, plan).await?;
     let stats = exact.session_cache_stats().ok_or("there is a cache")?;
@@ -90,7 +90,7 @@ async fn caching(url: &str, cache: SessionCache) -> Result<SqlxAdapter> {
 
 async fn lookups(
     server: &Server,
-    [plain, exact, bounded]: [&SqlxAdapter; 3],
+    [uncached, exact, bounded]: [&SqlxAdapter; 3],
     warm: Size,
     plan: Plan,
 ) -> Result<Vec<Vec<String>>> {
@@ -101,7 +101,7 @@ async fn lookups(
     }
     let theirs = Arc::new(peer::SqlxAdapter::new(&server.url("peers")).await?);
     let contenders = [
-        ours(plain.clone(), warm),
+        ours(uncached.clone(), warm),
         ours(exact.clone(), warm),
         ours(bounded.clone(), warm),
         in_memory(warm).await?,
@@ -182,7 +182,8 @@ async fn in_memory(size: Size) -> Result<Tasks> {
 /// The time of both cores that the server's processes have taken, in clock ticks.
 async fn ticks(server: &Server) -> Result<f64> {
     let mut connection = server.connect("postgres").await?;
-    let pids = sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('plain', 'cached')");
+    let pids =
+        sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('uncached', 'cached')");
     let mut ticks = 0.0;
     for row in pids.fetch_all(&mut connection).await? {
         let pid: i32 = row.get(0);
@@ -224,7 +225,7 @@ async fn server_cpu(
 }
 
 async fn writes(
-    [plain, cached]: [&SqlxAdapter; 2],
+    [uncached, cached]: [&SqlxAdapter; 2],
     size: Size,
     plan: Plan,
 ) -> Result<Vec<Vec<String>>> {
@@ -245,9 +246,9 @@ async fn writes(
             (
                 "sign-ins",
                 our_sign_ins(cached.clone(), size),
-                our_sign_ins(plain.clone(), size),
+                our_sign_ins(uncached.clone(), size),
             ),
-            ("extensions", extensions(cached), extensions(plain)),
+            ("extensions", extensions(cached), extensions(uncached)),
         ];
         for (what, with, without) in pairs {
             let rounds = alternate(&[&with, &without], number, plan).await?;
@@ -288,7 +289,7 @@ async fn revocations(url: &str, plan: Plan) -> Result<Vec<Vec<String>>> {
                 })
                 .collect();
             let mut latencies = Vec::new();
-            for _ in 0..(1000.0 * plan.length.as_secs_f64()).min(1000.0).max(20.0) as usize {
+            for _ in 0..plan.length.as_millis().clamp(20, 1000) {
                 let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::days(7));
                 let session = one.create_session(session).await?;
                 for _ in 0..2 {
