@@ -236,34 +236,36 @@ impl Repository {
                 .await?
                 .ok_or(AuthError::AccountNotFound);
         }
-        self.fetch_optional(Operation::write("update_account"), || query_account!(
-                    "UPDATE accounts SET \
-                     access_token = CASE WHEN $2 THEN $3 ELSE access_token END, \
-                     refresh_token = CASE WHEN $4 THEN $5 ELSE refresh_token END, \
-                     id_token = CASE WHEN $6 THEN $7 ELSE id_token END, \
-                     access_token_expires_at = CASE WHEN $8 THEN $9 ELSE access_token_expires_at END, \
-                     refresh_token_expires_at = CASE WHEN $10 THEN $11 ELSE refresh_token_expires_at END, \
-                     scope = CASE WHEN $12 THEN $13 ELSE scope END, \
-                     password = CASE WHEN $14 THEN $15 ELSE password END, \
-                     updated_at = GREATEST(statement_timestamp(), \
-                     (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
-                     WHERE id = $1 RETURNING " COLUMNS "",
-                    id,
-                    update.access_token.is_some(),
-                    new_value(&update.access_token),
-                    update.refresh_token.is_some(),
-                    new_value(&update.refresh_token),
-                    update.id_token.is_some(),
-                    new_value(&update.id_token),
-                    update.access_token_expires_at.is_some(),
-                    new_value(&update.access_token_expires_at),
-                    update.refresh_token_expires_at.is_some(),
-                    new_value(&update.refresh_token_expires_at),
-                    update.scope.is_some(),
-                    new_value(&update.scope),
-                    update.password.is_some(),
-                    new_value(&update.password),
-                ))
+        self.fetch_optional(Operation::write("update_account"), || {
+            query_account!(
+                "UPDATE accounts SET \
+                 access_token = CASE WHEN $2 THEN $3 ELSE access_token END, \
+                 refresh_token = CASE WHEN $4 THEN $5 ELSE refresh_token END, \
+                 id_token = CASE WHEN $6 THEN $7 ELSE id_token END, \
+                 access_token_expires_at = CASE WHEN $8 THEN $9 ELSE access_token_expires_at END, \
+                 refresh_token_expires_at = CASE WHEN $10 THEN $11 ELSE refresh_token_expires_at END, \
+                 scope = CASE WHEN $12 THEN $13 ELSE scope END, \
+                 password = CASE WHEN $14 THEN $15 ELSE password END, \
+                 updated_at = GREATEST(statement_timestamp(), \
+                 (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
+                 WHERE id = $1 RETURNING " COLUMNS "",
+                id,
+                update.access_token.is_some(),
+                new_value(&update.access_token),
+                update.refresh_token.is_some(),
+                new_value(&update.refresh_token),
+                update.id_token.is_some(),
+                new_value(&update.id_token),
+                update.access_token_expires_at.is_some(),
+                new_value(&update.access_token_expires_at),
+                update.refresh_token_expires_at.is_some(),
+                new_value(&update.refresh_token_expires_at),
+                update.scope.is_some(),
+                new_value(&update.scope),
+                update.password.is_some(),
+                new_value(&update.password),
+            )
+        })
         .await?
         .ok_or(AuthError::AccountNotFound)
     }

@@ -45,7 +45,8 @@ macro_rules! query_session_with_user {
             $before
                 + "s.id, s.expires_at AS \"expires_at: Time\", s.token, s.ip_address, s.user_agent, s.user_id, \
                    s.impersonated_by, s.active_organization_id, \
-                   statement_timestamp() AS \"now!: Time\", s.created_at AS \"created_at: Time\", s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
+                   statement_timestamp() AS \"now!: Time\", s.created_at AS \"created_at: Time\", \
+                   s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
                    u.display_username, u.two_factor_enabled, u.role, u.banned, u.ban_reason, \
                    u.ban_expires AS \"ban_expires!: NullableTime\", u.metadata AS \"metadata: JsonObject\", \
                    u.created_at AS \"user_created_at: Time\", u.updated_at AS \"user_updated_at: Time\""
@@ -208,20 +209,22 @@ impl Repository {
             &session.token
         };
         let operation = Operation::write("create_session").may_violate(&CONSTRAINTS);
-        let created = self.fetch_one(operation, || query_session!(
-                    "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \
-                     active_organization_id, created_at, updated_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, statement_timestamp(), statement_timestamp()) \
-                     RETURNING " COLUMNS "",
-                    session.id,
-                    session.expires_at,
-                    stored_token,
-                    session.ip_address,
-                    session.user_agent,
-                    session.user_id,
-                    session.impersonated_by,
-                    session.active_organization_id,
-                ));
+        let created = self.fetch_one(operation, || {
+            query_session!(
+                "INSERT INTO sessions (id, expires_at, token, ip_address, user_agent, user_id, impersonated_by, \
+                 active_organization_id, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, statement_timestamp(), statement_timestamp()) \
+                 RETURNING " COLUMNS "",
+                session.id,
+                session.expires_at,
+                stored_token,
+                session.ip_address,
+                session.user_agent,
+                session.user_id,
+                session.impersonated_by,
+                session.active_organization_id,
+            )
+        });
         Ok(with_token(created.await?, &session.token))
     }
 
@@ -570,14 +573,16 @@ impl Repository {
                 .map(|session| (session.id, session.token))
                 .unzip();
             let digests: Vec<_> = tokens.iter().map(|token| digest(token)).collect();
-            let updated = self.execute(Operation::write(NAME), || sqlx::query!(
-                        "UPDATE sessions SET token = plain.digest \
-                         FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
-                         WHERE sessions.id = plain.id AND sessions.token = plain.token",
-                        &ids,
-                        &tokens,
-                        &digests,
-                    ));
+            let updated = self.execute(Operation::write(NAME), || {
+                sqlx::query!(
+                    "UPDATE sessions SET token = plain.digest \
+                     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
+                     WHERE sessions.id = plain.id AND sessions.token = plain.token",
+                    &ids,
+                    &tokens,
+                    &digests,
+                )
+            });
             if !ids.is_empty() {
                 hashed += usize::try_from(updated.await?).unwrap_or_default();
             }

@@ -242,21 +242,23 @@ impl Repository {
             let search = filter.search.as_ref()?;
             (search.field == field).then(|| like(search))
         };
-        let count = self.fetch_one(Operation::read("count_users"), || sqlx::query!(
-                    "SELECT count(*) AS \"count!\" FROM users \
-                     WHERE ($1::TEXT IS NULL OR email LIKE $1) AND ($2::TEXT IS NULL OR username LIKE $2) \
-                     AND ($3::TEXT IS NULL OR name LIKE $3) AND COALESCE(role = $4, $4 IS NULL) \
-                     AND COALESCE(banned = $5, TRUE) AND COALESCE(email_verified = $6, TRUE) \
-                     AND created_at BETWEEN $7 AND $8",
-                    pattern(SearchField::Email),
-                    pattern(SearchField::Username),
-                    pattern(SearchField::Name),
-                    filter.role.as_deref(),
-                    filter.banned,
-                    filter.email_verified,
-                    Time::from(filter.created_from) as _,
-                    Time::from(filter.created_until) as _,
-                ));
+        let count = self.fetch_one(Operation::read("count_users"), || {
+            sqlx::query!(
+                "SELECT count(*) AS \"count!\" FROM users \
+                 WHERE ($1::TEXT IS NULL OR email LIKE $1) AND ($2::TEXT IS NULL OR username LIKE $2) \
+                 AND ($3::TEXT IS NULL OR name LIKE $3) AND COALESCE(role = $4, $4 IS NULL) \
+                 AND COALESCE(banned = $5, TRUE) AND COALESCE(email_verified = $6, TRUE) \
+                 AND created_at BETWEEN $7 AND $8",
+                pattern(SearchField::Email),
+                pattern(SearchField::Username),
+                pattern(SearchField::Name),
+                filter.role.as_deref(),
+                filter.banned,
+                filter.email_verified,
+                Time::from(filter.created_from) as _,
+                Time::from(filter.created_until) as _,
+            )
+        });
         Ok(u64::try_from(count.await?.count).unwrap_or_default())
     }
 }

@@ -56,14 +56,16 @@ impl Repository {
         v: CreateVerification,
     ) -> AuthResult<Verification> {
         let verification = input::new_verification(v, input::now())?;
-        self.fetch_one(Operation::write("create_verification"), || query_verification!(
-                    "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
-                     VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) RETURNING " COLUMNS "",
-                    verification.id,
-                    verification.identifier,
-                    verification.value,
-                    verification.expires_at,
-                ))
+        self.fetch_one(Operation::write("create_verification"), || {
+            query_verification!(
+                "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) RETURNING " COLUMNS "",
+                verification.id,
+                verification.identifier,
+                verification.value,
+                verification.expires_at,
+            )
+        })
         .await
     }
 
@@ -75,14 +77,16 @@ impl Repository {
         if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.fetch_optional(Operation::read("get_verification"), || query_verification!(
-                    "SELECT " COLUMNS " FROM verifications \
-                     WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
-                     AND expires_at > statement_timestamp() AND attempts >= 0 \
-                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
-                    identifier,
-                    value,
-                ))
+        self.fetch_optional(Operation::read("get_verification"), || {
+            query_verification!(
+                "SELECT " COLUMNS " FROM verifications \
+                 WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                 AND expires_at > statement_timestamp() AND attempts >= 0 \
+                 ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                identifier,
+                value,
+            )
+        })
         .await
     }
 
@@ -93,12 +97,14 @@ impl Repository {
         if !input::is_possible_identifier(identifier) {
             return Ok(None);
         }
-        self.fetch_optional(Operation::read("get_verification_by_identifier"), || query_verification!(
-                        "SELECT " COLUMNS " FROM verifications \
-                         WHERE identifier = $1 AND expires_at > statement_timestamp() AND attempts >= 0 \
-                         ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
-                        identifier,
-                    ))
+        self.fetch_optional(Operation::read("get_verification_by_identifier"), || {
+            query_verification!(
+                "SELECT " COLUMNS " FROM verifications \
+                 WHERE identifier = $1 AND expires_at > statement_timestamp() AND attempts >= 0 \
+                 ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                identifier,
+            )
+        })
         .await
     }
 
@@ -109,13 +115,15 @@ impl Repository {
         if !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.fetch_optional(Operation::read("get_verification_by_value"), || query_verification!(
-                    "SELECT " COLUMNS " FROM verifications \
-                     WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
-                     AND expires_at > statement_timestamp() AND attempts >= 0 \
-                     ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
-                    value,
-                ))
+        self.fetch_optional(Operation::read("get_verification_by_value"), || {
+            query_verification!(
+                "SELECT " COLUMNS " FROM verifications \
+                 WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
+                 AND expires_at > statement_timestamp() AND attempts >= 0 \
+                 ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                value,
+            )
+        })
         .await
     }
 
@@ -129,17 +137,19 @@ impl Repository {
         if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
             return Ok(None);
         }
-        self.fetch_optional(Operation::write("consume_verification"), || query_verification!(
-                    "WITH consumed AS ( \
-                     DELETE FROM verifications WHERE id = ANY (ARRAY( \
-                     SELECT id FROM verifications WHERE identifier = $1 \
-                     AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
-                     ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
-                     SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
-                     ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
-                    identifier,
-                    value,
-                ))
+        self.fetch_optional(Operation::write("consume_verification"), || {
+            query_verification!(
+                "WITH consumed AS ( \
+                 DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT id FROM verifications WHERE identifier = $1 \
+                 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
+                 SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
+                 ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
+                identifier,
+                value,
+            )
+        })
         .await
     }
 
@@ -152,15 +162,17 @@ impl Repository {
             return Ok(None);
         }
         let operation = Operation::write("consume_verification_by_identifier");
-        self.fetch_optional(operation, || query_verification!(
-                    "WITH consumed AS ( \
-                     DELETE FROM verifications WHERE id = ANY (ARRAY( \
-                     SELECT id FROM verifications WHERE identifier = $1 \
-                     ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
-                     SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
-                     ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
-                    identifier,
-                ))
+        self.fetch_optional(operation, || {
+            query_verification!(
+                "WITH consumed AS ( \
+                 DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT id FROM verifications WHERE identifier = $1 \
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
+                 SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
+                 ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
+                identifier,
+            )
+        })
         .await
     }
 
