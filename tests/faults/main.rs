@@ -5,6 +5,7 @@ mod application;
 mod endings;
 mod failover;
 mod load;
+mod migrations;
 mod network;
 mod refusals;
 mod retries;

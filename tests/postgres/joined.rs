@@ -376,11 +376,12 @@ async fn a_dropped_statement_of_the_application_aborts(pool: PgPool) {
         let joined = join(&database, &pool).await;
         joined.create_user(CreateUser::new()).await.unwrap();
         let mut lent = joined.connection().await.unwrap();
-        let sleep = sqlx::query("SELECT pg_sleep(0.01)");
         let mut statement = if round % 2 == 0 {
+            let sleep = sqlx::query("SELECT pg_sleep(0.01)");
             Box::pin(sleep.execute(&mut *lent)) as Pin<Box<dyn Future<Output = _> + Send>>
         } else {
-            Box::pin(sleep.execute(&mut **lent))
+            // Longer than any machine takes to drop it: an answer that has come by then counts.
+            Box::pin(sqlx::query("SELECT pg_sleep(2)").execute(&mut **lent))
         };
         let is_done = poll(statement.as_mut(), 1 + round % 6).await;
         drop(statement);

@@ -183,6 +183,32 @@ async fn an_index_under_construction_is_waited_for(pool: PgPool) {
     adapter(&pool).await.check_schema().await.unwrap();
 }
 
+/// `migrate` looks while the build ends.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_index_whose_build_ends_is_not_dropped(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let mut administrator = connect(&pool).await;
+    for round in 0..40 {
+        run(
+            &mut administrator,
+            "DROP INDEX users_name_created_at_id_idx",
+        )
+        .await;
+        let build = async {
+            run(&mut administrator, BUILD).await;
+            oid(&pool).await
+        };
+        let migrations = async {
+            tokio::time::sleep(Duration::from_micros(round * 100)).await;
+            for _ in 0..4 {
+                database.migrate().await.unwrap();
+            }
+        };
+        let (built, ()) = tokio::join!(build, migrations);
+        assert_eq!(oid(&pool).await, built, "the index was dropped when built");
+    }
+}
+
 async fn oid(pool: &PgPool) -> i64 {
     sqlx::query_scalar("SELECT to_regclass('users_name_created_at_id_idx')::oid::BIGINT")
         .fetch_one(pool)

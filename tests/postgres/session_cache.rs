@@ -56,19 +56,19 @@ async fn signed_in(database: &SqlxAdapter) -> (Session, User) {
     (new_session(database, &user.id).await, user)
 }
 
-/// Looks a session up twice, the second time from memory.
+/// Looks a session up until it comes from memory. A notification about another row may have concerned this one too, but
+/// seldom does.
 async fn warm(database: &SqlxAdapter, token: &str) -> Option<(Session, User)> {
     let first = database.get_session_with_user(token).await.unwrap();
-    let hits = stats(database).hits;
-    let second = database.get_session_with_user(token).await.unwrap();
-    assert_eq!(first, second);
-    assert_eq!(
-        stats(database).hits,
-        hits + u64::from(first.is_some()),
-        "{:?}",
-        stats(database)
-    );
-    first
+    for _ in 0..3 {
+        let hits = stats(database).hits;
+        let again = database.get_session_with_user(token).await.unwrap();
+        assert_eq!(first, again);
+        if stats(database).hits == hits + u64::from(first.is_some()) {
+            return first;
+        }
+    }
+    panic!("{:?}", stats(database));
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

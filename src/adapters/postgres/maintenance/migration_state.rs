@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration};
+use sqlx::postgres::types::Oid;
 
 use super::expected;
 use super::migrations::{Failure, MIGRATOR, drops_index, index_name, made_by};
@@ -26,8 +27,13 @@ struct Applied {
 }
 
 struct Index {
+    oid: Oid,
     table: String,
     is_valid: bool,
+    /// The transaction that changes or has changed its row in `pg_index`.
+    xmax: String,
+    /// Whether a session builds it, which the lock on its table does not always tell.
+    is_changing: bool,
 }
 
 /// One change, after which the database is looked at again.
@@ -52,17 +58,7 @@ impl Progress {
         .fetch_all(&mut *connection)
         .await?;
         let tables = expected::tables();
-        let indexes = sqlx::query!(
-            "SELECT index.relname::TEXT AS \"name!\", indexed.relname::TEXT AS \"table!\", indisvalid AS is_valid \
-             FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid \
-             JOIN pg_class AS indexed ON indexed.oid = indrelid \
-             JOIN pg_namespace ON pg_namespace.oid = indexed.relnamespace \
-             WHERE nspname = $1 AND indexed.relname = ANY($2)",
-            schema,
-            &tables,
-        )
-        .fetch_all(&mut *connection)
-        .await?;
+        let seen = read_indexes(connection, schema, &tables).await?;
         let constraints = sqlx::query_scalar!(
             "SELECT conname::TEXT AS \"name!\" FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid \
              JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = ANY($2)",
@@ -84,18 +80,23 @@ impl Progress {
             schema,
             &tables,
         )
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-        let indexes = indexes.into_iter().map(|row| {
-            let index = Index {
-                table: row.table,
-                is_valid: row.is_valid,
-            };
-            (row.name, index)
-        });
+        // A build gives its lock back before its last transaction, which marks the index as valid, has ended.
+        let running_transactions = sqlx::query_scalar!(
+            "SELECT transactionid::TEXT AS \"id!\" FROM pg_locks \
+             WHERE locktype = 'transactionid' AND granted AND pid <> pg_backend_pid()"
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut indexes = read_indexes(connection, schema, &tables).await?;
+        for (name, index) in &mut indexes {
+            let is_new = seen.get(name).is_none_or(|seen| seen.oid != index.oid);
+            index.is_changing = is_new || running_transactions.contains(&index.xmax);
+        }
         Ok(Self {
             applied,
-            indexes: indexes.collect(),
+            indexes,
             constraints: constraints.into_iter().collect(),
             busy_tables: busy_tables.into_iter().collect(),
         })
@@ -146,7 +147,7 @@ impl Progress {
         let Some((name, index)) = invalid else {
             return Ok(None);
         };
-        if self.busy_tables.contains(&index.table) {
+        if index.is_changing || self.busy_tables.contains(&index.table) {
             return Ok(Some(Step::Wait));
         }
         let undo = MIGRATOR.iter().find(|migration| {
@@ -187,6 +188,36 @@ impl Progress {
             Step::Apply(migration)
         }
     }
+}
+
+/// The indexes on our tables, by name.
+async fn read_indexes(
+    connection: &mut PgConnection,
+    schema: &str,
+    tables: &[String],
+) -> Result<BTreeMap<String, Index>, Failure> {
+    let indexes = sqlx::query!(
+        "SELECT index.oid AS \"oid!\", index.relname::TEXT AS \"name!\", indexed.relname::TEXT AS \"table!\", \
+         indisvalid AS is_valid, pg_index.xmax::TEXT AS \"xmax!\" FROM pg_index \
+         JOIN pg_class AS index ON index.oid = indexrelid JOIN pg_class AS indexed ON indexed.oid = indrelid \
+         JOIN pg_namespace ON pg_namespace.oid = indexed.relnamespace \
+         WHERE nspname = $1 AND indexed.relname = ANY($2)",
+        schema,
+        tables,
+    )
+    .fetch_all(connection)
+    .await?;
+    let indexes = indexes.into_iter().map(|row| {
+        let index = Index {
+            oid: row.oid,
+            table: row.table,
+            is_valid: row.is_valid,
+            xmax: row.xmax,
+            is_changing: false,
+        };
+        (row.name, index)
+    });
+    Ok(indexes.collect())
 }
 
 /// The constraints that a migration names.
