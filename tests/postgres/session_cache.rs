@@ -251,7 +251,8 @@ async fn many_callers_share_a_question(pool: PgPool) {
     }
     let after = stats(&database);
     let asked = after.questions - before.questions;
-    assert_eq!(after.hits - before.hits, 64 * 50, "{after:?}");
+    // All but those that a late notification about the rows above has met.
+    assert!(after.hits - before.hits > 64 * 45, "{after:?}");
     assert!(asked < 64 * 50 / 4, "{asked} questions");
 }
 
