@@ -9,6 +9,7 @@ mod migrations;
 mod network;
 mod refusals;
 mod retries;
+mod session_cache;
 mod stopped;
 #[path = "../support/mod.rs"]
 mod support;
