@@ -45,7 +45,7 @@ async fn an_index_whose_build_waits_for_a_standby_is_not_dropped() {
         application.count(BUILDS_AT_THEIR_END).await == 1
     })
     .await;
-    let built = application.count(INDEX_OID).await;
+    let index = application.count(INDEX_OID).await;
     application.set("synchronous_standby_names", "nobody").await;
     // The checkpointer hears of it later: from then on, commits wait.
     until("a commit waits for a standby", async || {
@@ -81,7 +81,7 @@ async fn an_index_whose_build_waits_for_a_standby_is_not_dropped() {
         .await;
     build.await.unwrap().expect("the build was disturbed");
     let database = migrating.await.unwrap();
-    assert_eq!(application.count(INDEX_OID).await, built);
+    assert_eq!(application.count(INDEX_OID).await, index);
     database.check_schema().await.unwrap();
     database.ping().await.unwrap();
 }
