@@ -222,10 +222,15 @@ impl Row {
         for column in ["created_at", "updated_at", "token"] {
             row.columns.remove(column);
         }
-        if self.table != "users" || self.text("id").is_some_and(is_uuid) {
+        if self.has_made_id() {
             row.columns.remove("id");
         }
         row
+    }
+
+    /// Whether the adapter made the id. The caller may give that of a user.
+    pub(crate) fn has_made_id(&self) -> bool {
+        self.table != "users" || self.text("id").is_some_and(is_uuid)
     }
 }
 
@@ -233,11 +238,11 @@ fn is_uuid(id: &str) -> bool {
     id.len() == 36 && id.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
-/// What a method answers, as rows and a number.
+/// What a method answers, as rows and numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) rows: Vec<Row>,
-    pub(crate) count: Option<u64>,
+    pub(crate) numbers: Vec<u64>,
 }
 
 impl Answer {
@@ -248,7 +253,7 @@ impl Answer {
         rows.sort_by_key(|row| row.text("id").map(str::to_owned));
         Self {
             rows,
-            count: self.count,
+            numbers: self.numbers.clone(),
         }
     }
 }
@@ -268,7 +273,7 @@ macro_rules! rows {
                 row.visit_fields(&mut |name, field| {
                     columns.insert(name.to_owned(), value(name, field));
                 });
-                Self { rows: vec![Row { table: $table, columns }], count: None }
+                Self { rows: vec![Row { table: $table, columns }], numbers: Vec::new() }
             }
         })*
     };
@@ -288,7 +293,7 @@ where
         let answers = rows.into_iter().map(Self::from);
         Self {
             rows: answers.flat_map(|answer| answer.rows).collect(),
-            count: None,
+            numbers: Vec::new(),
         }
     }
 }
@@ -304,15 +309,17 @@ where
 
 impl From<(Session, User)> for Answer {
     fn from((session, user): (Session, User)) -> Self {
-        let rows = [Self::from(session).rows, Self::from(user).rows].concat();
-        Self { rows, count: None }
+        Self {
+            rows: [Self::from(session).rows, Self::from(user).rows].concat(),
+            numbers: Vec::new(),
+        }
     }
 }
 
 impl From<(Account, Linked)> for Answer {
     fn from((account, linked): (Account, Linked)) -> Self {
         Self {
-            count: Some((linked == Linked::Created).into()),
+            numbers: vec![(linked == Linked::Created).into()],
             ..account.into()
         }
     }
@@ -338,7 +345,7 @@ impl From<bool> for Answer {
 impl From<UserPage> for Answer {
     fn from(UserPage { users, next_cursor }: UserPage) -> Self {
         Self {
-            count: Some(next_cursor.is_some().into()),
+            numbers: vec![next_cursor.is_some().into()],
             ..users.into()
         }
     }
@@ -351,7 +358,11 @@ impl From<Removed> for Answer {
             verifications,
         }: Removed,
     ) -> Self {
-        (sessions + verifications).into()
+        let numbers = [sessions, verifications].map(|count| u64::try_from(count).unwrap());
+        Self {
+            rows: Vec::new(),
+            numbers: numbers.to_vec(),
+        }
     }
 }
 
@@ -365,7 +376,7 @@ impl From<u64> for Answer {
     fn from(count: u64) -> Self {
         Self {
             rows: Vec::new(),
-            count: Some(count),
+            numbers: vec![count],
         }
     }
 }
