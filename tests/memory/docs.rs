@@ -53,7 +53,7 @@ fn tests() -> Vec<String> {
 /// Whether a name in code is that of a test, as these are sentences.
 fn reads_like_a_test(name: &str) -> bool {
     let words = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    name.bytes().all(words) && name.matches('_').count() >= 3
+    name.bytes().all(words) && name.matches('_').count() >= 2
 }
 
 #[test]
