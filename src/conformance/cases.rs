@@ -71,6 +71,16 @@ declare_cases! { $
             create_prefers_the_id_then_the_email
             /// Any number of users can have no email and no username.
             many_users_may_have_no_names
+            /// `get_users_by_ids` returns the users in the order of their ids and leaves out those that do not exist.
+            users_come_in_the_order_of_their_ids
+            /// `get_users_by_ids` with more than 1,000 ids is `Validation`.
+            a_thousand_ids_are_looked_up_at_most
+            /// `delete_user` deletes the sessions and accounts of that user only.
+            delete_takes_sessions_and_accounts
+            /// `delete_user` succeeds for a user that does not exist.
+            delete_succeeds_twice
+        }
+        user_names {
             /// Empty emails and usernames, and those with white space at an end, are `Validation`; lookups by them return
             /// `None`.
             empty_and_padded_names_are_refused
@@ -84,12 +94,26 @@ declare_cases! { $
             a_username_keeps_its_spelling
             /// Ids, emails and usernames can have up to 255 bytes; a longer one is `Validation`.
             keys_have_a_longest_length
+            /// A user's own email or username can be set again without a conflict.
+            update_keeps_its_own_names
+            /// Another user's email or username is `Conflict` with that field; the email is named first.
+            update_names_the_conflict
+            /// An email or username that a user gave up can be taken at once.
+            given_up_names_are_free
+            /// If many callers create a user with the same email at once, exactly one succeeds.
+            one_of_many_gets_the_email
+            /// Users who take each other's emails and usernames at once do not deadlock and stay unique.
+            names_swapped_at_once_stay_unique
+        }
+        user_metadata {
             /// Metadata of every JSON type is read back unchanged, and an update replaces it as a whole.
             metadata_comes_back
             /// Metadata can be nested 100 deep; deeper metadata is `Validation`.
             metadata_may_be_nested_to_the_limit
             /// A number is read back unchanged; a whole float from 10¹⁶ on becomes an integer if it fits 64 bits.
             metadata_numbers_come_back
+        }
+        user_updates {
             /// `update_user` sets every column that the update names, and no other column.
             update_sets_every_column
             /// `Some(None)` sets a nullable column to NULL.
@@ -98,30 +122,12 @@ declare_cases! { $
             an_empty_update_changes_nothing
             /// An unknown id is `UserNotFound`, also for an empty update; invalid input is `Validation` first.
             update_of_an_unknown_user_fails
-            /// A user's own email or username can be set again without a conflict.
-            update_keeps_its_own_names
-            /// Another user's email or username is `Conflict` with that field; the email is named first.
-            update_names_the_conflict
             /// A refused update changes nothing and takes no email or username.
             a_refused_update_changes_nothing
-            /// An email or username that a user gave up can be taken at once.
-            given_up_names_are_free
             /// `banned = Some(false)` clears `ban_reason` and `ban_expires`, also if the update sets them.
             unbanning_clears_the_ban
             /// `unban_user` clears `banned`, `ban_reason` and `ban_expires`; an unknown user is `UserNotFound`.
             unban_ends_a_ban
-            /// `get_users_by_ids` returns the users in the order of their ids and leaves out those that do not exist.
-            users_come_in_the_order_of_their_ids
-            /// `get_users_by_ids` with more than 1,000 ids is `Validation`.
-            a_thousand_ids_are_looked_up_at_most
-            /// `delete_user` deletes the sessions and accounts of that user only.
-            delete_takes_sessions_and_accounts
-            /// `delete_user` succeeds for a user that does not exist.
-            delete_succeeds_twice
-            /// If many callers create a user with the same email at once, exactly one succeeds.
-            one_of_many_gets_the_email
-            /// Users who take each other's emails and usernames at once do not deadlock and stay unique.
-            names_swapped_at_once_stay_unique
         }
         session {
             /// Every lookup of a session returns what `create_session` returned.

@@ -97,7 +97,10 @@ mod transactions;
 mod user;
 mod user_filters;
 mod user_lists;
+mod user_metadata;
+mod user_names;
 mod user_searches;
+mod user_updates;
 mod verification;
 
 /// The adapter that a case tests, in an `Arc` so that the case can share it among tasks.
