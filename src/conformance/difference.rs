@@ -95,12 +95,12 @@ fn row_difference(found: &[String], expected: &[String]) -> String {
 
 /// A value, without the rest of a long text.
 fn short(value: &str) -> String {
-    const LONGEST: usize = 200;
+    const MAX_SHOWN: usize = 200;
     let count = value.chars().count();
-    if count <= LONGEST {
+    if count <= MAX_SHOWN {
         return value.to_owned();
     }
-    let start: String = value.chars().take(LONGEST).collect();
+    let start: String = value.chars().take(MAX_SHOWN).collect();
     format!("{start}… ({count} characters)")
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::key::Key;
 use super::list::Place;
 use super::stripes::{COUNT, Stripes};
+use crate::types::UserOrder;
 
 type Part<R> = Arc<BTreeMap<Place, R>>;
 
@@ -72,19 +73,19 @@ impl<R> Snapshot<R> {
     }
 
     /// The rows from the newest or from the oldest on, beginning behind a place.
-    pub(super) fn after(&self, place: &Place, newest_first: bool) -> impl Iterator<Item = &R> {
+    pub(super) fn after(&self, place: &Place, order: UserOrder) -> impl Iterator<Item = &R> {
         let mut sources: Vec<_> = self
             .parts
             .iter()
-            .map(|part| range(part, place, newest_first, Some(&self.shadowed)))
-            .chain(iter::once(range(&self.own, place, newest_first, None)))
+            .map(|part| range(part, place, order, Some(&self.shadowed)))
+            .chain(iter::once(range(&self.own, place, order, None)))
             .collect();
         let mut heads: BinaryHeap<_> = (0..sources.len())
-            .filter_map(|source| Head::next(&mut sources, source, newest_first))
+            .filter_map(|source| Head::next(&mut sources, source, order))
             .collect();
         iter::from_fn(move || {
             let next = heads.pop()?;
-            heads.extend(Head::next(&mut sources, next.source, newest_first));
+            heads.extend(Head::next(&mut sources, next.source, order));
             Some(next.row)
         })
     }
@@ -99,17 +100,18 @@ type Range<'a, R> = Box<dyn Iterator<Item = (&'a Place, &'a R)> + 'a>;
 fn range<'a, R>(
     part: &'a BTreeMap<Place, R>,
     after: &Place,
-    newest_first: bool,
+    order: UserOrder,
     shadowed: Option<&'a HashSet<Key>>,
 ) -> Range<'a, R> {
     let shown = move |(place, _): &(&'a Place, &'a R)| {
         shadowed.is_none_or(|shadowed| !shadowed.contains(&place.1))
     };
     let after = Bound::Excluded(after);
-    if newest_first {
-        Box::new(part.range((Bound::Unbounded, after)).rev().filter(shown))
-    } else {
-        Box::new(part.range((after, Bound::Unbounded)).filter(shown))
+    match order {
+        UserOrder::NewestFirst => {
+            Box::new(part.range((Bound::Unbounded, after)).rev().filter(shown))
+        }
+        UserOrder::OldestFirst => Box::new(part.range((after, Bound::Unbounded)).filter(shown)),
     }
 }
 
@@ -118,28 +120,27 @@ struct Head<'a, R> {
     place: &'a Place,
     row: &'a R,
     source: usize,
-    newest_first: bool,
+    order: UserOrder,
 }
 
 impl<'a, R> Head<'a, R> {
-    fn next(sources: &mut [Range<'a, R>], source: usize, newest_first: bool) -> Option<Self> {
+    fn next(sources: &mut [Range<'a, R>], source: usize, order: UserOrder) -> Option<Self> {
         let (place, row) = sources.get_mut(source)?.next()?;
         Some(Self {
             place,
             row,
             source,
-            newest_first,
+            order,
         })
     }
 }
 
 impl<R> Ord for Head<'_, R> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let order = self.place.cmp(other.place);
-        if self.newest_first {
-            order
-        } else {
-            order.reverse()
+        let places = self.place.cmp(other.place);
+        match self.order {
+            UserOrder::NewestFirst => places,
+            UserOrder::OldestFirst => places.reverse(),
         }
     }
 }

@@ -259,40 +259,46 @@ mod tests {
             }
         }
 
-        fn with<T>(
-            &mut self,
-            overlay: bool,
-            work: impl FnOnce(&mut TableView<'_, Named>) -> T,
-        ) -> T {
+        fn over<T>(&mut self, work: impl FnOnce(&mut TableView<'_, Named>) -> T) -> T {
             work(&mut TableView {
                 base: &self.base,
-                overlay: overlay.then_some(&mut self.overlay),
+                overlay: Some(&mut self.overlay),
                 locks: &self.locks,
                 reads: &mut self.reads,
                 must_sweep: &mut false,
             })
         }
 
-        fn over<T>(&mut self, work: impl FnOnce(&mut TableView<'_, Named>) -> T) -> T {
-            self.with(true, work)
+        fn shown_inside(&mut self) -> Shown {
+            self.over(|table| shown(table))
         }
 
-        /// The keys, the newest first, and who has each of the names.
-        fn shown(&mut self, overlay: bool) -> (Vec<&'static str>, Vec<Option<String>>) {
-            self.with(overlay, |table| {
-                let keys = table.list(&ALL, "", |_| true);
-                let holders = ["A", "B", "C"].map(|name| {
-                    let holder = table.find_unique(&BY_NAME, name)?;
-                    Some(holder.as_str().to_owned())
-                });
-                let keys = keys.iter().map(|row| row.key);
-                (keys.collect(), holders.to_vec())
+        fn shown_outside(&mut self) -> Shown {
+            shown(&mut TableView {
+                base: &self.base,
+                overlay: None,
+                locks: &self.locks,
+                reads: &mut self.reads,
+                must_sweep: &mut false,
             })
         }
 
         fn merge(&mut self) {
             std::mem::take(&mut self.overlay).merge_into_base(&self.base);
         }
+    }
+
+    /// The keys, the newest first, and who has each of the names.
+    type Shown = (Vec<&'static str>, Vec<Option<String>>);
+
+    fn shown(table: &mut TableView<'_, Named>) -> Shown {
+        let keys = table.list(&ALL, "", |_| true);
+        let holders = ["A", "B", "C"].map(|name| {
+            let holder = table.find_unique(&BY_NAME, name)?;
+            Some(holder.as_str().to_owned())
+        });
+        let keys = keys.iter().map(|row| row.key);
+        (keys.collect(), holders.to_vec())
     }
 
     fn holders(keys: [&str; 3]) -> Vec<Option<String>> {
@@ -309,11 +315,11 @@ mod tests {
             table.insert(row("d", "B", 0));
         });
         let expected = (vec!["c", "b", "d"], holders(["b", "d", "c"]));
-        assert_eq!(fixture.shown(true), expected);
+        assert_eq!(fixture.shown_inside(), expected);
         let before = (vec!["c", "b", "a"], holders(["a", "b", "c"]));
-        assert_eq!(fixture.shown(false), before);
+        assert_eq!(fixture.shown_outside(), before);
         fixture.merge();
-        assert_eq!(fixture.shown(false), expected);
+        assert_eq!(fixture.shown_outside(), expected);
     }
 
     #[test]
@@ -328,7 +334,7 @@ mod tests {
             table.replace(row("a", "B", 1));
         });
         fixture.merge();
-        assert_eq!(fixture.shown(false).1, holders(["b", "a", ""]));
+        assert_eq!(fixture.shown_outside().1, holders(["b", "a", ""]));
     }
 
     #[test]
@@ -339,9 +345,9 @@ mod tests {
             table.insert(row("a", "C", 3));
         });
         let expected = (vec!["a", "b"], holders(["", "b", "a"]));
-        assert_eq!(fixture.shown(true), expected);
+        assert_eq!(fixture.shown_inside(), expected);
         fixture.merge();
-        assert_eq!(fixture.shown(false), expected);
+        assert_eq!(fixture.shown_outside(), expected);
         assert_eq!(fixture.base.len(), 2);
         assert_eq!(fixture.base.keys(|_| true).len(), 2);
     }

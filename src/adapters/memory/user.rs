@@ -13,7 +13,7 @@ use super::stripes::Stripes;
 use super::table::{Row, UniqueIndex};
 use crate::adapters::input;
 use crate::adapters::user_query::{UserMatch, UserQuery};
-use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserOrder, UserPage};
+use crate::types::{CreateUser, ListUsers, UpdateUser, User, UserFilter, UserPage};
 use crate::{AuthError, AuthResult, ConflictField};
 
 const BY_EMAIL: UniqueIndex<Arc<User>> = UniqueIndex::nth(0);
@@ -79,14 +79,13 @@ impl<A: Access> Repository<A> {
         let Some(query) = UserQuery::new(query)? else {
             return Ok(UserPage::default());
         };
-        let newest_first = query.order == UserOrder::NewestFirst;
         let (created_at, id) = &query.after;
         let after = (created_at.timestamp_micros(), Key::new(id));
         let Some(snapshot) = self.0.read(|view| view.users().snapshot()) else {
             return Ok(UserPage::default());
         };
         let users = snapshot
-            .after(&after, newest_first)
+            .after(&after, query.order)
             .filter(|user| query.filter.matches(user))
             // One more tells whether there is a next page.
             .take(query.limit + 1);

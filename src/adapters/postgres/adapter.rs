@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::builder::{MOST_RETRIES, Source, SqlxAdapterBuilder};
+use super::builder::{MAX_RETRIES, Source, SqlxAdapterBuilder};
 use super::connection::{Connections, PoolConfig, PoolStats, PooledConnection, Settings};
 use super::error::{Operation, connection_error};
 use super::repository::Repository;
@@ -237,8 +237,8 @@ impl SqlxAdapterBuilder {
     /// [`SqlxAdapter::check_schema`].
     /// [`AuthError::Validation`] where a number makes no sense.
     pub async fn connect(self) -> AuthResult<SqlxAdapter> {
-        if self.settings.max_retries > MOST_RETRIES {
-            let message = format!("must be from 0 to {MOST_RETRIES}");
+        if self.settings.max_retries > MAX_RETRIES {
+            let message = format!("must be from 0 to {MAX_RETRIES}");
             return Err(AuthError::validation("max_retries", message));
         }
         if self

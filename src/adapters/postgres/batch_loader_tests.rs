@@ -13,8 +13,8 @@ use tokio::{runtime, time};
 use super::{BatchLoader, Keyed, MAX_DIRECT, MAX_KEYS, MAX_WORKERS, STALL_CHECK, STALLED, Source};
 use crate::{AuthError, AuthResult};
 
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_ANSWER: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+const MAX_ANSWER: Duration = Duration::from_secs(60);
 const UNREADABLE: &str = "unreadable";
 /// Together with others it takes too long.
 const SLOW: &str = "slow";
@@ -72,7 +72,7 @@ impl Source<String> for Server {
     type Failure = AuthError;
 
     fn longest_wait(&self) -> Duration {
-        LONGEST_WAIT
+        MAX_WAIT
     }
 
     fn timed_out(&self) -> AuthError {
@@ -80,7 +80,7 @@ impl Source<String> for Server {
     }
 
     fn longest_answer(&self) -> Duration {
-        LONGEST_ANSWER
+        MAX_ANSWER
     }
 
     fn concerns_all(error: &AuthError) -> bool {
@@ -378,7 +378,7 @@ async fn nobody_waits_for_a_runtime_that_is_not_driven() {
     let taken = std::mem::take(&mut callers.loader.state().pending);
     server.insert("a");
     server.answer(100).await;
-    let in_time = time::timeout(2 * (LONGEST_WAIT + LONGEST_ANSWER), caller).await;
+    let in_time = time::timeout(2 * (MAX_WAIT + MAX_ANSWER), caller).await;
     assert_eq!(in_time.unwrap().unwrap().unwrap().as_deref(), Some("a"));
     drop(taken);
 }
@@ -411,7 +411,7 @@ async fn nobody_waits_for_too_long() {
         under_way.push(callers.call("alone").await);
     }
     let early = callers.call("a").await;
-    time::sleep(LONGEST_WAIT / 2).await;
+    time::sleep(MAX_WAIT / 2).await;
     let late = callers.call("a").await;
     let error = early.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "timed out");
@@ -432,7 +432,7 @@ async fn a_statement_under_way_is_waited_for() {
     }
     let slow = callers.call("a").await;
     assert_eq!(server.statements().len(), ALONE + 1);
-    time::sleep(2 * LONGEST_WAIT).await;
+    time::sleep(2 * MAX_WAIT).await;
     assert!(!slow.is_finished());
     server.answer(100).await;
     assert_eq!(row(slow).await.as_deref(), Some("a"));

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::connection::{PoolConfig, Settings};
 use super::session_cache::SessionCache;
 
-pub(super) const MOST_RETRIES: u32 = 1000;
+pub(super) const MAX_RETRIES: u32 = 1000;
 
 /// Everything that can be set of a [`SqlxAdapter`](crate::adapters::SqlxAdapter) before it connects.
 ///

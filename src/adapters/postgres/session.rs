@@ -15,7 +15,7 @@ use super::error::Operation;
 use super::live_session::LiveSession;
 use super::maintenance::AdvisoryLock;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
-use super::session_cache::{Cached, CachedSessions};
+use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{TokenLookup, digest, is_digest, is_presentable};
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
@@ -235,7 +235,7 @@ impl Repository {
         let Some(cache) = self.session_cache_for(token) else {
             return self.look_up(token).await;
         };
-        match cache.store.look_up(token, false).await {
+        match cache.store.look_up(token, Wanted::Session).await {
             Cached::Row(row, _) => Ok(Some(row.session(token))),
             Cached::Missing(loading) => {
                 let found: Option<Session> = self.look_up(token).await?;
@@ -295,7 +295,7 @@ impl Repository {
         let Some(cache) = self.session_cache_for(token) else {
             return self.look_up(token).await;
         };
-        match cache.store.look_up(token, true).await {
+        match cache.store.look_up(token, Wanted::SessionWithUser).await {
             Cached::Row(row, now) => {
                 Ok(row
                     .with_user(token)

@@ -1,5 +1,6 @@
 //! The SQLSTATEs of PostgreSQL that mean something here, by name.
 
+pub(super) const PROTOCOL_VIOLATION: &str = "08P01";
 pub(super) const FEATURE_NOT_SUPPORTED: &str = "0A000";
 pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
 pub(super) const UNIQUE_VIOLATION: &str = "23505";
@@ -15,8 +16,10 @@ pub(super) const SERIALIZATION_FAILURE: &str = "40001";
 pub(super) const STATEMENT_COMPLETION_UNKNOWN: &str = "40003";
 pub(super) const DEADLOCK_DETECTED: &str = "40P01";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(super) const SYNTAX_ERROR: &str = "42601";
 pub(super) const UNDEFINED_COLUMN: &str = "42703";
 pub(super) const UNDEFINED_TABLE: &str = "42P01";
+pub(super) const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 pub(super) const OUT_OF_MEMORY: &str = "53200";
 pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";

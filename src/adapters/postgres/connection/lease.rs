@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::super::error::{broke_connection, timed_out};
 use super::backend::{Home, Pulse};
 use super::depth::{commit, depth, end_transaction, rollback};
-use super::pool::{OwnPool, Place, Slot, UPKEEP};
+use super::manager::{Place, Slot, UPKEEP};
+use super::pool::OwnPool;
 
 /// How long a statement may go on whose caller has gone, before its connection is closed.
 const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
@@ -297,9 +298,14 @@ impl Leased {
         };
         match (self, &recovered) {
             (Self::Own(slot), Ok(())) if state.fate == Fate::Reuse => give_back(slot),
-            (Self::Own(slot), Ok(())) => close(slot, false).await,
+            (Self::Own(slot), Ok(())) => close(slot, LastStatement::Ended).await,
             (Self::Own(slot), Err(error)) => {
-                close(slot, !broke_connection(error) || timed_out(error)).await;
+                let last_statement = if broke_connection(error) && !timed_out(error) {
+                    LastStatement::Ended
+                } else {
+                    LastStatement::MayRun
+                };
+                close(slot, last_statement).await;
             }
             (Self::Shared(connection), Ok(())) if state.fate == Fate::Reuse => drop(connection),
             (Self::Shared(connection), _) => {
@@ -344,15 +350,22 @@ fn give_back(mut slot: Slot) {
     }
 }
 
-/// Closes a connection. If a statement may still run on it (`may_run`), its place stays taken until the server's process has ended,
+/// What the server does with the last statement of a connection that is closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastStatement {
+    Ended,
+    MayRun,
+}
+
+/// Closes a connection. If a statement may still run on it, its place stays taken until the server's process has ended,
 /// so that there are never more of those than places.
-async fn close(mut slot: Slot, may_run: bool) {
+async fn close(mut slot: Slot, last_statement: LastStatement) {
     let pool = OwnPool::of(&slot);
     if let (Some(pool), Place::Open(backend)) = (pool, mem::replace(&mut *slot, Place::Closed)) {
         let farewell = pool.target().longest_farewell(&backend.connection);
         let pid = backend.pid;
         let _ = timeout(MAX_FAREWELL, backend.connection.close()).await;
-        if may_run {
+        if last_statement == LastStatement::MayRun {
             pool.until_gone(pid, farewell).await;
         }
     }

@@ -5,6 +5,8 @@ mod config;
 mod connections;
 mod depth;
 mod lease;
+mod manager;
+mod opening;
 mod pool;
 mod retry;
 

@@ -13,6 +13,7 @@ use super::super::error::{Operation, connection_error, statement_error};
 use super::super::redaction::Cause;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
+use super::super::sqlstate;
 use crate::{AuthError, AuthResult};
 
 const OPERATION: Operation = Operation::read("check_pooler");
@@ -182,7 +183,12 @@ impl Client {
 fn mixed_up(error: &sqlx::Error) -> bool {
     match sqlstate(error) {
         // The statement exists already, does not exist, or takes other parameters.
-        Some(state) => matches!(state, "42P05" | "26000" | "08P01"),
+        Some(state) => matches!(
+            state,
+            sqlstate::DUPLICATE_PREPARED_STATEMENT
+                | sqlstate::INVALID_SQL_STATEMENT_NAME
+                | sqlstate::PROTOCOL_VIOLATION
+        ),
         None => matches!(
             error,
             sqlx::Error::RowNotFound

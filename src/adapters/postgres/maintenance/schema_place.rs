@@ -119,13 +119,21 @@ fn choose(candidates: &[Candidate]) -> Result<Place, String> {
 mod tests {
     use super::{Candidate, choose};
 
-    fn schema(name: &str, is_recorded: bool, namesakes: &[&str], ours: &[&str]) -> Candidate {
+    /// A schema without a record of migrations.
+    fn schema(name: &str, namesakes: &[&str], ours: &[&str]) -> Candidate {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Candidate {
             schema: name.to_owned(),
-            is_recorded,
+            is_recorded: false,
             namesakes: owned(namesakes),
             ours: owned(ours),
+        }
+    }
+
+    fn recorded(candidate: Candidate) -> Candidate {
+        Candidate {
+            is_recorded: true,
+            ..candidate
         }
     }
 
@@ -136,15 +144,18 @@ mod tests {
     #[test]
     fn the_record_decides_then_the_tables_then_the_path() {
         let (none, all) = (&[][..], &["sessions", "users"][..]);
-        let empty = || schema("app", false, none, none);
-        let made = |recorded| schema("public", recorded, all, all);
-        assert_eq!(chosen(&[empty(), made(true)]).as_deref(), Ok("public"));
-        assert_eq!(chosen(&[empty(), made(false)]).as_deref(), Ok("public"));
+        let empty = || schema("app", none, none);
+        let made = || schema("public", all, all);
+        assert_eq!(
+            chosen(&[empty(), recorded(made())]).as_deref(),
+            Ok("public")
+        );
+        assert_eq!(chosen(&[empty(), made()]).as_deref(), Ok("public"));
         assert_eq!(chosen(&[empty()]).as_deref(), Ok("app"));
-        let foreign = || schema("public", false, &["users"], none);
+        let foreign = || schema("public", &["users"], none);
         assert_eq!(chosen(&[empty(), foreign()]).as_deref(), Ok("app"));
-        let tenant = schema("tenant", true, all, all);
-        assert_eq!(chosen(&[tenant, made(true)]).as_deref(), Ok("tenant"));
+        let tenant = recorded(schema("tenant", all, all));
+        assert_eq!(chosen(&[tenant, recorded(made())]).as_deref(), Ok("tenant"));
         assert!(chosen(&[]).is_err());
     }
 
@@ -158,9 +169,9 @@ mod tests {
                 "{refused}"
             );
         };
-        let foreign = schema("app", false, &["users"], &[]);
-        both_named(&[foreign, schema("public", true, all, all)]);
-        let half = schema("app", false, &["users"], &["users"]);
-        both_named(&[half, schema("public", false, &["sessions"], &["sessions"])]);
+        let foreign = schema("app", &["users"], &[]);
+        both_named(&[foreign, recorded(schema("public", all, all))]);
+        let half = schema("app", &["users"], &["users"]);
+        both_named(&[half, schema("public", &["sessions"], &["sessions"])]);
     }
 }

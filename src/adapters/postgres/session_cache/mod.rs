@@ -26,4 +26,4 @@ mod target;
 
 pub(super) use self::cache::CachedSessions;
 pub use self::config::{SessionCache, SessionCacheStats};
-pub(super) use self::store::Cached;
+pub(super) use self::store::{Cached, Wanted};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, oneshot};
 
 /// An attempt to listen that has not ended after so long is given up: nobody drives its runtime.
-const LONGEST_START: Duration = Duration::from_secs(15);
+const MAX_START: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// After a term that lasted so long, there is no pause.
@@ -100,7 +100,7 @@ impl Questions {
         let mut state = self.state();
         let is_due = match state.phase {
             Phase::Deaf => state.retry_at <= Instant::now(),
-            Phase::Starting(begun) => begun.elapsed() >= LONGEST_START,
+            Phase::Starting(begun) => begun.elapsed() >= MAX_START,
             Phase::Listening(_) | Phase::Closed => false,
         };
         if !is_due {

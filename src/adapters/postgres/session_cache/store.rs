@@ -20,9 +20,9 @@ use crate::types::{Session, User};
 /// Longest wait for the answer to a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 /// Longest wait of a caller: for the question under way, and for the next one.
-const LONGEST_WAIT: Duration = Duration::from_millis(550);
+const MAX_WAIT: Duration = Duration::from_millis(550);
 /// Longest wait for the listening connection to close.
-const LONGEST_CLOSE: Duration = Duration::from_secs(5);
+const MAX_CLOSE: Duration = Duration::from_secs(5);
 /// Bytes of text of a session with its user. What has more is not cached, so that memory is bounded.
 const MAX_TEXT: usize = 16 * 1024;
 
@@ -71,6 +71,13 @@ impl Row {
         let user = self.user.clone()?;
         Some((self.session(token), user))
     }
+}
+
+/// What a lookup is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Wanted {
+    Session,
+    SessionWithUser,
 }
 
 /// What the cache says of a token.
@@ -128,11 +135,10 @@ impl Store {
             }
         };
         // One that does not answer is left to its socket.
-        let _ = timeout(LONGEST_CLOSE, ended).await;
+        let _ = timeout(MAX_CLOSE, ended).await;
     }
 
-    /// The row of a token, with its user if `needs_user`.
-    pub(in super::super) async fn look_up(&self, token: &str, needs_user: bool) -> Cached {
+    pub(in super::super) async fn look_up(&self, token: &str, wanted: Wanted) -> Cached {
         let shared = &*self.shared;
         if !shared.questions.is_listening() {
             shared.bypasses.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +150,8 @@ impl Store {
         };
         let row = shared.rows.get(&loading.key);
         let row = row.filter(|row| {
-            shared.invalidations.is_current(&row.stamp) && (row.user.is_some() || !needs_user)
+            shared.invalidations.is_current(&row.stamp)
+                && (wanted == Wanted::Session || row.user.is_some())
         });
         let Some(row) = row else {
             shared.misses.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +248,7 @@ impl Shared {
             return Some(time);
         }
         let (term, answer) = self.questions.wait()?;
-        if let Ok(answer) = timeout(LONGEST_WAIT, answer).await {
+        if let Ok(answer) = timeout(MAX_WAIT, answer).await {
             return answer.ok();
         }
         // Nobody drives the runtime of the listening connection.

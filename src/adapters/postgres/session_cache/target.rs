@@ -7,6 +7,7 @@ use super::super::error::{Failure, Operation, connection_error};
 use super::super::redaction::Cause;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
+use super::super::sqlstate;
 use super::config::SessionCache;
 use super::listener::Listener;
 use crate::{AuthError, AuthResult};
@@ -89,8 +90,12 @@ impl ListenTarget {
             Refusal::Connection(error) => {
                 let server = Server::new(&self.options);
                 let refused = sqlstate(&error).is_some_and(|state| {
-                    // Not supported, or not even understood.
-                    matches!(state, "0A000" | "42601" | "25006")
+                    matches!(
+                        state,
+                        sqlstate::FEATURE_NOT_SUPPORTED
+                            | sqlstate::SYNTAX_ERROR
+                            | sqlstate::READ_ONLY_SQL_TRANSACTION
+                    )
                 });
                 if refused {
                     let message = format!(

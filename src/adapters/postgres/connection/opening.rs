@@ -1,0 +1,92 @@
+//! Connections that are being opened. Each goes on opening when its caller has gone, and the next caller takes it over, so
+//! that there are never more connections than places.
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::backend::Backend;
+
+/// Openings whose caller has gone.
+#[derive(Default)]
+pub(super) struct Orphans(Mutex<Vec<Task>>);
+
+/// With the time at which it began.
+type Task = (Instant, JoinHandle<sqlx::Result<Backend>>);
+
+impl Orphans {
+    /// Takes an opening over, or begins one.
+    pub(super) fn adopt_or(
+        &self,
+        open: impl FnOnce() -> JoinHandle<sqlx::Result<Backend>>,
+    ) -> Opening<'_> {
+        let adopted = self.tasks().pop();
+        Opening {
+            orphans: self,
+            task: Some(adopted.unwrap_or_else(|| (Instant::now(), open()))),
+        }
+    }
+
+    /// Closes the connections that nobody has come for.
+    pub(super) fn forget_finished(&self) {
+        self.tasks().retain(|(_, task)| !task.is_finished());
+    }
+
+    pub(super) fn abort(&self) {
+        for (_, task) in mem::take(&mut *self.tasks()) {
+            task.abort();
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is being opened for a caller.
+pub(super) struct Opening<'a> {
+    orphans: &'a Orphans,
+    /// Until it has ended.
+    task: Option<Task>,
+}
+
+impl Opening<'_> {
+    pub(super) fn age(&self) -> Duration {
+        let begun = self.task.as_ref().map(|(begun, _)| begun);
+        begun.map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    pub(super) fn abort(&mut self) {
+        if let Some((_, task)) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Future for Opening<'_> {
+    type Output = sqlx::Result<Backend>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((_, task)) = &mut self.task else {
+            return Poll::Pending;
+        };
+        Pin::new(task).poll(context).map(|ended| {
+            self.task = None;
+            // Its runtime has ended.
+            ended.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+        })
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.orphans.tasks().push(task);
+        }
+    }
+}
