@@ -12,8 +12,8 @@ pub type AuthResult<T> = Result<T, AuthError>;
 ///
 /// No message, `Debug` output or [`source`](Error::source) holds a password, a token or a value of the operation.
 ///
-/// After any error but [`OutcomeUnknown`](Self::OutcomeUnknown), nothing was changed (`delete_expired_*`, which work in
-/// pieces, may have removed some).
+/// After any error but [`OutcomeUnknown`](Self::OutcomeUnknown), nothing was changed, except that `delete_expired_*`, which
+/// work in batches, may have removed some rows.
 ///
 /// ```
 /// use better_auth::{AuthError, ConflictField};
@@ -48,20 +48,21 @@ pub enum AuthError {
         /// What is wrong with it.
         message: String,
     },
-    /// Nothing was done, and a later try may succeed: no connection in time, the server gone, a lock held by someone
-    /// else, or still colliding with others after several tries.
+    /// Nothing was done, and a later try may succeed: no connection in time, the server gone, a lock held by
+    /// another transaction, or a conflict with concurrent transactions that remained after all retries.
     #[error("{message}")]
     Unavailable {
         /// What failed, on what, and what to do.
         message: String,
-        /// Whether it lost against others at work at the same time, so that the same again may pass at once. In a
-        /// transaction, the whole of it has to run again, as [`transaction`](crate::transaction()) does.
+        /// Whether it conflicted with concurrent transactions, so that a retry may succeed at once. In a transaction, the
+        /// whole transaction has to run again, as [`transaction`](crate::transaction()) does.
         contention: bool,
         /// What the layer below said.
         source: Option<SharedError>,
     },
     /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
-    /// again. Also where a write was done, but its row holds something unreadable that another program stored.
+    /// again. The same answer is given if a write was done, but its row holds a value of another program that cannot be
+    /// read.
     #[error("{message}")]
     OutcomeUnknown {
         /// What failed, on what, and what to do.
@@ -134,7 +135,7 @@ impl AuthError {
         }
     }
 
-    /// Whether it lost against others at work at the same time.
+    /// Whether it conflicted with concurrent transactions.
     pub(crate) fn is_contention(&self) -> bool {
         matches!(
             self,
@@ -145,7 +146,8 @@ impl AuthError {
         )
     }
 
-    /// An [`Unavailable`](Self::Unavailable) error that is no conflict with others: the store cannot be reached, or not now.
+    /// An [`Unavailable`](Self::Unavailable) error that is no conflict with concurrent transactions: the store cannot be
+    /// reached.
     ///
     /// ```
     /// use std::error::Error as _;
@@ -166,8 +168,8 @@ impl AuthError {
         }
     }
 
-    /// An [`Unavailable`](Self::Unavailable) error of what lost against others at work at the same time, so that the same
-    /// again may pass at once. [`transaction`](crate::transaction()) retries it.
+    /// An [`Unavailable`](Self::Unavailable) error that is a conflict with concurrent transactions, so that a retry may
+    /// succeed at once. [`transaction`](crate::transaction()) retries it.
     pub fn contention(message: impl Into<String>) -> Self {
         Self::Unavailable {
             message: message.into(),

@@ -486,8 +486,8 @@ pub trait DatabaseAdapter: Send + Sync {
     }
 
     /// Bans a user, until this time or for good, and removes all sessions of the user that were there when the call began.
-    /// A session that is created meanwhile or later stays: a ban is stored, not enforced, so whoever finds that session
-    /// has to check [`User::is_banned_at`], which then says so.
+    /// A session that is created meanwhile or later stays: a ban is stored, not enforced, so the code that finds that
+    /// session has to check [`User::is_banned_at`].
     ///
     /// # Errors
     ///

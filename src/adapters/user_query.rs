@@ -40,7 +40,7 @@ pub(super) struct UserMatch {
 }
 
 impl UserQuery {
-    /// `None` where nobody can match.
+    /// `None` if no user can match.
     pub(super) fn new(query: ListUsers) -> AuthResult<Option<Self>> {
         let ListUsers {
             filter,
@@ -90,7 +90,7 @@ impl UserQuery {
 }
 
 impl UserMatch {
-    /// `None` where nobody can match.
+    /// `None` if no user can match.
     pub(super) fn new(filter: UserFilter) -> Option<Self> {
         let UserFilter {
             search,

@@ -100,17 +100,17 @@ impl ListUsers {
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserFilter {
-    /// Whose email, username or name matches.
+    /// Only users whose email, username or name matches.
     pub search: Option<UserSearch>,
-    /// Who have exactly this role.
+    /// Only users with exactly this role.
     pub role: Option<String>,
-    /// Who are banned, or are not: what `users.banned` says, whatever `ban_expires` does.
+    /// Only users who are banned, or only users who are not, by `users.banned` alone; `ban_expires` is ignored.
     pub banned: Option<bool>,
-    /// Whose email address is verified, or is not.
+    /// Only users whose email address is verified, or only users whose address is not.
     pub email_verified: Option<bool>,
-    /// Who were created at this time or later.
+    /// Only users who were created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Who were created before this time.
+    /// Only users who were created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 

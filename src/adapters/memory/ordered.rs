@@ -15,7 +15,7 @@ type Part<R> = Arc<BTreeMap<Place, R>>;
 
 /// A part of the rows for each stripe, so that writers of different stripes share nothing.
 ///
-/// Who lists takes a snapshot of the parts, and reads it at leisure. A writer that meets a snapshot copies its part once.
+/// A list takes a snapshot of the parts and reads that. A writer that meets a snapshot copies its part once.
 pub(super) struct Ordered<R>(Box<[Mutex<Part<R>>]>);
 
 impl<R> Default for Ordered<R> {

@@ -141,8 +141,8 @@ impl StripeLocks {
         self.lock_rest(rest.without(Stripes::nth(first)), stripes, work)
     }
 
-    /// Lets those go first who wait for a stripe. Whoever locks one again and again would keep them waiting: the locks are
-    /// not fair.
+    /// Lets the writers go first that wait for a stripe. The locks are not fair: a writer that locks one again and
+    /// again would keep the others waiting.
     pub(super) fn give_way(&self) {
         let is_waited_for = |stripe: &SeqLock| stripe.waiting.load(Ordering::Relaxed) > 0;
         for _ in 0..MAX_YIELDS {
@@ -229,7 +229,7 @@ impl ReadSet {
         self.stripes |= stripes;
     }
 
-    /// Whether nobody wrote to the stripes since they were noted: all that was read was there at the same moment.
+    /// Whether the stripes are unchanged since they were noted, so that all that was read was there at the same moment.
     pub(super) fn holds(&self, locks: &StripeLocks) -> bool {
         let versions = self.stripes.each().map(|stripe| locks.version(stripe));
         !self.met_a_write && versions.fold(0, u64::wrapping_add) == self.versions

@@ -14,7 +14,7 @@ use super::list::{List, Place};
 use super::ordered::Ordered;
 use super::stripes::{ReadSet, StripeLocks, Stripes};
 
-/// How many shards a map has. Two rows seldom share one, and a shard that grows or shrinks holds nobody up for long.
+/// How many shards a map has. Two rows seldom share one, and a shard that grows or shrinks delays no caller for long.
 const SHARDS: usize = 64;
 /// Longer lists are removed in two steps; see [`Table::remove_list`].
 const MAX_REMOVED_AT_ONCE: usize = 500;
@@ -107,7 +107,7 @@ pub(super) struct Slot<R> {
 
 /// Rows with their indexes.
 ///
-/// Who writes has locked the stripes of the rows and raised their versions. Within, one guard of a map is held at a time.
+/// A writer has locked the stripes of the rows and raised their versions. It holds one guard of a map at a time.
 pub(super) struct Table<R> {
     locks: Arc<StripeLocks>,
     rows: DashMap<Key, Slot<R>>,

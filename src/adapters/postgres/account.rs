@@ -153,7 +153,7 @@ impl Repository {
         answer.unwrap_or_else(|| self.error(failure, operation))
     }
 
-    /// Where nobody can be asked, it is not known to be.
+    /// `false` if the question cannot be answered.
     async fn is_account_taken(&self, account: &Account) -> bool {
         let taken = self.run_after_failure(Operation::read("conflict"), |connection| {
             Box::pin(

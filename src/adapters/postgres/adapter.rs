@@ -37,36 +37,37 @@ const MAX_PING: Duration = Duration::from_secs(1);
 ///
 /// - **Round trips.** One statement, so one round trip, per method. `delete_expired_*` takes one per batch of rows, and a
 ///   conflict may take a second one, to name the right field.
-/// - **Connections.** Made from a URL, the adapter has connections of its own, never more than
+/// - **Connections.** If it is made from a URL, the adapter opens connections that only it uses, never more than
 ///   [`max_connections`](PoolConfig::max_connections). The application's own statements borrow one by
-///   [`acquire`](Self::acquire). Made [`from_pool`](Self::from_pool), it takes a connection of the application's pool for
-///   each statement or batch, and returns it at once.
+///   [`acquire`](Self::acquire). If it is made [`from_pool`](Self::from_pool), it takes a connection of the
+///   application's pool for each statement or batch, and returns it at once.
 /// - **Batches.** `get_session_with_user`, `get_session` and `get_user_by_id` run directly while few callers wait. Further
 ///   callers are queued and answered by at most three batch statements. An answer is never older than the call, and no
 ///   caller notices the failure of another caller's row. In a transaction each lookup runs alone, and so does one by a
 ///   token or id of more than 1,024 bytes. [`batch_lookups`](SqlxAdapterBuilder::batch_lookups) switches it off.
 /// - **Session cache.** Off by default: [`session_cache`](SqlxAdapterBuilder::session_cache).
-/// - **Retries.** A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten times
-///   ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause. In a transaction,
-///   [`transaction`](crate::transaction()) runs the whole again. A read whose connection has died is sent again on another
-///   one. So is a write if the server's answer proves that nothing was done: the server ended the connection before, a
-///   column's type has changed since the statement was prepared, or the server is read-only, as one is that was
-///   replaced. A write whose outcome is unknown is [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
-/// - **Limits.** Every wait ends: for a connection, or for a row that someone else has locked, after
+/// - **Retries.** A statement that the server ends for a deadlock or a serialization failure is sent again, up to ten
+///   times ([`max_retries`](SqlxAdapterBuilder::max_retries)) with a growing, random pause. In a transaction,
+///   [`transaction`](crate::transaction()) runs the whole transaction again. A read whose connection has died is sent
+///   again on another one. So is a write if the server's answer proves that nothing was done: the server ended the
+///   connection before, a column's type has changed since the statement was prepared, or the server is read-only,
+///   because another one was promoted. A write whose outcome is unknown is
+///   [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown).
+/// - **Limits.** Every wait ends: for a connection, or for a row that another transaction has locked, after
 ///   [`acquire_timeout`](PoolConfig::acquire_timeout), and for a statement after
 ///   [`answer_timeout`](SqlxAdapterBuilder::answer_timeout). Shortly before that the server itself ends the statement
 ///   (`statement_timeout`), so that nothing was done: [`AuthError::Unavailable`](crate::AuthError::Unavailable). With
 ///   [`from_pool`](Self::from_pool), the settings of the pool's connections decide about locks and statements.
 ///   [`migrate`](Self::migrate) alone waits for as long as an index takes to build.
-/// - **Isolation** is the server's default. The adapter keeps its promises under READ COMMITTED, PostgreSQL's own default,
-///   as under SERIALIZABLE, that of some compatible engines.
+/// - **Isolation** is the server's default. The adapter keeps its promises under READ COMMITTED, PostgreSQL's default, and
+///   under SERIALIZABLE, the default of some compatible engines.
 ///
 /// A future may be dropped at any point. A connection whose statement still runs then is closed, and its place in the pool
 /// is free once the server's process has ended: within about two seconds from PostgreSQL 14 on
 /// (`client_connection_check_interval`), and on 13 when the wait for the lock ends.
 ///
-/// Several runtimes may share an adapter. A connection is read from on the runtime that opened it; if that runtime has
-/// ended, or nobody drives it, others replace its connections and take its batches over. Tokio's paused clock
+/// Several runtimes may share an adapter. The runtime that opened a connection reads from it. If that runtime has ended or
+/// stands still, callers on other runtimes replace its connections and take its batches over. Tokio's paused clock
 /// (`start_paused`) cannot be used with it: the clock leaps over the time in which an answer comes, so that waits end at
 /// once.
 ///

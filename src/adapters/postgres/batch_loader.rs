@@ -25,7 +25,7 @@ const MAX_KEYS: usize = 1000;
 /// How often a worker looks at a batch that has no answer. The second time since the batch was sent, it may have met a
 /// dead connection, and another worker goes on in its place.
 const STALL_CHECK: Duration = Duration::from_millis(500);
-/// A worker that has not run for so long is replaced: nobody drives its runtime.
+/// A worker that has not run for so long is replaced: its runtime stands still.
 const STALLED: Duration = Duration::from_secs(1);
 
 /// A row that is found by a key.
@@ -60,11 +60,11 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<R>, Self::Failure>> + Send;
 }
 
-/// Answers a few lookups at a time each by a statement of its own, and those that come meanwhile in batches.
+/// Answers a few lookups at a time directly, each by one statement, and further ones in batches.
 ///
-/// A statement takes its keys when it has a connection, so an answer is never older than the call. If a batch fails, each
-/// of its callers sends a statement of its own, unless nothing can be reached: a row that cannot be read concerns those
-/// who want it, and a `statement_timeout` may be long enough for one.
+/// A statement takes its keys when it has a connection, so an answer is never older than the call. If a batch fails and the
+/// server can be reached, each of its callers sends a separate statement: a row that cannot be read then fails only the
+/// callers who want it, and a `statement_timeout` may be long enough for one row.
 pub(super) struct BatchLoader<R> {
     max_direct: u32,
     max_workers: usize,
@@ -263,7 +263,7 @@ impl<R> Drop for Waiter<R> {
     }
 }
 
-/// Sends batches, one after the other until nobody waits.
+/// Sends batches one after the other, until no caller waits.
 struct Worker<R> {
     loader: Arc<BatchLoader<R>>,
     id: u64,
@@ -328,7 +328,7 @@ impl<R: Keyed> Worker<R> {
         state.note(self.id)
     }
 
-    /// The last of those who wait. If nobody does, this is the end, before anyone counts on it.
+    /// The newest of the waiting callers. If there is none, the worker ends here, before another caller relies on it.
     fn newest_ticket(&self) -> Option<u64> {
         let mut state = self.loader.state();
         let newest = state.pending.last_key_value().map(|(&ticket, _)| ticket);

@@ -21,7 +21,7 @@ const MAX_KEPT_ROWS: usize = 10_000;
 /// The most rows that an error names.
 const MAX_NAMED_ROWS: usize = 10;
 
-/// Who may remove expired rows at the same time.
+/// How many instances may remove expired rows at the same time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Instances {
     /// One at a time: another instance at work ends the run.

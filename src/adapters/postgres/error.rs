@@ -398,7 +398,7 @@ fn stale_plan(error: &PgDatabaseError) -> bool {
     }
 }
 
-/// Whether nobody can know what became of a statement that was sent.
+/// Whether the outcome of a statement that was sent cannot be known.
 fn lost_connection(error: &sqlx::Error) -> bool {
     match sqlstate(error) {
         Some(sqlstate::STATEMENT_COMPLETION_UNKNOWN | sqlstate::CRASH_SHUTDOWN) => true,

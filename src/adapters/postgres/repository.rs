@@ -19,7 +19,7 @@ use super::violation::Violated;
 use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
 
-/// Bytes of a key that may share a statement: whoever presents more keeps nobody waiting.
+/// Bytes of a key that may share a statement. A longer one is looked up alone, so that it delays no other caller.
 pub(super) const MAX_SHARED_KEY: usize = 1024;
 
 /// A checked statement whose rows become values by `F`.

@@ -134,7 +134,7 @@ pub(super) struct Home {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pulse {
     Alive,
-    /// It has not run for a while: busy, or nobody drives it.
+    /// It has not run for a while: it is busy or stands still.
     Doubtful,
     Dead,
 }

@@ -1,4 +1,4 @@
-//! The connections of an adapter, whoever's pool they are from.
+//! The connections of an adapter, from its own pool or from the application's.
 
 use std::io;
 use std::time::Duration;
@@ -178,7 +178,7 @@ impl Connections {
         answer
     }
 
-    /// A connection beside the pool's, which nobody uses after its owner.
+    /// A connection beside the pool's. It is closed after its use.
     pub(in super::super) async fn dedicated(&self) -> sqlx::Result<PgConnection> {
         match &self.pool {
             Pool::Own(pool) => timeout(pool.acquire_timeout(), pool.target().connect())

@@ -36,7 +36,7 @@ pub(in super::super) struct Lease {
     /// None if the application joined its transaction outside a runtime.
     runtime: Option<Handle>,
     state: State,
-    /// Whether it is given up for another one if nobody drives its runtime.
+    /// Whether it is given up for another one if its runtime stands still.
     is_replaceable: bool,
 }
 
@@ -114,7 +114,7 @@ impl Lease {
         self.state.in_transaction = true;
     }
 
-    /// Before a statement that may be sent again: it need not wait for a runtime that nobody drives.
+    /// Before a statement that may be sent again: it need not wait for a runtime that stands still.
     pub(in super::super) fn make_replaceable(&mut self) {
         self.is_replaceable = true;
     }

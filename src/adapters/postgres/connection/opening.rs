@@ -32,7 +32,7 @@ impl Orphans {
         }
     }
 
-    /// Closes the connections that nobody has come for.
+    /// Closes the connections that are open and that no caller took over.
     pub(super) fn forget_finished(&self) {
         self.tasks().retain(|(_, task)| !task.is_finished());
     }

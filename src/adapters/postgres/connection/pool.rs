@@ -17,7 +17,7 @@ use super::config::PoolConfig;
 use super::manager::{ConnectionManager, Place, Pool, Slot, open_count, vacate};
 use crate::adapters::backoff::backoff;
 
-/// Connections that nobody but the adapter has.
+/// Connections that only the adapter uses.
 #[derive(Clone)]
 pub(in super::super) struct OwnPool(Pool);
 
@@ -60,7 +60,7 @@ impl OwnPool {
         (open_count(&self.0), self.0.status().available)
     }
 
-    /// A connection within `limit`. Whoever gets none learns what stopped the last attempt.
+    /// A connection within `limit`, or the error that stopped the last attempt.
     pub(super) async fn acquire(&self, limit: Duration) -> sqlx::Result<Slot> {
         let mut cause = None;
         match timeout(limit, self.keep_trying(&mut cause)).await {

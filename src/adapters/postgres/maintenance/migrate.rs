@@ -26,8 +26,8 @@ impl SqlxAdapter {
     /// created by hand from Better Auth's documented SQL.
     ///
     /// It may be called any number of times, from any number of processes at once, on a database with data and traffic.
-    /// It may be interrupted at any point; the next call completes what is missing. It works on a connection of its own,
-    /// without the time limits of other connections.
+    /// It may be interrupted at any point; the next call completes what is missing. It opens a separate
+    /// connection, without the time limits of other connections.
     ///
     /// - If the schema is up to date, it only reads the table `_better_auth_migrations`, and takes no lock.
     /// - One process at a time migrates. The others wait, then find nothing left to do.

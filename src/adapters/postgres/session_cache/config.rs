@@ -12,13 +12,13 @@ const MAX_STALENESS: Duration = Duration::from_secs(3600);
 
 /// How session checks are answered from memory: [`SqlxAdapterBuilder::session_cache`](crate::adapters::SqlxAdapterBuilder::session_cache).
 ///
-/// `get_session`, `get_session_with_user`, and `refresh_session` if it has nothing to extend, are answered without a query
-/// of their own if the session was looked up before. Triggers on `sessions` and `users` tell every instance which rows have changed, whoever changed them: another
-/// instance, another program, or an administrator. The payloads hold ids, never tokens.
+/// If the session was looked up before, `get_session` and `get_session_with_user` are answered from memory, and so is
+/// `refresh_session` if it has nothing to extend. Triggers on `sessions` and `users` notify every instance of each changed
+/// row, whether an instance, another program or an administrator changed it. The payloads hold ids, never tokens.
 ///
 /// | mode | an answer is as new as | costs |
 /// |---|---|---|
-/// | [`exact`](Self::exact) | the call: it sees every write that was acknowledged before | one tiny question to the server, shared by all callers who wait at that moment |
+/// | [`exact`](Self::exact) | the call: it sees every write that was acknowledged before | one small question to the server, shared by all callers who wait at that moment |
 /// | [`bounded`](Self::bounded) | the call, minus the bound: a revocation is honoured by every instance within the bound, and within about a millisecond while nothing fails | no wait |
 ///
 /// Tokens that do not exist are not cached, and nothing is cached in transactions.
@@ -30,8 +30,8 @@ const MAX_STALENESS: Duration = Duration::from_secs(3600);
 ///
 /// - The triggers. [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate) installs them if it is called on an adapter with a session cache; until then
 ///   the cache is off. [`SqlxAdapter::check_schema`](crate::adapters::SqlxAdapter::check_schema) checks them.
-/// - One connection per instance beside the pool's, on which it listens. If a pooler in transaction mode stands before the
-///   server, it takes a direct URL: [`listen_url`](Self::listen_url).
+/// - One connection per instance beside the pool's, on which it listens. If a pooler in transaction mode sits in front of
+///   the server, this connection needs a direct URL: [`listen_url`](Self::listen_url).
 /// - PostgreSQL itself: engines without `LISTEN`, `NOTIFY` and triggers are refused by
 ///   [`connect`](crate::adapters::SqlxAdapterBuilder::connect).
 ///

@@ -7,12 +7,12 @@
 //! | file | |
 //! |---|---|
 //! | `protocol.rs` | which rows are current: no connections, no clocks |
-//! | `questions.rs` | who waits for the next question, whether the cache listens |
+//! | `questions.rs` | the callers who wait for the next question, and whether the cache listens |
 //! | `last_question.rs` | how old the last question is, for the bounded mode |
 //! | `store.rs` | the rows, the lookups, and what happens when a question is due |
 //! | `listener.rs` | the connection that listens |
-//! | `target.rs` | where it leads, and why it may not work |
-//! | `cache.rs` | who listens when |
+//! | `target.rs` | the server that it leads to, and why it may not work |
+//! | `cache.rs` | when an instance listens |
 //! | `config.rs` | what callers set and see |
 
 mod cache;

@@ -51,7 +51,7 @@ pub(super) struct Invalidations {
     last: AtomicU64,
     last_of_all: AtomicU64,
     stripes: Box<[AtomicU64]>,
-    /// Random, so that nobody can choose ids that share a stripe.
+    /// Random, so that an attacker cannot choose ids that share a stripe.
     hasher: RandomState,
 }
 

@@ -1,4 +1,4 @@
-//! Who waits for the next question, and whether the cache listens at all.
+//! The callers who wait for the next question, and whether the cache listens at all.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, oneshot};
 
-/// An attempt to listen that has not ended after so long is given up: nobody drives its runtime.
+/// An attempt to listen that has not ended after so long is given up: its runtime stands still.
 const MAX_START: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -161,7 +161,7 @@ impl Questions {
         state.retry_at = Instant::now();
     }
 
-    /// The answer to the next question, with the number of its term. `None` if nobody listens.
+    /// The answer to the next question, with the number of its term. `None` if the cache does not listen.
     pub(super) fn wait(&self) -> Option<(u64, oneshot::Receiver<DateTime<Utc>>)> {
         let mut state = self.state();
         if !state.is_listening() {

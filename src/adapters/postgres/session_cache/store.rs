@@ -52,7 +52,7 @@ pub(super) struct Shared {
     listener_ended: Notify,
 }
 
-/// A session without its token, and its user if somebody wanted both.
+/// A session without its token, and its user if a caller wanted both.
 pub(in super::super) struct Row {
     stamp: Stamp,
     session: Session,
