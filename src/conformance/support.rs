@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::assert_eq;
+use super::difference::assert_same as assert_eq;
 use crate::adapters::DatabaseAdapter;
 use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User};
 use crate::{AuthError, AuthResult};
