@@ -10,7 +10,7 @@ use better_auth::conformance::Adapter;
 use better_auth::conformance::cases::{
     account, account_links, account_updates, bans, codes, general, identifier_tokens, identifiers,
     one_time_tokens, reservations, session, session_ids, session_refresh, session_updates,
-    transaction_helper, transactions, user, user_filters, user_lists,
+    transaction_helper, transactions, user, user_filters, user_lists, user_updates,
 };
 use better_auth::{AuthResult, CreateUser};
 
@@ -25,7 +25,7 @@ type Case = fn(Adapter) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Cases that together call every provided method, and need no error on the way.
 const CASES: [Case; 21] = [
-    case!(user::update_sets_every_column),
+    case!(user_updates::update_sets_every_column),
     case!(user::delete_takes_sessions_and_accounts),
     case!(session::session_with_user),
     case!(session::expired_sessions_are_removed),

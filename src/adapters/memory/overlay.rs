@@ -270,7 +270,7 @@ mod tests {
         }
 
         fn shown_inside(&mut self) -> Shown {
-            self.over(|table| shown(table))
+            self.over(shown)
         }
 
         fn shown_outside(&mut self) -> Shown {

@@ -58,19 +58,21 @@ async fn signed_in(database: &SqlxAdapter) -> (Session, User) {
     (new_session(database, &user.id).await, user)
 }
 
-/// Looks a session up twice, the second time from memory.
+/// Looks a session up twice, the second time from memory. If the cache stops to listen in between, as on a busy machine,
+/// it does so again.
 async fn warm(database: &SqlxAdapter, token: &str) -> Option<(Session, User)> {
-    let first = database.get_session_with_user(token).await.unwrap();
-    let hits = stats(database).hits;
-    let second = database.get_session_with_user(token).await.unwrap();
-    assert_eq!(first, second);
-    assert_eq!(
-        stats(database).hits,
-        hits + u64::from(first.is_some()),
-        "{:?}",
-        stats(database)
-    );
-    first
+    loop {
+        let deaf = stats(database).time_in_fallback;
+        let first = database.get_session_with_user(token).await.unwrap();
+        let hits = stats(database).hits;
+        let second = database.get_session_with_user(token).await.unwrap();
+        assert_eq!(first, second);
+        let stats = stats(database);
+        if stats.hits == hits + u64::from(first.is_some()) {
+            return first;
+        }
+        assert!(stats.time_in_fallback > deaf, "{stats:?}");
+    }
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
