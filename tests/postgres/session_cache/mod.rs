@@ -58,20 +58,21 @@ async fn signed_in(database: &SqlxAdapter) -> (Session, User) {
     (new_session(database, &user.id).await, user)
 }
 
-/// Looks a session up twice, the second time from memory. If the cache stops to listen in between, as on a busy machine,
-/// it does so again.
+/// Looks a session up until it comes from memory. A notification about another row may have concerned this one too, but
+/// seldom does. The cache may also have stopped to listen, as on a busy machine; then it does so again.
 async fn warm(database: &SqlxAdapter, token: &str) -> Option<(Session, User)> {
+    let first = database.get_session_with_user(token).await.unwrap();
+    let mut misses = 0;
     loop {
-        let deaf = stats(database).time_in_fallback;
-        let first = database.get_session_with_user(token).await.unwrap();
-        let hits = stats(database).hits;
-        let second = database.get_session_with_user(token).await.unwrap();
-        assert_eq!(first, second);
-        let stats = stats(database);
-        if stats.hits == hits + u64::from(first.is_some()) {
+        let before = stats(database);
+        let again = database.get_session_with_user(token).await.unwrap();
+        assert_eq!(first, again);
+        let after = stats(database);
+        if after.hits == before.hits + u64::from(first.is_some()) {
             return first;
         }
-        assert!(stats.time_in_fallback > deaf, "{stats:?}");
+        misses += u32::from(after.time_in_fallback == before.time_in_fallback);
+        assert!(misses < 3, "{after:?}");
     }
 }
 
