@@ -101,7 +101,8 @@ use crate::{AuthError, AuthResult};
 ///   given without a display username, its original spelling is stored as `display_username`, on create and on update.
 /// - **Input that cannot be stored** is [`AuthError::Validation`], which names the field; nothing is changed. This
 ///   covers: a NUL character in any text; an id, email, username or provider id over 255 bytes; an account id or
-///   identifier over 1,024 bytes; a time before 4714-11-24 BC; metadata nested deeper than 100. All other text may be
+///   identifier over 1,024 bytes; a time before 4714-11-24 BC; metadata nested deeper than 100; a value of a verification
+///   that has the form of a stored digest ([`VerificationKeys`](crate::adapters::VerificationKeys)). All other text may be
 ///   megabytes long. A *lookup* by such a key answers `None`, a delete does nothing, an update answers that row's
 ///   `…NotFound`.
 /// - **Text is data.** Quotes, `%`, `_`, backslashes and SQL come back unchanged. Numbers in metadata come back as they
@@ -238,9 +239,12 @@ pub trait DatabaseAdapter: Send + Sync {
 
     /// Stores a verification. The same identifier may hold several values, and the same pair may occur twice.
     ///
+    /// A verification that is to be [`hashed`](CreateVerification::hashed()) needs an adapter with
+    /// [`VerificationKeys`](crate::adapters::VerificationKeys).
+    ///
     /// # Errors
     ///
-    /// [`AuthError::Validation`].
+    /// [`AuthError::Validation`]; [`AuthError::Unsupported`] if the value is to be hashed and the adapter has no keys.
     async fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification>;
 
     /// Returns the newest live verification of this identifier with this value.
@@ -296,7 +300,8 @@ pub trait DatabaseAdapter: Send + Sync {
         })
     }
 
-    /// Returns the newest live verification of this identifier.
+    /// Returns the newest live verification of this identifier. It shows a digest if the value is
+    /// [`hashed`](CreateVerification::hashed()).
     ///
     /// # Errors
     ///
@@ -543,6 +548,8 @@ pub trait DatabaseAdapter: Send + Sync {
 
     /// Uses up the newest live verification of an identifier: removes *all* rows of the identifier and returns the newest
     /// live one. Among any number of callers, exactly one gets it.
+    ///
+    /// The row shows a digest if the value is [`hashed`](CreateVerification::hashed()).
     ///
     /// Use it where the identifier itself is the secret, such as the token of a link. A code that a user types has to be
     /// compared: call [`check_code`](Self::check_code) or [`consume_verification`](Self::consume_verification).

@@ -12,6 +12,7 @@ mod memory;
 pub(crate) mod postgres;
 mod transaction;
 mod user_query;
+mod verification_keys;
 
 pub use adapter::{DatabaseAdapter, Transaction};
 pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
@@ -19,7 +20,8 @@ pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
     Joined, LentConnection, MIGRATOR, NormalizedNames, OpenSqlxTransaction, PoolConfig, PoolStats,
-    PooledConnection, SchemaReport, SessionCache, SessionCacheStats, SkippedName, SqlxAdapter,
-    SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
+    PooledConnection, SchemaReport, SessionCache, SessionCacheStats, SessionTokens, SkippedName,
+    SqlxAdapter, SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};
+pub use verification_keys::VerificationKeys;

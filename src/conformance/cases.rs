@@ -202,6 +202,11 @@ declare_cases! { $
             identifiers_have_a_longest_length
             /// A value can be megabytes long and is found.
             values_may_be_megabytes
+            /// A value of a verification that is to be `hashed` is found like any other, or the create is `Unsupported` and
+            /// stores nothing.
+            hashed_values_are_found_or_refused
+            /// A value that has the form of a stored digest is `Validation`, and no lookup finds it.
+            digests_are_no_values
             /// `delete_verification` takes the row's id, deletes that row only, and succeeds again.
             delete_removes_one
             /// `delete_expired_verifications` removes all expired rows, however many, and returns their number.
@@ -317,6 +322,8 @@ declare_cases! { $
             consume_takes_the_pair_as_it_is_spelled
             /// A consumed pair can be issued again.
             a_used_pair_can_be_issued_again
+            /// `consume_verification` removes all rows of the pair, `hashed` or not; exactly one of many callers gets it.
+            hashed_pairs_are_consumed_once
         }
     }
 
@@ -329,6 +336,9 @@ declare_cases! { $
             the_next_newest_is_found
             /// An identifier of 1,024 bytes is found; one that cannot be stored finds nothing.
             impossible_identifiers_find_nothing
+            /// `get_verification_by_identifier` shows a digest in place of a `hashed` value, and no method takes it for the
+            /// value.
+            hashed_values_are_not_shown
         }
     }
 
@@ -364,6 +374,8 @@ declare_cases! { $
             a_thousand_guesses_share_the_attempts
             /// If many callers present the right code at once, exactly one of them is accepted.
             one_of_many_is_accepted
+            /// `check_code` accepts the value of a `hashed` code; what has the form of a digest is a wrong code.
+            hashed_codes_are_checked
         }
     }
 

@@ -1,6 +1,8 @@
 //! Promises about `check_code`.
 
-use super::{Adapter, assert_eq, assert_refused, at_once, code, expired_code};
+use super::{
+    Adapter, assert_eq, assert_refused, at_once, code, expired_code, new_hashed, value_digest,
+};
 use crate::types::{CodeCheck, CreateVerification, Verification};
 
 async fn create(adapter: &Adapter, code: CreateVerification) -> Verification {
@@ -152,5 +154,35 @@ pub(super) async fn one_of_many_is_accepted(adapter: Adapter) {
         assert_eq!(accepted, 1);
         let found = adapter.get_verification("a", "older").await.unwrap();
         assert_eq!(found, None);
+    }
+}
+
+pub(super) async fn hashed_codes_are_checked(adapter: Adapter) {
+    create(&adapter, code("a", "older")).await;
+    let Some(row) = new_hashed(&*adapter, code("a", "right")).await else {
+        return;
+    };
+    assert_eq!(check(&adapter, &value_digest()).await, wrong(2));
+    assert_eq!(check(&adapter, "older").await, wrong(1));
+    assert_eq!(check(&adapter, "right").await, CodeCheck::Accepted(row));
+    assert_eq!(check(&adapter, "right").await, CodeCheck::NotFound);
+
+    new_hashed(&*adapter, code("a", "right")).await;
+    for expected in [wrong(2), wrong(1), CodeCheck::TooManyAttempts] {
+        assert_eq!(check(&adapter, "wrong").await, expected);
+    }
+    assert_eq!(check(&adapter, "right").await, CodeCheck::TooManyAttempts);
+    let found = adapter.get_verification("a", "right").await.unwrap();
+    assert_eq!(found, None);
+
+    for _ in 0..5 {
+        new_hashed(&*adapter, code("a", "right")).await;
+        let checks = at_once(12, |_| {
+            let adapter = adapter.clone();
+            async move { check_until_answered(&adapter, "right").await }
+        })
+        .await;
+        let accepted = |check: &&CodeCheck| matches!(check, CodeCheck::Accepted(_));
+        assert_eq!(checks.iter().filter(accepted).count(), 1);
     }
 }

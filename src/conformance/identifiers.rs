@@ -1,6 +1,7 @@
 //! Promises about `get_verification_by_identifier`.
 
-use super::{Adapter, assert_eq, code, expired_code};
+use super::{Adapter, assert_eq, assert_refused, code, expired_code, new_hashed};
+use crate::types::Verification;
 
 pub(super) async fn newest_of_an_identifier(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
@@ -48,4 +49,35 @@ pub(super) async fn impossible_identifiers_find_nothing(adapter: Adapter) {
         let found = adapter.get_verification_by_identifier(&impossible).await;
         assert_eq!(found.unwrap(), None);
     }
+}
+
+pub(super) async fn hashed_values_are_not_shown(adapter: Adapter) {
+    let Some(row) = new_hashed(&*adapter, code("a", "493027")).await else {
+        return;
+    };
+    let shown = adapter.get_verification_by_identifier("a").await.unwrap();
+    let shown = shown.unwrap();
+    assert!(
+        !shown.value.contains("493027"),
+        "the row shows the value that was to be hashed"
+    );
+    let value = shown.value.clone();
+    assert_eq!(
+        Verification {
+            value: row.value.clone(),
+            ..shown
+        },
+        row
+    );
+    for found in [
+        adapter.get_verification("a", &value).await.unwrap(),
+        adapter.get_verification_by_value(&value).await.unwrap(),
+    ] {
+        assert_eq!(found, None);
+    }
+    for again in [code("a", &value), code("a", &value).hashed()] {
+        assert_refused("value", adapter.create_verification(again).await);
+    }
+    let found = adapter.get_verification("a", "493027").await.unwrap();
+    assert_eq!(found, Some(row));
 }

@@ -109,7 +109,7 @@ pub(super) async fn nul_in_an_account_is_refused(adapter: Adapter) {
 
 pub(super) async fn nul_in_a_verification_is_refused(adapter: Adapter) {
     let creates = each_with!(
-        code("a", "b"), nul() => CreateVerification { identifier, value; expires_at }
+        code("a", "b"), nul() => CreateVerification { identifier, value; expires_at, hashed }
     );
     for (field, create) in creates {
         assert_refused(field, adapter.create_verification(create).await);

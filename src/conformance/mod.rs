@@ -66,7 +66,8 @@ pub use cases::GROUPS;
 use difference::assert_same as assert_eq;
 use support::{
     Caller, account_of, an_hour_ago, assert_error, assert_listed, assert_refused, at_once, code,
-    digests, each_with, expired_code, in_an_hour, in_time, new_session, new_user, poll,
+    digests, each_with, expired_code, in_an_hour, in_time, new_hashed, new_session, new_user, poll,
+    value_digest,
 };
 
 mod account;

@@ -1,6 +1,6 @@
 //! Promises about `consume_verification`.
 
-use super::{Adapter, assert_eq, at_once, code, expired_code};
+use super::{Adapter, assert_eq, at_once, code, expired_code, new_hashed, value_digest};
 
 pub(super) async fn consume_takes_all_of_the_pair(adapter: Adapter) {
     adapter.create_verification(code("a", "1")).await.unwrap();
@@ -91,5 +91,28 @@ pub(super) async fn a_used_pair_can_be_issued_again(adapter: Adapter) {
         let consumed = adapter.consume_verification("a", "1").await.unwrap();
         assert_eq!(consumed, Some(row));
         assert_eq!(adapter.get_verification_by_value("1").await.unwrap(), None);
+    }
+}
+
+pub(super) async fn hashed_pairs_are_consumed_once(adapter: Adapter) {
+    for round in 0..5 {
+        let plain = adapter.create_verification(code("a", "1")).await.unwrap();
+        let hashed = new_hashed(&*adapter, code("a", "1")).await;
+        let kept = new_hashed(&*adapter, code("a", "2")).await;
+        for other in ["3", &value_digest()] {
+            let consumed = adapter.consume_verification("a", other).await.unwrap();
+            assert_eq!(consumed, None);
+        }
+        let answers = at_once(6 * (round + 1), |_| {
+            let adapter = adapter.clone();
+            async move { adapter.consume_verification("a", "1").await }
+        })
+        .await;
+        let consumed: Vec<_> = answers.into_iter().filter_map(Result::unwrap).collect();
+        assert_eq!(consumed, [hashed.unwrap_or(plain)]);
+        let found = adapter.get_verification("a", "1").await.unwrap();
+        assert_eq!(found, None);
+        let consumed = adapter.consume_verification("a", "2").await.unwrap();
+        assert_eq!(consumed, kept);
     }
 }

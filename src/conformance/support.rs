@@ -11,7 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::difference::assert_same as assert_eq;
 use crate::adapters::DatabaseAdapter;
-use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User};
+use crate::types::{
+    CreateAccount, CreateSession, CreateUser, CreateVerification, Session, User, Verification,
+};
 use crate::{AuthError, AuthResult};
 
 /// Fails unless an answer is the error of the pattern.
@@ -104,6 +106,37 @@ pub(super) fn code(identifier: &str, value: &str) -> CreateVerification {
 
 pub(super) fn expired_code(identifier: &str, value: &str) -> CreateVerification {
     CreateVerification::new(identifier, value, an_hour_ago())
+}
+
+/// Creates a verification whose value is hashed. `None` if the adapter has no keys; nothing is stored then.
+#[track_caller]
+pub(super) fn new_hashed(
+    adapter: &dyn DatabaseAdapter,
+    verification: CreateVerification,
+) -> impl Future<Output = Option<Verification>> {
+    let caller = Caller::here();
+    async move {
+        let _caller = caller;
+        let (identifier, value) = (verification.identifier.clone(), verification.value.clone());
+        let stored = || async { adapter.get_verification(&identifier, &value).await.unwrap() };
+        let before = stored().await;
+        match adapter.create_verification(verification.hashed()).await {
+            Ok(row) => {
+                assert_eq!((&row.identifier, &row.value), (&identifier, &value));
+                Some(row)
+            }
+            Err(AuthError::Unsupported { .. }) => {
+                assert_eq!(stored().await, before);
+                None
+            }
+            Err(error) => panic!("{error:?} instead of a row or `Unsupported`"),
+        }
+    }
+}
+
+/// What has the form in which the value of a verification may be stored.
+pub(super) fn value_digest() -> String {
+    format!("hmac-sha256:0a1b2c3d:{}", "0f".repeat(32))
 }
 
 /// Fails unless a list of sessions is the expected one, with the tokens or with digests in their place.

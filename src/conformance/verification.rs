@@ -1,6 +1,9 @@
 //! Promises about verifications.
 
-use super::{Adapter, assert_eq, assert_error, at_once, code, expired_code};
+use super::{
+    Adapter, assert_eq, assert_error, assert_refused, at_once, code, expired_code, new_hashed,
+    value_digest,
+};
 use crate::AuthError;
 
 pub(super) async fn create_returns_what_every_get_returns(adapter: Adapter) {
@@ -109,6 +112,56 @@ pub(super) async fn values_may_be_megabytes(adapter: Adapter) {
         adapter.get_verification_by_value(&long[2..]).await.unwrap(),
         None
     );
+}
+
+pub(super) async fn hashed_values_are_found_or_refused(adapter: Adapter) {
+    for value in ["493027", "", "Ω", &"x".repeat(100_000)] {
+        let plain = adapter.create_verification(code("a", value)).await.unwrap();
+        let newest = new_hashed(&*adapter, code("b", value)).await;
+        let newest = newest.unwrap_or_else(|| plain.clone());
+        let found = adapter.get_verification_by_value(value).await.unwrap();
+        assert_eq!(found, Some(newest.clone()));
+        for row in [&plain, &newest] {
+            let found = adapter.get_verification(&row.identifier, value).await;
+            assert_eq!(found.unwrap().as_ref(), Some(row));
+        }
+        let found = adapter.get_verification("b", "493028").await.unwrap();
+        assert_eq!(found, None);
+        // The newest of both kinds.
+        let newest = adapter.create_verification(code("b", value)).await.unwrap();
+        let found = adapter.get_verification("b", value).await.unwrap();
+        assert_eq!(found, Some(newest));
+        new_hashed(&*adapter, expired_code("c", value)).await;
+        let found = adapter.get_verification("c", value).await.unwrap();
+        assert_eq!(found, None);
+    }
+    let nul = code("a", "a\0b").hashed();
+    assert_refused("value", adapter.create_verification(nul).await);
+}
+
+pub(super) async fn digests_are_no_values(adapter: Adapter) {
+    let digest = value_digest();
+    for create in [code("a", &digest), code("a", &digest).hashed()] {
+        assert_refused("value", adapter.create_verification(create).await);
+    }
+    let found = adapter.get_verification("a", &digest).await.unwrap();
+    assert_eq!(found, None);
+    let found = adapter.get_verification_by_value(&digest).await.unwrap();
+    assert_eq!(found, None);
+    // What is almost one is data.
+    for value in [
+        digest.to_uppercase(),
+        format!("{digest} "),
+        digest.replace("sha256", "sha1"),
+        digest[1..].to_owned(),
+    ] {
+        let row = adapter
+            .create_verification(code("a", &value))
+            .await
+            .unwrap();
+        let found = adapter.get_verification("a", &value).await.unwrap();
+        assert_eq!(found, Some(row));
+    }
 }
 
 pub(super) async fn delete_removes_one(adapter: Adapter) {

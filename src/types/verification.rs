@@ -15,7 +15,8 @@ pub struct Verification {
     pub id: String,
     /// What is verified, such as an email address.
     pub identifier: String,
-    /// The secret that proves it.
+    /// The secret that proves it. If the store holds a digest of it, lookups by an identifier show that digest, and all other
+    /// methods the secret itself.
     #[serde(skip_serializing)]
     pub value: String,
     /// The verification is live while this is in the future.
@@ -90,9 +91,11 @@ pub struct CreateVerification {
     pub value: String,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
+    /// Whether the store holds a digest in place of the value; see [`hashed`](Self::hashed()).
+    pub hashed: bool,
 }
 
-fields!(CreateVerification { identifier, expires_at } redact { value });
+fields!(CreateVerification { identifier, expires_at, hashed } redact { value });
 
 impl CreateVerification {
     /// A value that proves the identifier until this time.
@@ -106,7 +109,27 @@ impl CreateVerification {
             identifier: identifier.into(),
             value: value.into(),
             expires_at,
+            hashed: false,
         }
+    }
+
+    /// The same, of which the store holds a digest in place of the value: who reads the table or a backup, but has not the
+    /// key, cannot try which of a million codes it is.
+    ///
+    /// It takes an adapter with [`VerificationKeys`](crate::adapters::VerificationKeys), which explains the rest. Any other
+    /// adapter answers [`AuthError::Unsupported`](crate::AuthError::Unsupported) and stores nothing.
+    ///
+    /// ```
+    /// use better_auth::types::CreateVerification;
+    /// use chrono::{TimeDelta, Utc};
+    ///
+    /// let code = CreateVerification::new("ada@example.com", "493027", Utc::now() + TimeDelta::minutes(10)).hashed();
+    /// assert!(code.hashed);
+    /// ```
+    #[must_use]
+    pub fn hashed(mut self) -> Self {
+        self.hashed = true;
+        self
     }
 }
 

@@ -5,6 +5,20 @@ use better_auth::{AuthResult, async_trait};
 
 better_auth::conformance_tests!(MemoryDatabaseAdapter::new(), groups: all);
 
+/// With keys that hash the values of verifications.
+mod keyed {
+    use better_auth::adapters::{MemoryDatabaseAdapter, VerificationKeys};
+
+    fn keyed() -> MemoryDatabaseAdapter {
+        let keys = VerificationKeys::new([1; 32]).with_previous([2; 32]);
+        MemoryDatabaseAdapter::new()
+            .verification_keys(keys)
+            .unwrap()
+    }
+
+    better_auth::conformance_tests!(keyed(), groups: all);
+}
+
 /// An adapter that has what is required and nothing else.
 struct RequiredOnly(MemoryDatabaseAdapter);
 

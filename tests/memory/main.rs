@@ -8,5 +8,6 @@ mod conformance;
 mod docs;
 mod many_rows;
 mod page;
+mod verification_keys;
 #[cfg(feature = "conformance")]
 mod wrappers;

@@ -28,14 +28,16 @@ better_auth::conformance_tests!(
     groups: all,
 );
 
-/// With session tokens stored as digests.
+/// With session tokens and values of verifications stored as digests.
 mod hashed {
-    use better_auth::adapters::{SqlxAdapter, SqlxAdapterBuilder};
+    use better_auth::adapters::{SqlxAdapter, SqlxAdapterBuilder, VerificationKeys};
     use sqlx::PgPool;
 
     async fn hashing(pool: PgPool) -> SqlxAdapter {
-        let builder =
-            SqlxAdapterBuilder::from_pool(super::prepared(pool).await).hash_session_tokens(true);
+        let keys = VerificationKeys::new([1; 32]).with_previous([2; 32]);
+        let builder = SqlxAdapterBuilder::from_pool(super::prepared(pool).await)
+            .hash_session_tokens(true)
+            .verification_keys(keys);
         builder.connect().await.unwrap()
     }
 
@@ -43,6 +45,24 @@ mod hashed {
         #[sqlx::test(migrator = "better_auth::MIGRATOR")]
         (pool: PgPool) => hashing(pool).await,
         groups: all,
+    );
+}
+
+/// With digests alone looked up.
+mod hashed_only {
+    use better_auth::adapters::{SessionTokens, SqlxAdapter, SqlxAdapterBuilder};
+    use sqlx::PgPool;
+
+    async fn hashed_only(pool: PgPool) -> SqlxAdapter {
+        let builder = SqlxAdapterBuilder::from_pool(super::prepared(pool).await);
+        let builder = builder.session_tokens(SessionTokens::HashedOnly);
+        builder.connect().await.unwrap()
+    }
+
+    better_auth::conformance_tests!(
+        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        (pool: PgPool) => hashed_only(pool).await,
+        groups: [session_updates, session_refresh, session_ids, bans, transactions],
     );
 }
 
@@ -77,7 +97,10 @@ mod cached {
     better_auth::conformance_tests!(
         #[sqlx::test(migrator = "better_auth::MIGRATOR")]
         (pool: PgPool) => caching(pool).await,
-        groups: [session_updates, transactions],
+        groups: [
+            session_updates, session_refresh, session_ids, bans, account_links, identifier_tokens, codes, reservations,
+            transactions,
+        ],
     );
 }
 

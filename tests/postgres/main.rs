@@ -23,5 +23,6 @@ mod sqlx_transaction;
 mod support;
 mod transactions;
 mod user_lists;
+mod verification_keys;
 mod violations;
 mod volatility;

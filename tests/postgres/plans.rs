@@ -10,7 +10,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
 const TABLES: [&str; 4] = ["users", "sessions", "accounts", "verifications"];
 
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
-const MAY_SORT: [(&str, &str); 5] = [
+const MAY_SORT: [(&str, &str); 6] = [
+    (
+        "ORDER BY newest.created_at DESC",
+        "the newest row of each form of a value: one, and one more for each key",
+    ),
     (
         "ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE",
         "the rows of one pair or identifier, which it locks from the newest on",

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{adapter, url};
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use crate::support::{adapter, shown, url};
+use better_auth::adapters::{DatabaseAdapter, SessionTokens, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::{AuthError, AuthResult, CreateSession, CreateUser, Session, UpdateSession};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
@@ -193,4 +193,176 @@ async fn an_applications_pool_may_hash_too(pool: PgPool) {
     let user = new_user_id(&database).await;
     new_session(&database, &user).await;
     assert!(leaked(&pool).await.iter().all(|token| is_digest(token)));
+}
+
+fn hashed_only(pool: &PgPool) -> SqlxAdapterBuilder {
+    SqlxAdapter::builder(&url(pool)).session_tokens(SessionTokens::HashedOnly)
+}
+
+/// Expects to be told that a token is stored as it is, and what to do.
+fn is_told<T: std::fmt::Debug>(answer: AuthResult<T>) {
+    match answer {
+        Err(error @ AuthError::Database { .. }) => {
+            for words in ["HashedOnly", "Hashing", "hash_stored_session_tokens()"] {
+                assert!(error.to_string().contains(words), "{error}");
+            }
+            assert!(!shown(&error).contains("token-"), "{error:?}");
+        }
+        answer => panic!("{answer:?}"),
+    }
+}
+
+/// Stores a session as a program does that keeps tokens as they are.
+async fn store_plain(pool: &PgPool, user_id: &str, token: &str) {
+    let insert = "INSERT INTO sessions (id, token, user_id, expires_at) VALUES ($1, $1, $2, now() + interval '1 hour')";
+    let insert = sqlx::query(insert).bind(token).bind(user_id);
+    insert.execute(pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_plain_token_is_told_wherever_it_stands(pool: PgPool) {
+    let hashing = hashing(&pool).await;
+    let user = new_user_id(&hashing).await;
+    let only = hashed_only(&pool).connect().await.unwrap();
+    for with_digests in [false, true] {
+        if with_digests {
+            for _ in 0..20 {
+                new_session(&only, &user).await;
+            }
+        }
+        let report = only.check_schema().await.unwrap();
+        assert!(!report.plain_session_tokens);
+        for token in [
+            "token-1",
+            "",
+            "-",
+            "0",
+            "~",
+            "a",
+            "zzz",
+            "Z",
+            "sha255:",
+            "sha25",
+            "sha257",
+            "sha3",
+            "\u{10ffff}",
+        ] {
+            store_plain(&pool, &user, token).await;
+            is_told(only.check_schema().await);
+            is_told(hashed_only(&pool).connect().await);
+            is_told(
+                hashed_only(&pool)
+                    .check_schema(true)
+                    .migrate(true)
+                    .connect()
+                    .await,
+            );
+            let builder = SqlxAdapterBuilder::from_pool(pool.clone());
+            is_told(
+                builder
+                    .session_tokens(SessionTokens::HashedOnly)
+                    .connect()
+                    .await,
+            );
+            let report = hashing.check_schema().await.unwrap();
+            assert!(report.plain_session_tokens, "{token}");
+            assert_eq!(hashing.hash_stored_session_tokens().await.unwrap(), 1);
+            let report = hashing.check_schema().await.unwrap();
+            assert!(!report.plain_session_tokens, "{token}");
+            let (found, _) = only.get_session_with_user(token).await.unwrap().unwrap();
+            assert_eq!(found.token, token);
+            only.delete_session(token).await.unwrap();
+        }
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn digests_alone_are_looked_up_once_every_token_is_one(pool: PgPool) {
+    let (plain, hashing) = (adapter(&pool).await, hashing(&pool).await);
+    let user = new_user_id(&plain).await;
+    let before = new_session(&plain, &user).await;
+    is_told(hashed_only(&pool).connect().await);
+    let meanwhile = new_session(&hashing, &user).await;
+    assert_eq!(hashing.hash_stored_session_tokens().await.unwrap(), 1);
+    let only = hashed_only(&pool).connect().await.unwrap();
+    let after = new_session(&only, &user).await;
+    assert!(leaked(&pool).await.iter().all(|token| is_digest(token)));
+    let hour = std::time::Duration::from_secs(3600);
+    for session in [&before, &meanwhile, &after] {
+        for database in [&plain, &hashing, &only] {
+            let found = database.get_session(&session.token).await.unwrap();
+            assert_eq!(found.map(|found| found.id), Some(session.id.clone()));
+            let refreshed = database.refresh_session(&session.token, 9 * hour, hour);
+            let (refreshed, _) = refreshed.await.unwrap().unwrap();
+            assert_eq!(refreshed.token, session.token);
+            let update = UpdateSession::new().with_user_agent("other");
+            let updated = database
+                .update_session(&session.token, update)
+                .await
+                .unwrap();
+            assert_eq!(updated.token, session.token);
+        }
+    }
+    for token in leaked(&pool).await {
+        assert_opens_nothing(&only, &token).await;
+    }
+    assert_eq!(
+        only.delete_other_sessions(&user, &after.token)
+            .await
+            .unwrap(),
+        2
+    );
+    let [listed] = only
+        .get_user_sessions(&user)
+        .await
+        .unwrap()
+        .try_into()
+        .unwrap();
+    only.delete_session(&listed.token).await.unwrap();
+    assert_eq!(only.get_session(&after.token).await.unwrap(), None);
+}
+
+/// A sign-out ends the session also where an instance was switched too early.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_plain_token_can_be_signed_out_with_every_setting(pool: PgPool) {
+    let (plain, only) = (
+        adapter(&pool).await,
+        hashed_only(&pool).connect().await.unwrap(),
+    );
+    let user = new_user_id(&plain).await;
+    let (session, kept) = (
+        new_session(&plain, &user).await,
+        new_session(&plain, &user).await,
+    );
+    assert_eq!(only.get_session(&session.token).await.unwrap(), None);
+    assert_eq!(
+        only.delete_other_sessions(&user, &kept.token)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(plain.get_session(&session.token).await.unwrap(), None);
+    assert_eq!(
+        plain.get_session(&kept.token).await.unwrap(),
+        Some(kept.clone())
+    );
+    only.delete_session(&kept.token).await.unwrap();
+    assert_eq!(plain.get_session(&kept.token).await.unwrap(), None);
+}
+
+#[sqlx::test]
+async fn an_empty_database_may_have_digests_alone(pool: PgPool) {
+    let database = hashed_only(&pool).connect().await.unwrap();
+    database.migrate().await.unwrap();
+    let user = new_user_id(&database).await;
+    let session = new_session(&database, &user).await;
+    assert_eq!(
+        database.get_session(&session.token).await.unwrap(),
+        Some(session)
+    );
+    hashed_only(&pool)
+        .check_schema(true)
+        .connect()
+        .await
+        .unwrap();
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use better_auth::adapters::{
     DatabaseAdapter, MemoryDatabaseAdapter, PoolConfig, SqlxAdapter, SqlxAdapterBuilder,
+    VerificationKeys,
 };
 use better_auth::types::{
     CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, UpdateAccount,
@@ -184,7 +185,12 @@ async fn connected(url: &str) -> SqlxAdapter {
         acquire_timeout: Duration::from_secs(2),
         ..PoolConfig::default()
     };
-    let builder = SqlxAdapter::builder(url).pool_config(config).max_retries(1);
+    let keys =
+        VerificationKeys::new(marked("key").repeat(3)).with_previous(marked("old").repeat(3));
+    let builder = SqlxAdapter::builder(url)
+        .pool_config(config)
+        .max_retries(1)
+        .verification_keys(keys);
     assert_no_secret(&format!("{builder:?}"));
     builder.connect().await.unwrap()
 }

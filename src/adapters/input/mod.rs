@@ -50,12 +50,13 @@ pub(super) use account::refreshed_account;
 pub(super) use attempts::{Attempts, USED_UP};
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use digest::{DIGEST_PREFIX, digest};
+pub(super) use random::fill_random;
 pub(super) use session::Refresh;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use text::name_key;
-pub(super) use text::without_case;
+pub(super) use text::{hex, without_case};
 pub(super) use time::{
     is_postgres_time, now_micros, postgres_micros, time_from_postgres, truncate,
 };
 pub(super) use user::{ban, check_ids};
-pub(super) use verification::reserved_verification;
+pub(super) use verification::{new_keyed_verification, reserved_verification};

@@ -33,7 +33,8 @@ pub fn new_token() -> AuthResult<String> {
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
-fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
+/// Fills a buffer from the operating system's random source.
+pub(in crate::adapters) fn fill_random(bytes: &mut [u8]) -> AuthResult<()> {
     getrandom::fill(bytes).map_err(|error| AuthError::Unavailable {
         message: "the operating system gave no random bytes for an id or token".to_owned(),
         contention: false,

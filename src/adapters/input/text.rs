@@ -46,6 +46,14 @@ pub fn lookup_name(name: &str) -> Option<String> {
     name_key("", name).ok()
 }
 
+/// Bytes in hexadecimal digits.
+pub(in crate::adapters) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = nibbles.filter_map(|nibble| DIGITS.get(usize::from(nibble)).copied());
+    digits.map(char::from).collect()
+}
+
 pub(super) fn text(field: &'static str, text: String) -> AuthResult<String> {
     if is_possible_text(&text) {
         Ok(text)

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Clock;
 use super::store::{Repository, Store};
+use crate::AuthResult;
+use crate::adapters::VerificationKeys;
 use crate::adapters::delegate::forward_database_adapter;
 
 /// Keeps everything in memory, for development and tests. What it holds is lost when the process ends.
@@ -65,9 +67,24 @@ impl MemoryDatabaseAdapter {
         Self::with(Clock::new(now))
     }
 
+    /// The same data, where the values of verifications that are created
+    /// [`hashed`](crate::types::CreateVerification::hashed()) are told apart by these keys, as `SqlxAdapter` does:
+    /// [`VerificationKeys`] has an example. Earlier clones keep the keys that they have.
+    ///
+    /// Nobody reads memory as a table or a backup, so random digits stand in for the digest that the row shows.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`](crate::AuthError::Validation) if a key has less than 32 bytes.
+    pub fn verification_keys(mut self, keys: VerificationKeys) -> AuthResult<Self> {
+        keys.check()?;
+        self.repository.1 = Some(Arc::new(keys));
+        Ok(self)
+    }
+
     fn with(clock: Clock) -> Self {
         Self {
-            repository: Repository(Arc::new(Store::new(clock))),
+            repository: Repository(Arc::new(Store::new(clock)), None),
         }
     }
 }

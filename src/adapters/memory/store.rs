@@ -9,6 +9,7 @@ use super::stored_verification::StoredVerification;
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::Table;
 use super::view::TableView;
+use crate::adapters::VerificationKeys;
 use crate::types::{Account, Removed, Session, User};
 use crate::{AuthError, AuthResult};
 
@@ -275,9 +276,9 @@ impl Access for Arc<Store> {
     }
 }
 
-/// The operations, entity by entity in the files beside this one.
+/// The operations, entity by entity in the files beside this one: on these tables, and with these keys.
 #[derive(Clone)]
-pub(super) struct Repository<A>(pub(super) A);
+pub(super) struct Repository<A>(pub(super) A, pub(super) Option<Arc<VerificationKeys>>);
 
 impl<A: Access> Repository<A> {
     pub(super) fn clean_up(&self) -> AuthResult<Removed> {

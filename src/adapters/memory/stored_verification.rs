@@ -13,13 +13,35 @@ use crate::types::Verification;
 #[derive(Clone)]
 pub(super) struct StoredVerification {
     pub(super) row: Verification,
+    /// The form by which the value is found, if the row shows another one.
+    hashed: Option<Box<str>>,
     /// Or [`input::USED_UP`].
     pub(super) attempts: i32,
 }
 
 impl StoredVerification {
     pub(super) fn new(row: Verification) -> Self {
-        Self { row, attempts: 0 }
+        Self {
+            row,
+            hashed: None,
+            attempts: 0,
+        }
+    }
+
+    /// A row that shows `shown` in place of its value, and is found by `form`.
+    pub(super) fn hashed(row: Verification, form: String, shown: String) -> Self {
+        Self {
+            hashed: Some(form.into()),
+            ..Self::new(Verification {
+                value: shown,
+                ..row
+            })
+        }
+    }
+
+    /// The form in which the value is found.
+    pub(super) fn form(&self) -> &str {
+        self.hashed.as_deref().unwrap_or(&self.row.value)
     }
 
     fn is_used_up(&self) -> bool {
@@ -51,7 +73,7 @@ impl Row for StoredVerification {
     }
 
     fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let (identifier, value) = (self.row.identifier.as_str(), self.row.value.as_str());
+        let (identifier, value) = (self.row.identifier.as_str(), self.form());
         let pair = Key::composite(identifier, value);
         [identifier.into(), value.into(), pair.into()].into_iter()
     }

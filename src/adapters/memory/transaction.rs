@@ -21,9 +21,9 @@ pub(super) struct MemoryTransaction {
 }
 
 impl MemoryTransaction {
-    pub(super) fn new(tables: OpenTables) -> Self {
+    pub(super) fn new(repository: Repository<OpenTables>) -> Self {
         Self {
-            repository: Repository(tables),
+            repository,
             aborted: Mutex::new(false),
         }
     }
@@ -181,7 +181,8 @@ impl Access for OpenTables {
 
 impl Repository<Arc<Store>> {
     pub(super) fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
-        Ok(Box::new(MemoryTransaction::new(OpenTables::new(&self.0))))
+        let repository = Repository(OpenTables::new(&self.0), self.1.clone());
+        Ok(Box::new(MemoryTransaction::new(repository)))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Verifications.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -11,6 +14,7 @@ use super::stripes::Stripes;
 use super::table::{ListIndex, Row};
 use crate::AuthResult;
 use crate::adapters::input;
+use crate::adapters::verification_keys::{DIGEST_BYTES, NUMBER_BYTES, forms, stored_digest};
 use crate::types::{CodeCheck, CreateVerification, Verification};
 
 const BY_IDENTIFIER: ListIndex<StoredVerification> = ListIndex::nth(0);
@@ -19,17 +23,29 @@ const BY_PAIR: ListIndex<StoredVerification> = ListIndex::nth(2);
 
 impl<A: Access> Repository<A> {
     pub(super) fn create_verification(&self, v: CreateVerification) -> AuthResult<Verification> {
-        let row = input::new_verification(v, self.0.clock().now())?;
-        let stored = StoredVerification::new(row);
+        let now = self.0.clock().now();
+        let (row, key) = input::new_keyed_verification(v, self.1.as_deref(), now)?;
+        let hashed_value = key.map(|_| row.value.clone());
+        let stored = match key {
+            Some(key) => {
+                let form = hashed_form(key, &row.value);
+                StoredVerification::hashed(row, form, stand_in()?)
+            }
+            None => StoredVerification::new(row),
+        };
         let stripes = stored.stripes();
-        self.0.write(
+        let created = self.0.write(
             |_| stripes,
             stored,
             |view, stored| {
                 view.verifications().insert(stored.clone());
                 Ok(stored.row)
             },
-        )
+        )?;
+        Ok(match hashed_value {
+            Some(value) => Verification { value, ..created },
+            None => created,
+        })
     }
 
     pub(super) fn get_verification(
@@ -37,21 +53,24 @@ impl<A: Access> Repository<A> {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(&BY_PAIR, &Key::composite(identifier, value)))
+        let forms = self.forms(value);
+        let pairs = forms.map(|form| Key::composite(identifier, &form).into());
+        Ok(with_value(self.newest_live(&BY_PAIR, pairs), value))
     }
 
     pub(super) fn get_verification_by_identifier(
         &self,
         identifier: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(&BY_IDENTIFIER, identifier))
+        Ok(self.newest_live(&BY_IDENTIFIER, [identifier.into()]))
     }
 
     pub(super) fn get_verification_by_value(
         &self,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        Ok(self.newest_live(&BY_VALUE, value))
+        let newest = self.newest_live(&BY_VALUE, self.forms(value));
+        Ok(with_value(newest, value))
     }
 
     pub(super) fn consume_verification(
@@ -59,27 +78,36 @@ impl<A: Access> Repository<A> {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        self.consume(&BY_PAIR, &Key::composite(identifier, value))
+        let forms = self.forms(value);
+        let pairs = forms.map(|form| Key::composite(identifier, &form).into());
+        Ok(with_value(self.consume(&BY_PAIR, pairs)?, value))
     }
 
     pub(super) fn consume_verification_by_identifier(
         &self,
         identifier: &str,
     ) -> AuthResult<Option<Verification>> {
-        self.consume(&BY_IDENTIFIER, identifier)
+        self.consume(&BY_IDENTIFIER, [identifier.into()])
     }
 
-    /// Removes the rows of a list and returns the newest live one.
-    fn consume(
+    /// Removes the rows of these keys of a list and returns the newest live one.
+    fn consume<'a>(
         &self,
         list: &ListIndex<StoredVerification>,
-        key: &str,
+        keys: impl IntoIterator<Item = Cow<'a, str>>,
     ) -> AuthResult<Option<Verification>> {
         let now_micros = self.0.clock().now_micros();
+        let keys: Vec<_> = keys.into_iter().collect();
         let all = self.0.write_with_redo(
-            |view| view.verifications().stripes_of_list(list, key),
             |view| {
-                let all = view.verifications().list(list, key, |_| true);
+                let stripes = |key| view.verifications().stripes_of_list(list, key);
+                let each = keys.iter().map(AsRef::as_ref).map(stripes);
+                each.fold(Stripes::NONE, |all, one| all | one)
+            },
+            |view| {
+                let rows = |key| view.verifications().list(list, key, |_| true);
+                let each = keys.iter().map(AsRef::as_ref).flat_map(rows);
+                let all: Vec<_> = each.collect();
                 remove(view, &all);
                 Ok(all)
             },
@@ -119,7 +147,9 @@ impl<A: Access> Repository<A> {
                 let Some(newest) = newest.cloned() else {
                     return Ok((CodeCheck::NotFound, None, Vec::new()));
                 };
-                let check = attempts.check(newest.row.clone(), newest.attempts, value);
+                let is_right = self.forms(value).any(|form| form == newest.form());
+                let guessed = is_right.then(|| newest.row.clone());
+                let check = attempts.check(newest.attempts, with_value(guessed, value));
                 apply(view, attempts, &check, &newest, &all);
                 Ok((check, Some(newest), all))
             },
@@ -209,22 +239,60 @@ impl<A: Access> Repository<A> {
         )
     }
 
-    fn newest_live(&self, list: &ListIndex<StoredVerification>, key: &str) -> Option<Verification> {
+    /// The newest live row of these keys of a list.
+    fn newest_live<'a>(
+        &self,
+        list: &ListIndex<StoredVerification>,
+        keys: impl IntoIterator<Item = Cow<'a, str>, IntoIter: Clone>,
+    ) -> Option<Verification> {
+        let keys = keys.into_iter();
         self.0.read(|view| {
             let now_micros = self.0.clock().now_micros();
-            let newest = view.verifications().newest_live(list, key, now_micros);
+            let newest = |key: Cow<'_, str>| {
+                let mut verifications = view.verifications();
+                verifications.newest_live(list, &key, now_micros)
+            };
+            let newest = keys.clone().filter_map(newest).max_by(by_age);
             newest.map(|stored| stored.row)
         })
     }
+
+    /// Every form in which a value may be stored.
+    fn forms<'a>(&'a self, value: &'a str) -> impl Iterator<Item = Cow<'a, str>> + Clone {
+        forms(value, self.1.as_deref(), hashed_form)
+    }
 }
 
-fn newest_live(
-    newest_first: &[StoredVerification],
-    now_micros: i64,
-) -> Option<&StoredVerification> {
-    newest_first
-        .iter()
-        .find(|stored| stored.is_live(now_micros))
+fn newest_live(all: &[StoredVerification], now_micros: i64) -> Option<&StoredVerification> {
+    let live = all.iter().filter(|stored| stored.is_live(now_micros));
+    live.max_by(|one, other| by_age(one, other))
+}
+
+fn by_age(one: &StoredVerification, other: &StoredVerification) -> Ordering {
+    let (one, other) = (&one.row, &other.row);
+    (one.created_at, &one.id).cmp(&(other.created_at, &other.id))
+}
+
+/// The row with the value that it was found by.
+fn with_value(row: Option<Verification>, value: &str) -> Option<Verification> {
+    row.map(|mut row| {
+        value.clone_into(&mut row.value);
+        row
+    })
+}
+
+/// The form in which a value is found that was stored with a key. No other value has it: stored text holds no NUL
+/// character.
+fn hashed_form(key: &[u8], value: &str) -> String {
+    Key::composite(&URL_SAFE_NO_PAD.encode(key), value)
+}
+
+/// What a row shows in place of a hashed value.
+fn stand_in() -> AuthResult<String> {
+    let (mut number, mut digest) = ([0; NUMBER_BYTES], [0; DIGEST_BYTES]);
+    input::fill_random(&mut number)?;
+    input::fill_random(&mut digest)?;
+    Ok(stored_digest(&number, &digest))
 }
 
 fn remove(view: &mut View<'_>, all: &[StoredVerification]) {
@@ -261,11 +329,10 @@ fn apply(
     if after != input::USED_UP {
         let count = |stored: &mut StoredVerification| stored.attempts = after;
         view.verifications().update(newest.key(), count);
-    } else if let Some(row) = view.verifications().remove(newest.key()) {
+    } else if let Some(mut row) = view.verifications().remove(newest.key()) {
         // It has another place in the lists now.
-        let attempts = after;
-        view.verifications()
-            .insert(StoredVerification { attempts, ..row });
+        row.attempts = after;
+        view.verifications().insert(row);
     }
 }
 

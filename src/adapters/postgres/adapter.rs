@@ -250,6 +250,9 @@ impl SqlxAdapterBuilder {
             let message = "must be longer than zero";
             return Err(AuthError::validation("answer_timeout", message));
         }
+        if let Some(keys) = &self.settings.verification_keys {
+            keys.check()?;
+        }
         if let Some(cache) = &self.session_cache {
             cache.check()?;
         }
@@ -282,6 +285,7 @@ impl SqlxAdapterBuilder {
         if self.check_schema {
             database.check_schema().await?;
         }
+        database.repository.check_session_tokens().await?;
         database.repository.start_session_cache().await?;
         Ok(database)
     }

@@ -7,6 +7,8 @@ use sqlx::PgPool;
 
 use super::connection::{PoolConfig, Settings};
 use super::session_cache::SessionCache;
+use super::session_token::SessionTokens;
+use crate::adapters::VerificationKeys;
 
 pub(super) const MAX_RETRIES: u32 = 1000;
 
@@ -144,19 +146,46 @@ impl SqlxAdapterBuilder {
     /// Whether new sessions' tokens are stored as their SHA-256 digest, so that who reads the table or a backup can open
     /// no session with it. Default: no; recommended.
     ///
-    /// Callers see tokens as before, with one exception: [`get_user_sessions`] shows the digest, as `sha256:` and 64
-    /// hexadecimal digits, which [`delete_session`] takes and nothing else does. Whatever the setting, every adapter
-    /// finds sessions stored in either form, and none takes a digest for a token; so it can be switched on and off at
-    /// any time, one instance after the other. Sessions stored before stay as they are until
-    /// [`SqlxAdapter::hash_stored_session_tokens`](crate::adapters::SqlxAdapter::hash_stored_session_tokens) hashes them.
+    /// The short form of [`session_tokens`](Self::session_tokens): [`SessionTokens::Hashing`] or [`SessionTokens::Plain`].
+    pub fn hash_session_tokens(self, hash_session_tokens: bool) -> Self {
+        self.session_tokens(if hash_session_tokens {
+            SessionTokens::Hashing
+        } else {
+            SessionTokens::Plain
+        })
+    }
+
+    /// In which form session tokens are stored and looked up. Default: [`SessionTokens::Plain`]; recommended:
+    /// [`SessionTokens::Hashing`]. [`SessionTokens`] says how to switch.
+    pub fn session_tokens(mut self, session_tokens: SessionTokens) -> Self {
+        self.settings.session_tokens = session_tokens;
+        self
+    }
+
+    /// The keys by which values of verifications that are created
+    /// [`hashed`](crate::types::CreateVerification::hashed()) are stored as digests. Default: none, so that such a
+    /// create is [`AuthError::Unsupported`](crate::AuthError::Unsupported).
     ///
-    /// No other program may compare the stored tokens with what clients send: one that does, as Better Auth in TypeScript
-    /// with its `bearer` plugin, would take the stored digest for a token.
+    /// [`VerificationKeys`] says what callers see, and how to change keys. [`connect`](Self::connect) fails if a key has
+    /// less than 32 bytes.
     ///
-    /// [`get_user_sessions`]: crate::adapters::DatabaseAdapter::get_user_sessions
-    /// [`delete_session`]: crate::adapters::DatabaseAdapter::delete_session
-    pub fn hash_session_tokens(mut self, hash_session_tokens: bool) -> Self {
-        self.settings.hash_session_tokens = hash_session_tokens;
+    /// ```no_run
+    /// use better_auth::adapters::{SqlxAdapter, VerificationKeys};
+    /// use better_auth::{AuthError, AuthResult};
+    ///
+    /// # async fn example(url: &str) -> AuthResult<()> {
+    /// let key = std::env::var("VERIFICATION_KEY")
+    ///     .map_err(|_| AuthError::validation("VERIFICATION_KEY", "is not set"))?;
+    /// let mut keys = VerificationKeys::new(key);
+    /// if let Ok(old) = std::env::var("OLD_VERIFICATION_KEY") {
+    ///     keys = keys.with_previous(old);
+    /// }
+    /// let database = SqlxAdapter::builder(url).verification_keys(keys).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verification_keys(mut self, keys: VerificationKeys) -> Self {
+        self.settings.verification_keys = Some(keys);
         self
     }
 

@@ -200,6 +200,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server knows no table of that name.
+    pub(super) fn is_missing_table(&self) -> bool {
+        sqlstate(&self.error) == Some(sqlstate::UNDEFINED_TABLE)
+    }
+
     /// Whether the server, or code of the application in it, refused this row, so that the same statement may succeed for
     /// another one.
     pub(super) fn refuses_row(&self) -> bool {

@@ -28,6 +28,7 @@ mod transaction;
 mod user;
 mod user_list;
 mod verification;
+mod verification_value;
 mod violated;
 mod violation;
 
@@ -38,4 +39,5 @@ pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{MIGRATOR, NormalizedNames, SchemaReport, SkippedName};
 pub use self::session_cache::{SessionCache, SessionCacheStats};
+pub use self::session_token::SessionTokens;
 pub use self::sqlx_transaction::{OpenSqlxTransaction, sqlx_transaction};

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Postgres};
 use tokio::sync::Mutex;
 
 use super::batch_loader::{BatchLoader, Keyed, Source};
-use super::connection::{Connections, StatementFuture};
+use super::connection::{Connections, Settings, StatementFuture};
 use super::error::{Failure, Operation, connection_error};
 use super::inside::Inside;
 use super::live_session::LiveSession;
@@ -164,7 +164,10 @@ impl Repository {
             return loader.get(key, &self.connections).await;
         }
         let keys = [key.to_owned()];
-        let rows = self.run(R::OPERATION, |connection| R::find(connection, &keys));
+        let settings = &self.connections.settings;
+        let rows = self.run(R::OPERATION, |connection| {
+            R::find(connection, &keys, settings)
+        });
         Ok(rows.await?.into_iter().next())
     }
 }
@@ -178,6 +181,7 @@ pub(super) trait LookUp: Keyed {
     fn find<'c>(
         connection: &'c mut PgConnection,
         keys: &[String],
+        settings: &Settings,
     ) -> StatementFuture<'c, Vec<Self>>;
 }
 
@@ -226,7 +230,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
             if keys.is_empty() {
                 return Box::pin(future::ready(Ok(Vec::new())));
             }
-            R::find(connection, &keys)
+            R::find(connection, &keys, &self.settings)
         });
         found.await
     }

@@ -9,14 +9,14 @@ use sqlx::postgres::types::PgInterval;
 
 use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time, new_value};
-use super::connection::StatementFuture;
+use super::connection::{Settings, StatementFuture};
 use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
 use super::live_session::LiveSession;
 use super::maintenance::AdvisoryLock;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
 use super::session_cache::{Cached, CachedSessions, Wanted};
-use super::session_token::{TokenLookup, digest, is_digest, is_presentable};
+use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
 use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
@@ -135,6 +135,11 @@ const CONSTRAINTS: Constraints = Constraints {
     user: Some("sessions_user_id_fkey"),
 };
 
+/// What is wrong, and what to do about it.
+pub(super) const PLAIN_TOKEN: &str = "a token in sessions is stored as it is, which an adapter with SessionTokens::HashedOnly \
+    would not find, so that its user would be signed out: give every instance SessionTokens::Hashing, then call \
+    SqlxAdapter::hash_stored_session_tokens(), then use HashedOnly";
+
 impl Keyed for Session {
     fn key(&self) -> &str {
         &self.token
@@ -151,8 +156,9 @@ impl LookUp for Session {
     fn find<'c>(
         connection: &'c mut PgConnection,
         tokens: &[String],
+        settings: &Settings,
     ) -> StatementFuture<'c, Vec<Self>> {
-        let presented = TokenLookup::new(tokens);
+        let presented = TokenLookup::new(tokens, settings.session_tokens);
         Box::pin(async move {
             let sessions = query_session!(
                 "SELECT " COLUMNS " FROM sessions \
@@ -178,8 +184,9 @@ impl LookUp for LiveSession {
     fn find<'c>(
         connection: &'c mut PgConnection,
         tokens: &[String],
+        settings: &Settings,
     ) -> StatementFuture<'c, Vec<Self>> {
-        let presented = TokenLookup::new(tokens);
+        let presented = TokenLookup::new(tokens, settings.session_tokens);
         Box::pin(async move {
             let rows = query_session_with_user!(
                 "SELECT " COLUMNS " FROM sessions s JOIN users u ON u.id = s.user_id \
@@ -203,11 +210,7 @@ impl Repository {
         if !input::is_possible_id(&session.user_id) {
             return Err(AuthError::UserNotFound);
         }
-        let stored_token = if self.connections.settings.hash_session_tokens {
-            &digest(&session.token)
-        } else {
-            &session.token
-        };
+        let stored_token = self.session_tokens().new_stored(&session.token);
         let operation = Operation::write("create_session").may_violate(&CONSTRAINTS);
         let created = self.fetch_one(operation, || {
             query_session!(
@@ -248,6 +251,44 @@ impl Repository {
                 cache.revive(&self.connections);
                 self.look_up(token).await
             }
+        }
+    }
+
+    fn session_tokens(&self) -> SessionTokens {
+        self.connections.settings.session_tokens
+    }
+
+    /// Fails if sessions are stored that an adapter with [`SessionTokens::HashedOnly`] does not find.
+    pub(super) async fn check_session_tokens(&self) -> AuthResult<()> {
+        const NAME: &str = "connect";
+        if self.session_tokens() != SessionTokens::HashedOnly
+            || !self.has_plain_session_tokens(NAME).await?
+        {
+            return Ok(());
+        }
+        let server = &self.connections.server;
+        Err(AuthError::database(format!(
+            "{NAME} on {server}: {PLAIN_TOKEN}"
+        )))
+    }
+
+    /// Whether a token is stored as it is. No table yet, no token.
+    ///
+    /// Digests have a beginning of their own and so lie side by side in the index: any other token comes before the first
+    /// or after the last of them. (Only a collation that skips signs or case puts a token such as `SHA256-…` between.)
+    pub(super) async fn has_plain_session_tokens(&self, name: &'static str) -> AuthResult<bool> {
+        let ends = self.try_run(Operation::read(name), |connection| {
+            let query =
+                sqlx::query!("SELECT min(token) AS first, max(token) AS last FROM sessions");
+            Box::pin(query.fetch_one(connection))
+        });
+        match ends.await {
+            Ok(ends) => Ok([ends.first, ends.last]
+                .into_iter()
+                .flatten()
+                .any(|token| !is_digest(&token))),
+            Err(failure) if failure.is_missing_table() => Ok(false),
+            Err(failure) => Err(self.error(failure, Operation::read(name))),
         }
     }
 
@@ -331,17 +372,18 @@ impl Repository {
         if !refresh.is_due(&session, now.timestamp_micros()) {
             return Ok(Some((session, user)));
         }
+        let stored = self.session_tokens().stored(token);
         let extended = self.fetch_optional(Operation::write("refresh_session"), || {
             query_session!(
                 "UPDATE sessions SET \
-                 expires_at = statement_timestamp() + $3, \
+                 expires_at = statement_timestamp() + $2, \
                  updated_at = GREATEST(statement_timestamp(), \
                  (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
-                 WHERE id = (SELECT id FROM sessions WHERE token IN ($1, $2) FOR NO KEY UPDATE SKIP LOCKED) \
-                 AND active AND expires_at > statement_timestamp() AND expires_at <= statement_timestamp() + $4 \
+                 WHERE id = (SELECT id FROM sessions WHERE token = ANY ((SELECT $1::TEXT[])::TEXT[]) \
+                 FOR NO KEY UPDATE SKIP LOCKED) \
+                 AND active AND expires_at > statement_timestamp() AND expires_at <= statement_timestamp() + $3 \
                  RETURNING " COLUMNS "",
-                token,
-                digest(token),
+                &stored,
                 microseconds(refresh.lifetime),
                 microseconds(refresh.due_within()),
             )
@@ -377,21 +419,21 @@ impl Repository {
         if !is_presentable(token) {
             return Err(AuthError::SessionNotFound);
         }
+        let stored = self.session_tokens().stored(token);
         let updated = self.fetch_optional(Operation::write("update_session"), || {
             query_session!(
                 "UPDATE sessions SET \
-                 expires_at = COALESCE($3, expires_at), \
-                 ip_address = CASE WHEN $4 THEN $5 ELSE ip_address END, \
-                 user_agent = CASE WHEN $6 THEN $7 ELSE user_agent END, \
-                 impersonated_by = CASE WHEN $8 THEN $9 ELSE impersonated_by END, \
-                 active_organization_id = CASE WHEN $10 THEN $11 ELSE active_organization_id END, \
-                 active = COALESCE($12, active), \
+                 expires_at = COALESCE($2, expires_at), \
+                 ip_address = CASE WHEN $3 THEN $4 ELSE ip_address END, \
+                 user_agent = CASE WHEN $5 THEN $6 ELSE user_agent END, \
+                 impersonated_by = CASE WHEN $7 THEN $8 ELSE impersonated_by END, \
+                 active_organization_id = CASE WHEN $9 THEN $10 ELSE active_organization_id END, \
+                 active = COALESCE($11, active), \
                  updated_at = GREATEST(statement_timestamp(), \
                  (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
-                 WHERE token IN ($1, $2) AND active AND expires_at > statement_timestamp() \
+                 WHERE token = ANY ((SELECT $1::TEXT[])::TEXT[]) AND active AND expires_at > statement_timestamp() \
                  RETURNING " COLUMNS "",
-                token,
-                digest(token),
+                &stored,
                 update.expires_at,
                 update.ip_address.is_some(),
                 new_value(&update.ip_address),

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 
 use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time, new_value};
-use super::connection::StatementFuture;
+use super::connection::{Settings, StatementFuture};
 use super::error::{Failure, Operation};
 use super::repository::{Loaders, LookUp, Repository};
 use super::violation::{Constraints, Key, Violated};
@@ -89,6 +89,7 @@ impl LookUp for User {
     fn find<'c>(
         connection: &'c mut PgConnection,
         ids: &[String],
+        _: &Settings,
     ) -> StatementFuture<'c, Vec<Self>> {
         let users = query_user!("SELECT " COLUMNS " FROM users WHERE id = ANY ((SELECT $1::TEXT[])::TEXT[])", ids);
         Box::pin(users.fetch_all(connection))
@@ -239,8 +240,9 @@ impl Repository {
         if possible.is_empty() {
             return Ok(Vec::new());
         }
+        let settings = &self.connections.settings;
         let found = self.run(Operation::read("get_users_by_ids"), |connection| {
-            User::find(connection, &possible)
+            User::find(connection, &possible, settings)
         });
         let found = found.await?.into_iter().map(|user| (user.id.clone(), user));
         let found: HashMap<String, User> = found.collect();

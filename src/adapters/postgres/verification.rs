@@ -7,8 +7,9 @@ use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
 use super::maintenance::AdvisoryLock;
 use super::repository::Repository;
+use super::verification_value::{digest, stored_values, with_value};
 use crate::AuthResult;
-use crate::adapters::input;
+use crate::adapters::{VerificationKeys, input};
 use crate::types::{CodeCheck, CreateVerification, Verification};
 
 /// A statement that answers with whole verifications:
@@ -55,18 +56,33 @@ impl Repository {
         &self,
         v: CreateVerification,
     ) -> AuthResult<Verification> {
-        let verification = input::new_verification(v, input::now())?;
-        self.fetch_one(Operation::write("create_verification"), || {
+        let (verification, key) =
+            input::new_keyed_verification(v, self.verification_keys(), input::now())?;
+        let hashed = key.map(|key| digest(key, &verification.value));
+        let stored_value = hashed.as_ref().unwrap_or(&verification.value);
+        let created = self.fetch_one(Operation::write("create_verification"), || {
             query_verification!(
                 "INSERT INTO verifications (id, identifier, value, expires_at, created_at, updated_at) \
                  VALUES ($1, $2, $3, $4, statement_timestamp(), statement_timestamp()) RETURNING " COLUMNS "",
                 verification.id,
                 verification.identifier,
-                verification.value,
+                stored_value,
                 verification.expires_at,
             )
+        });
+        let created = created.await?;
+        Ok(match hashed {
+            Some(_) => with_value(created, &verification.value),
+            None => created,
         })
-        .await
+    }
+
+    fn verification_keys(&self) -> Option<&VerificationKeys> {
+        self.connections.settings.verification_keys.as_ref()
+    }
+
+    fn stored_values(&self, value: &str) -> Vec<String> {
+        stored_values(value, self.verification_keys())
     }
 
     pub(super) async fn get_verification(
@@ -74,20 +90,23 @@ impl Repository {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
+        let stored = self.stored_values(value);
+        if !input::is_possible_identifier(identifier) || stored.is_empty() {
             return Ok(None);
         }
-        self.fetch_optional(Operation::read("get_verification"), || {
+        let found = self.fetch_optional(Operation::read("get_verification"), || {
             query_verification!(
-                "SELECT " COLUMNS " FROM verifications \
-                 WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                "SELECT " COLUMNS " FROM unnest((SELECT $2::TEXT[])) AS form (stored) CROSS JOIN LATERAL ( \
+                 SELECT * FROM verifications \
+                 WHERE identifier = $1 AND hashtextextended(value, 0) = hashtextextended(stored, 0) AND value = stored \
                  AND expires_at > statement_timestamp() AND attempts >= 0 \
-                 ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC LIMIT 1) AS newest \
+                 ORDER BY newest.created_at DESC, newest.id COLLATE \"C\" DESC LIMIT 1",
                 identifier,
-                value,
+                &stored,
             )
-        })
-        .await
+        });
+        Ok(found.await?.map(|row| with_value(row, value)))
     }
 
     pub(super) async fn get_verification_by_identifier(
@@ -112,19 +131,23 @@ impl Repository {
         &self,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !input::is_possible_text(value) {
+        let stored = self.stored_values(value);
+        if stored.is_empty() {
             return Ok(None);
         }
-        self.fetch_optional(Operation::read("get_verification_by_value"), || {
+        let operation = Operation::read("get_verification_by_value");
+        let found = self.fetch_optional(operation, || {
             query_verification!(
-                "SELECT " COLUMNS " FROM verifications \
-                 WHERE hashtextextended(value, 0) = hashtextextended($1, 0) AND value = $1 \
+                "SELECT " COLUMNS " FROM unnest((SELECT $1::TEXT[])) AS form (stored) CROSS JOIN LATERAL ( \
+                 SELECT * FROM verifications \
+                 WHERE hashtextextended(value, 0) = hashtextextended(stored, 0) AND value = stored \
                  AND expires_at > statement_timestamp() AND attempts >= 0 \
-                 ORDER BY verifications.created_at DESC, verifications.id COLLATE \"C\" DESC LIMIT 1",
-                value,
+                 ORDER BY created_at DESC, id COLLATE \"C\" DESC LIMIT 1) AS newest \
+                 ORDER BY newest.created_at DESC, newest.id COLLATE \"C\" DESC LIMIT 1",
+                &stored,
             )
-        })
-        .await
+        });
+        Ok(found.await?.map(|row| with_value(row, value)))
     }
 
     /// Locks the rows from the newest to the oldest, as all statements here do, so that callers queue instead of
@@ -134,23 +157,26 @@ impl Repository {
         identifier: &str,
         value: &str,
     ) -> AuthResult<Option<Verification>> {
-        if !input::is_possible_identifier(identifier) || !input::is_possible_text(value) {
+        let stored = self.stored_values(value);
+        if !input::is_possible_identifier(identifier) || stored.is_empty() {
             return Ok(None);
         }
-        self.fetch_optional(Operation::write("consume_verification"), || {
+        let consumed = self.fetch_optional(Operation::write("consume_verification"), || {
             query_verification!(
                 "WITH consumed AS ( \
                  DELETE FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT id FROM verifications WHERE id = ANY (ARRAY( \
+                 SELECT pair.id FROM unnest((SELECT $2::TEXT[])) AS form (stored) CROSS JOIN LATERAL ( \
                  SELECT id FROM verifications WHERE identifier = $1 \
-                 AND hashtextextended(value, 0) = hashtextextended($2, 0) AND value = $2 \
+                 AND hashtextextended(value, 0) = hashtextextended(stored, 0) AND value = stored OFFSET 0) AS pair)) \
                  ORDER BY created_at DESC, id COLLATE \"C\" DESC FOR UPDATE)) RETURNING *) \
                  SELECT " COLUMNS " FROM consumed WHERE expires_at > statement_timestamp() AND attempts >= 0 \
                  ORDER BY consumed.created_at DESC, consumed.id COLLATE \"C\" DESC LIMIT 1",
                 identifier,
-                value,
+                &stored,
             )
-        })
-        .await
+        });
+        Ok(consumed.await?.map(|row| with_value(row, value)))
     }
 
     /// As [`consume_verification`](Self::consume_verification).
@@ -207,14 +233,14 @@ impl Repository {
         if !input::is_possible_identifier(identifier) {
             return Ok(CodeCheck::NotFound);
         }
-        // No row holds a value with a NUL character, but a guess is a guess.
-        let possible_value = input::is_possible_text(value).then_some(value);
+        // No value has a NUL character or the form of a digest, but a guess is a guess.
+        let stored = self.stored_values(value);
         let checked = self.fetch_optional(Operation::write("check_code"), || {
             sqlx::query_as!(
                 CheckedVerification,
                 "WITH checked AS MATERIALIZED ( \
                  SELECT id, identifier, value, expires_at, created_at, updated_at, attempts, \
-                 attempts >= 0 AND attempts < $3 AND value IS NOT DISTINCT FROM $2 AS accepted FROM verifications \
+                 attempts >= 0 AND attempts < $3 AND value = ANY ($2::TEXT[]) AS accepted FROM verifications \
                  WHERE id = (SELECT id FROM verifications \
                  WHERE identifier = $1 AND expires_at > statement_timestamp() \
                  ORDER BY created_at DESC, id COLLATE \"C\" DESC LIMIT 1) FOR UPDATE), \
@@ -227,14 +253,16 @@ impl Repository {
                  SELECT id, identifier, value, expires_at AS \"expires_at: Time\", created_at AS \"created_at: Time\", \
                  updated_at AS \"updated_at: Time\", attempts FROM checked",
                 identifier,
-                possible_value,
+                &stored,
                 attempts.max(),
             )
         });
         Ok(match checked.await? {
             Some(checked) => {
                 let seen = checked.attempts;
-                attempts.check(checked.into(), seen, value)
+                let is_right = stored.contains(&checked.value);
+                let guessed = is_right.then(|| with_value(checked.into(), value));
+                attempts.check(seen, guessed)
             }
             None => CodeCheck::NotFound,
         })

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
+use super::super::session_token::SessionTokens;
+use crate::adapters::VerificationKeys;
 use crate::adapters::backoff::DEFAULT_MAX_RETRIES;
 use crate::{AuthError, AuthResult};
 
@@ -87,10 +89,11 @@ pub struct PoolStats {
 }
 
 /// What an adapter may be told beside its pool.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Settings {
     pub(in super::super) max_retries: u32,
-    pub(in super::super) hash_session_tokens: bool,
+    pub(in super::super) session_tokens: SessionTokens,
+    pub(in super::super) verification_keys: Option<VerificationKeys>,
     pub(in super::super) answer_timeout: Option<Duration>,
     pub(in super::super) batch_lookups: bool,
     pub(in super::super) pool_resets_connections: bool,
@@ -100,7 +103,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_retries: DEFAULT_MAX_RETRIES,
-            hash_session_tokens: false,
+            session_tokens: SessionTokens::default(),
+            verification_keys: None,
             answer_timeout: None,
             batch_lookups: true,
             pool_resets_connections: false,

@@ -49,7 +49,7 @@ impl Connections {
         let options = parse_url(url)?;
         let server = Server::new(&options);
         let acquire_timeout = config.acquire_timeout.min(MAX_TIMEOUT);
-        let answer_timeout = answer_timeout(settings, acquire_timeout);
+        let answer_timeout = answer_timeout(&settings, acquire_timeout);
         let target = Target {
             options,
             lock_timeout: acquire_timeout,
@@ -84,8 +84,8 @@ impl Connections {
     pub(in super::super) fn shared(pool: PgPool, settings: Settings) -> Self {
         Self {
             server: Server::new(&pool.connect_options()),
+            answer_timeout: answer_timeout(&settings, pool.options().get_acquire_timeout()),
             settings,
-            answer_timeout: answer_timeout(settings, pool.options().get_acquire_timeout()),
             pool: Pool::Shared(pool),
             our_tables: OurTables::default(),
         }
@@ -213,7 +213,7 @@ impl Connections {
     }
 }
 
-fn answer_timeout(settings: Settings, acquire_timeout: Duration) -> Duration {
+fn answer_timeout(settings: &Settings, acquire_timeout: Duration) -> Duration {
     let default = acquire_timeout.saturating_mul(2).max(MIN_ANSWER_TIMEOUT);
     settings.answer_timeout.unwrap_or(default).min(MAX_TIMEOUT)
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::SqlxAdapter;
 use super::super::error::Operation;
+use super::super::session::PLAIN_TOKEN;
+use super::super::session_token::SessionTokens;
 use super::expected::{self, Part};
 use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, made_by};
 use super::schema_place::wrong_encoding;
@@ -20,10 +22,12 @@ pub struct SchemaReport {
     /// CONCURRENTLY` removes them. Programs that used these tables before leave such indexes behind: `idx_users_email`,
     /// say, beside the index of `UNIQUE (email)`.
     pub removable_indexes: Vec<String>,
+    /// Whether a session's token is stored as it is. [`SessionTokens::HashedOnly`] needs that there is none.
+    pub plain_session_tokens: bool,
 }
 
 impl SqlxAdapter {
-    /// Checks in one round trip, and one more if there is a session cache, that the database has what the statements need: the migrations, the columns with their
+    /// Checks in two round trips, and one more if there is a session cache, that the database has what the statements need: the migrations, the columns with their
     /// types, the constraints, the indexes and the session cache's triggers. Further columns, tables, constraints and indexes are ignored, and unique
     /// indexes of the right names are as good as unique constraints. The answer does not depend on the session's
     /// settings.
@@ -31,7 +35,8 @@ impl SqlxAdapter {
     /// # Errors
     ///
     /// [`AuthError::Database`] that names everything that is wrong, with table and column, and what to do: the database
-    /// is not migrated, or was migrated by a newer version of this crate; a column, a constraint or an index is missing
+    /// is not migrated, or was migrated by a newer version of this crate; a session's token is stored as it is although the
+    /// adapter has [`SessionTokens::HashedOnly`]; a column, a constraint or an index is missing
     /// or was altered; row level security hides rows from this role; the encoding is not UTF8; the tables are in several
     /// schemas. [`AuthError::Unavailable`] if the database does not answer.
     pub async fn check_schema(&self) -> AuthResult<SchemaReport> {
@@ -54,9 +59,18 @@ impl SqlxAdapter {
                 triggers.map_err(|failure| database.error(failure, Operation::read(NAME)))?;
             wrong.extend(TriggerState::complaint(triggers.as_ref()));
         }
+        // A table that is not as it should be may not be asked.
+        let plain_session_tokens =
+            wrong.is_empty() && database.has_plain_session_tokens(NAME).await?;
+        if plain_session_tokens
+            && database.connections.settings.session_tokens == SessionTokens::HashedOnly
+        {
+            wrong.push(PLAIN_TOKEN.to_owned());
+        }
         if wrong.is_empty() {
             return Ok(SchemaReport {
                 removable_indexes: found.removable_indexes(),
+                plain_session_tokens,
             });
         }
         let server = &database.connections.server;
