@@ -10,6 +10,7 @@ mod histories;
 mod instances;
 mod ledger;
 mod linearizability;
+mod meetings;
 mod one_winner;
 mod random;
 mod storm;
@@ -126,6 +127,7 @@ on_both_adapters! {
     storm::nobody_sees_what_may_not_be: nobody_sees_what_may_not_be_in_memory, nobody_sees_what_may_not_be_on_postgresql;
     whole_commits::commits_are_seen_whole: commits_are_seen_whole_in_memory, commits_are_seen_whole_on_postgresql;
     one_winner::each_race_has_one_winner: each_race_has_one_winner_in_memory, each_race_has_one_winner_on_postgresql;
+    meetings::transactions_that_meet_have_one_winner: transactions_that_meet_have_one_winner_in_memory, transactions_that_meet_have_one_winner_on_postgresql;
     one_winner::each_token_is_consumed_once: each_token_is_consumed_once_in_memory, each_token_is_consumed_once_on_postgresql;
     histories::users_and_emails_are_linearizable: users_and_emails_are_linearizable_in_memory, users_and_emails_are_linearizable_on_postgresql;
     histories::sessions_are_linearizable: sessions_are_linearizable_in_memory, sessions_are_linearizable_on_postgresql;

@@ -15,9 +15,9 @@ use tokio::sync::Barrier;
 
 use crate::{Run, in_an_hour};
 
-const CONTENDERS: usize = 6;
+pub(crate) const CONTENDERS: usize = 6;
 
-type Call<T> = for<'a> fn(
+pub(crate) type Call<T> = for<'a> fn(
     &'a dyn DatabaseAdapter,
     usize,
     &'a str,
@@ -25,8 +25,9 @@ type Call<T> = for<'a> fn(
 
 /// How contenders make their call.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+pub(crate) enum Way {
     Plainly,
+    InTransactions,
     /// Every second one in a transaction.
     Mixed,
     /// As `Mixed`, but some futures are dropped on their way.
@@ -34,10 +35,10 @@ enum Way {
 }
 
 /// Answers of all contenders, in their order; `None` of those that were dropped.
-type Answers<T> = Vec<Option<AuthResult<T>>>;
+pub(crate) type Answers<T> = Vec<Option<AuthResult<T>>>;
 
 /// Lets all contenders call at once, with their numbers and the key.
-async fn contend<T: Send + 'static>(
+pub(crate) async fn contend<T: Send + 'static>(
     run: &mut Run,
     way: Way,
     key: &str,
@@ -48,7 +49,11 @@ async fn contend<T: Send + 'static>(
         .map(|contender| {
             let (database, start) = (Arc::clone(&run.database), Arc::clone(&start));
             let (mut random, key) = (run.random.fork(), key.to_owned());
-            let in_transaction = way != Way::Plainly && random.one_in(2);
+            let in_transaction = match way {
+                Way::Plainly => false,
+                Way::InTransactions => true,
+                Way::Mixed | Way::Dropping => random.one_in(2),
+            };
             tokio::spawn(async move {
                 start.wait().await;
                 let key = key.as_str();
@@ -76,7 +81,7 @@ async fn contend<T: Send + 'static>(
 }
 
 /// Fails unless exactly one has won, or at most one where some were dropped, and all others have lost so.
-fn one_winner<T: Debug>(answers: Answers<T>, lost: fn(&AuthError) -> bool) -> Option<T> {
+pub(crate) fn one_winner<T: Debug>(answers: Answers<T>, lost: fn(&AuthError) -> bool) -> Option<T> {
     let all_ended = answers.iter().all(Option::is_some);
     let mut winner = None;
     for answer in answers.into_iter().flatten() {
