@@ -110,6 +110,8 @@ declare_cases! { $
             metadata_comes_back
             /// Metadata can be nested 100 deep; deeper metadata is `Validation`.
             metadata_may_be_nested_to_the_limit
+            /// A metadata key that begins with `$serde_json::private::` is `Validation` at any depth.
+            reserved_metadata_keys_are_refused
             /// A number is read back unchanged; a whole float from 10¹⁶ on becomes an integer if it fits 64 bits.
             metadata_numbers_come_back
         }

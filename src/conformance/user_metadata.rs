@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::user::holding;
-use super::{Adapter, assert_eq, assert_error};
+use super::user::{email, holding};
+use super::{Adapter, assert_eq, assert_error, assert_refused, new_user};
 use crate::AuthError;
-use crate::types::{CreateUser, UpdateUser};
+use crate::types::{CreateUser, Metadata, UpdateUser};
 
 /// The numbers of an array. With serde_json's `arbitrary_precision`, equal ones may be written differently.
 fn numbers(array: &Value) -> Vec<(Option<i64>, Option<u64>, Option<f64>)> {
@@ -65,6 +65,35 @@ pub(super) async fn metadata_may_be_nested_to_the_limit(adapter: Adapter) {
             ..
         }
     );
+}
+
+pub(super) async fn reserved_metadata_keys_are_refused(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    for key in ["Number", "RawValue", ""] {
+        let key = format!("$serde_json::private::{key}");
+        for text in ["x", "[1]", "1"] {
+            for metadata in [
+                Metadata::from_iter([(key.clone(), text.into())]),
+                holding(json!({ &key: text })),
+                holding(json!([{ "a": [{ &key: text }] }])),
+                holding(json!({ "a": 1, &key: text })),
+            ] {
+                let create = email("ada@example.com").with_metadata(metadata.clone());
+                assert_refused("metadata", adapter.create_user(create).await);
+                let update = UpdateUser::new().with_metadata(metadata);
+                assert_refused("metadata", adapter.update_user(&user.id, update).await);
+            }
+        }
+    }
+    let found = adapter.get_user_by_email("ada@example.com").await.unwrap();
+    assert_eq!(found, None);
+    let found = adapter.get_user_by_id(&user.id).await.unwrap();
+    assert_eq!(found, Some(user.clone()));
+    // Elsewhere it is text.
+    let text = holding("$serde_json::private::RawValue".into());
+    let update = UpdateUser::new().with_metadata(text.clone());
+    let user = adapter.update_user(&user.id, update).await.unwrap();
+    assert_eq!(user.metadata, text);
 }
 
 pub(super) async fn metadata_numbers_come_back(adapter: Adapter) {

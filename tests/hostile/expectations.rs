@@ -238,8 +238,12 @@ fn column(place: &str) -> &str {
     }
 }
 
-/// Whether the column can hold the text.
-fn fits(column: &str, text: &str) -> bool {
+/// Whether the column of a place can hold the text there.
+fn fits(place: &str, text: &str) -> bool {
+    let column = column(place);
+    if place == "metadata: key" && text.starts_with("$serde_json::private::") {
+        return false;
+    }
     let bytes = match column {
         "email" | "username" => without_case(text).len(),
         _ => text.len(),
@@ -271,7 +275,7 @@ pub(crate) fn expected(call: &Call, place: &str, text: &str, held: bool) -> Opti
         return Some(if held { "ok" } else { missing }.to_owned());
     }
     let column = column(place);
-    Some(if fits(column, text) {
+    Some(if fits(place, text) {
         "ok".to_owned()
     } else {
         format!("Validation {column}")

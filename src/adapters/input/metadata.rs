@@ -9,6 +9,9 @@ use crate::{AuthError, AuthResult};
 
 /// Deepest nesting of metadata, the object itself counted. `serde_json` writes deeper, but reads back at most 127.
 const MAX_JSON_DEPTH: usize = 100;
+/// What the keys begin with by which `serde_json` marks numbers and raw JSON of its own. It would read an object with such
+/// a key back as something else, or not at all.
+const RESERVED_KEY: &str = "$serde_json::private::";
 
 pub(super) fn normal_metadata(mut metadata: Metadata) -> AuthResult<Metadata> {
     normal_object(&mut metadata, 1)?;
@@ -19,6 +22,10 @@ fn normal_object(object: &mut Metadata, depth: usize) -> AuthResult<()> {
     for (key, value) in object {
         if !is_possible_text(key) {
             return Err(AuthError::validation("metadata", "holds a NUL character"));
+        }
+        if key.starts_with(RESERVED_KEY) {
+            let message = format!("has a key that begins with {RESERVED_KEY}");
+            return Err(AuthError::validation("metadata", message));
         }
         normal_json(value, depth)?;
     }
