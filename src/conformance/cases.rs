@@ -556,6 +556,12 @@ declare_cases! { $
             /// nothing of the other's.
             one_of_two_has_the_place
         }
+        transaction_sessions {
+            /// A session that is deleted while a transaction has refreshed it is gone after the commit.
+            a_sign_out_ends_what_is_refreshed
+            /// An earlier end that a session gets while a transaction has refreshed it stays after the commit.
+            a_shorter_end_outlasts_a_refresh
+        }
         transaction_helper {
             /// If the closure returns `Ok`, its changes last, and `transaction` returns its value.
             it_commits_on_ok

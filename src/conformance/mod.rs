@@ -93,6 +93,7 @@ mod support;
 mod transaction_helper;
 mod transaction_races;
 mod transaction_replacements;
+mod transaction_sessions;
 mod transaction_views;
 mod transactions;
 mod user;

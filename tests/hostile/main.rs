@@ -221,10 +221,8 @@ impl Try<'_> {
             let [(table, id)] = change.added.as_slice() else {
                 panic!("{}: {change:?}", self.about);
             };
-            let stands_for_the_pair = ["sha256:", "reserved:"]
-                .iter()
-                .any(|form| id.starts_with(form));
-            assert!(table == "verifications" && stands_for_the_pair);
+            let is_digest_or_uuid = id.starts_with("sha256:") || id.len() == 36;
+            assert!(table == "verifications" && is_digest_or_uuid, "{id}");
             expected.added.clone_from(&change.added);
         }
         assert_eq!(change, &expected, "{}", self.about);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use better_auth::adapters::{DatabaseAdapter, MemoryDatabaseAdapter};
+use better_auth::types::CodeCheck;
 use better_auth::{CreateSession, CreateUser, CreateVerification, Session, transaction};
 use chrono::{TimeDelta, Utc};
 
@@ -87,6 +88,78 @@ fn all_sessions_of_a_user_go_at_once() {
 }
 
 #[test]
+fn other_sessions_of_a_user_go_at_once() {
+    let database = MemoryDatabaseAdapter::new();
+    for kept_is_oldest in [true, false] {
+        let sessions = block_on(async {
+            create_user(&database, "1").await;
+            let sessions = open_sessions(&database, "1", MANY).await;
+            let expired = CreateSession::new("1", Utc::now() - TimeDelta::hours(1));
+            database.create_session(expired).await.unwrap();
+            sessions
+        });
+        let kept = if kept_is_oldest {
+            sessions.first()
+        } else {
+            sessions.get(MANY / 2)
+        };
+        let kept = kept.unwrap();
+        let counts = thread::scope(|scope| {
+            let delete = || block_on(database.delete_other_sessions("1", &kept.token)).unwrap();
+            let all = [(); 3].map(|()| scope.spawn(delete));
+            all.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(counts.iter().sum::<usize>(), MANY - 1, "{counts:?}");
+        block_on(async {
+            let listed = database.get_user_sessions("1").await.unwrap();
+            assert_eq!(listed, std::slice::from_ref(kept));
+            let found = database.get_session(&kept.token).await.unwrap();
+            assert_eq!(found.as_ref(), Some(kept));
+        });
+        assert!(sizes(&database).contains("sessions: 1"), "{database:?}");
+        block_on(async {
+            let more = open_sessions(&database, "1", MANY).await;
+            // A token of nobody's spares none.
+            let ended = database.delete_other_sessions("1", "unknown").await;
+            assert_eq!(ended.unwrap(), more.len() + 1);
+            database.delete_user("1").await.unwrap();
+        });
+        assert_eq!(sizes(&database), sizes(&MemoryDatabaseAdapter::new()));
+    }
+}
+
+#[test]
+fn one_session_of_many_is_deleted_by_its_id() {
+    let database = MemoryDatabaseAdapter::new();
+    block_on(async {
+        create_user(&database, "1").await;
+        create_user(&database, "2").await;
+        let mut sessions = open_sessions(&database, "1", MANY).await;
+        let transaction = database.begin().await.unwrap();
+        for index in [MANY - 1, MANY - 257, MANY / 2, 0] {
+            let ended = sessions.remove(index);
+            let found = |token: String| {
+                let database = database.clone();
+                async move { database.get_session(&token).await.unwrap().is_some() }
+            };
+            database.delete_session_by_id("2", &ended.id).await.unwrap();
+            assert!(found(ended.token.clone()).await, "of another user");
+            transaction
+                .delete_session_by_id("1", &ended.id)
+                .await
+                .unwrap();
+            let inside = transaction.get_session(&ended.token).await.unwrap();
+            assert!(inside.is_none() && found(ended.token.clone()).await);
+            database.delete_session_by_id("1", &ended.id).await.unwrap();
+            assert!(!found(ended.token).await);
+        }
+        transaction.commit().await.unwrap();
+        let listed = database.get_user_sessions("1").await.unwrap();
+        assert_eq!(listed.len(), sessions.len());
+    });
+}
+
+#[test]
 fn whoever_has_the_id_next_keeps_the_sessions() {
     let database = MemoryDatabaseAdapter::new();
     block_on(async {
@@ -156,4 +229,68 @@ fn a_live_verification_is_found_among_expired_ones() {
         let found = database.get_verification_by_identifier("a").await.unwrap();
         assert_eq!(found, None);
     });
+}
+
+#[test]
+fn an_expired_marker_is_set_once_while_it_goes() {
+    let database = MemoryDatabaseAdapter::new();
+    let reserve = |number: usize, hours| {
+        let (value, end) = (number.to_string(), Utc::now() + TimeDelta::hours(hours));
+        block_on(database.reserve_verification("a", &value, end)).unwrap()
+    };
+    for _ in 0..3 {
+        for number in 0..MANY {
+            assert!(reserve(number, -1));
+        }
+        let ended = AtomicBool::new(false);
+        let set = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Acquire) {
+                    block_on(database.delete_expired_verifications()).unwrap();
+                }
+            });
+            let reserving = [(); 2].map(|()| {
+                scope.spawn(|| {
+                    let twice =
+                        |number| usize::from(reserve(number, 1)) + usize::from(reserve(number, 1));
+                    (0..MANY).rev().map(twice).collect::<Vec<usize>>()
+                })
+            });
+            let set = reserving.map(|thread| thread.join().unwrap());
+            ended.store(true, Ordering::Release);
+            set
+        });
+        let [one, other] = set;
+        for (number, (one, other)) in one.into_iter().zip(other).enumerate() {
+            assert_eq!(one + other, 1, "callers who set marker {number}");
+        }
+        block_on(database.delete_verifications_by_identifier("a")).unwrap();
+    }
+    assert_eq!(sizes(&database), sizes(&MemoryDatabaseAdapter::new()));
+}
+
+#[test]
+fn the_newest_code_is_checked_among_many() {
+    let database = MemoryDatabaseAdapter::new();
+    let create = |value: &str, hours| {
+        let end = Utc::now() + TimeDelta::hours(hours);
+        let create = CreateVerification::new("a", value, end);
+        block_on(database.create_verification(create)).unwrap()
+    };
+    let check = |value: &str| block_on(database.check_code("a", value, 2)).unwrap();
+    for number in 0..MANY {
+        create(&number.to_string(), if number % 2 == 0 { 1 } else { -1 });
+    }
+    // The newest one has expired, the one before has not.
+    let newest = (MANY - 2).to_string();
+    assert_eq!(check("0"), CodeCheck::Wrong { attempts_left: 1 });
+    assert_eq!(check("0"), CodeCheck::TooManyAttempts);
+    assert_eq!(check(&newest), CodeCheck::TooManyAttempts);
+    let older = block_on(database.get_verification_by_identifier("a")).unwrap();
+    assert_eq!(older.unwrap().value, (MANY - 4).to_string());
+    let right = create("right", 1);
+    create("expired", -1);
+    assert_eq!(check("right"), CodeCheck::Accepted(right));
+    assert_eq!(check("0"), CodeCheck::NotFound);
+    assert_eq!(sizes(&database), sizes(&MemoryDatabaseAdapter::new()));
 }

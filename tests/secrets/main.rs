@@ -10,6 +10,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use better_auth::adapters::{
     DatabaseAdapter, MemoryDatabaseAdapter, PoolConfig, SqlxAdapter, SqlxAdapterBuilder,
     VerificationKeys,
@@ -419,6 +421,36 @@ async fn tokens_of_a_sign_in(database: &dyn DatabaseAdapter) -> Vec<String> {
     let listed = database.get_user_sessions(&user.id).await.unwrap();
     database.delete_session(token).await.unwrap();
     vec![session.token, listed[0].token.clone()]
+}
+
+/// Its id is no copy of the value that is only encoded, and no longer for a long value.
+async fn a_marker_shows_no_value(database: &dyn DatabaseAdapter) {
+    for value in [marked("value"), marked("value").repeat(100_000)] {
+        let reserved = database.reserve_verification("ada", &value, far_future());
+        assert!(reserved.await.unwrap());
+        let marker = database.get_verification("ada", &value).await.unwrap();
+        let marker = marker.unwrap();
+        for shown in [
+            format!("{marker:?} {marker:#?}"),
+            serde_json::to_string(&marker).unwrap(),
+        ] {
+            assert_no_secret(&shown);
+            assert!(shown.len() < 2000, "the row shows {} bytes", shown.len());
+        }
+        let encoded = marker
+            .id
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for part in encoded {
+            let decoded = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+            assert_no_secret(&String::from_utf8_lossy(&decoded));
+        }
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn markers_show_no_values(pool: PgPool) {
+    a_marker_shows_no_value(&MemoryDatabaseAdapter::new()).await;
+    a_marker_shows_no_value(&SqlxAdapter::from_pool(pool)).await;
 }
 
 /// Fills the places that hold secrets.

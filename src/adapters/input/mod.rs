@@ -59,4 +59,6 @@ pub(super) use time::{
     is_postgres_time, now_micros, postgres_micros, time_from_postgres, truncate,
 };
 pub(super) use user::{ban, check_ids};
-pub(super) use verification::{new_keyed_verification, reserved_verification};
+pub(super) use verification::new_keyed_verification;
+#[cfg(feature = "sqlx-postgres")]
+pub(super) use verification::reserved_verification;

@@ -61,7 +61,9 @@ fn new_value(value: String) -> AuthResult<String> {
     text("value", value)
 }
 
-/// The row that reserves a pair. Its id stands for the pair, so that there is one at the most.
+/// The row that reserves a pair, for a store whose primary key decides: its id stands for the pair, so that there is one at
+/// the most.
+#[cfg(feature = "sqlx-postgres")]
 pub(in crate::adapters) fn reserved_verification(
     id_of: fn(&str) -> String,
     identifier: &str,

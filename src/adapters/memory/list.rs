@@ -8,10 +8,32 @@ const CHUNK: usize = 256;
 /// Where a row stands among others: by its creation in microseconds since 1970, then by its key.
 pub(super) type Place = (i64, Key);
 
+/// Until when a row counts, in microseconds since 1970.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) live_until: i64,
+    /// The same, unless the row was used up before.
+    pub(super) expires_at: i64,
+}
+
+impl Ends {
+    pub(super) const NEVER: Self = Self {
+        live_until: i64::MAX,
+        expires_at: i64::MAX,
+    };
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            live_until: self.live_until.max(other.live_until),
+            expires_at: self.expires_at.max(other.expires_at),
+        }
+    }
+}
+
 /// The rows of a list, in the order of their places.
 ///
-/// They lie in chunks. A chunk knows the last time at which one of its rows expires, so that the search for a live row
-/// passes over expired rows a chunk at a time.
+/// They lie in chunks. A chunk knows when the last one of its rows ends, so that the search for a live row passes over the
+/// others a chunk at a time.
 #[derive(Default)]
 pub(super) struct List {
     /// The oldest first. No chunk is empty.
@@ -21,13 +43,13 @@ pub(super) struct List {
 struct Chunk {
     /// The oldest first.
     entries: Vec<Entry>,
-    /// No row of the chunk expires later.
-    latest_expiry: i64,
+    /// No row of the chunk ends later.
+    latest: Ends,
 }
 
 struct Entry {
     place: Place,
-    expires_at: i64,
+    ends: Ends,
 }
 
 impl List {
@@ -39,15 +61,14 @@ impl List {
         self.chunks.is_empty()
     }
 
-    /// Adds a row that expires at this time, in microseconds since 1970.
-    pub(super) fn insert(&mut self, place: Place, expires_at: i64) {
-        let entry = Entry { place, expires_at };
+    pub(super) fn insert(&mut self, place: Place, ends: Ends) {
+        let entry = Entry { place, ends };
         let at = self.chunk_of(&entry.place);
         let Some(chunk) = self.chunks.get_mut(at) else {
             self.chunks.push(Chunk::of(vec![entry]));
             return;
         };
-        chunk.latest_expiry = chunk.latest_expiry.max(expires_at);
+        chunk.latest = chunk.latest.max(ends);
         let index = chunk.index_of(&entry.place).unwrap_or_else(|index| index);
         chunk.entries.insert(index, entry);
         if chunk.entries.len() > CHUNK {
@@ -59,17 +80,20 @@ impl List {
         }
     }
 
-    pub(super) fn remove(&mut self, place: &Place) {
+    /// Removes a row, and says whether it was there.
+    pub(super) fn remove(&mut self, place: &Place) -> bool {
         let at = self.chunk_of(place);
         let Some(chunk) = self.chunks.get_mut(at) else {
-            return;
+            return false;
         };
-        if let Ok(index) = chunk.index_of(place) {
-            chunk.entries.remove(index);
-        }
+        let Ok(index) = chunk.index_of(place) else {
+            return false;
+        };
+        chunk.entries.remove(index);
         if chunk.entries.is_empty() {
             self.chunks.remove(at);
         }
+        true
     }
 
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &Place> {
@@ -78,13 +102,31 @@ impl List {
         entries.map(|entry| &entry.place)
     }
 
-    /// The rows that expire later, the newest first.
+    /// The rows behind a place, the newest first; all of them without one.
+    pub(super) fn older_than(&self, place: Option<&Place>) -> impl Iterator<Item = &Place> {
+        let last = place.map_or(self.chunks.len(), |place| self.chunk_of(place) + 1);
+        let chunks = self.chunks.iter().take(last).rev();
+        let entries = chunks.flat_map(|chunk| chunk.entries.iter().rev());
+        let places = entries.map(|entry| &entry.place);
+        places.filter(move |other| place.is_none_or(|place| *other < place))
+    }
+
+    /// The live rows, the newest first.
     pub(super) fn live(&self, now_micros: i64) -> impl Iterator<Item = &Place> {
+        self.until(now_micros, |ends| ends.live_until)
+    }
+
+    /// The rows that have not expired, also those that are used up, the newest first.
+    pub(super) fn unexpired(&self, now_micros: i64) -> impl Iterator<Item = &Place> {
+        self.until(now_micros, |ends| ends.expires_at)
+    }
+
+    fn until(&self, now_micros: i64, end: fn(Ends) -> i64) -> impl Iterator<Item = &Place> {
         let chunks = self.chunks.iter().rev();
         chunks
-            .filter(move |chunk| chunk.latest_expiry > now_micros)
+            .filter(move |chunk| end(chunk.latest) > now_micros)
             .flat_map(|chunk| chunk.entries.iter().rev())
-            .filter(move |entry| entry.expires_at > now_micros)
+            .filter(move |entry| end(entry.ends) > now_micros)
             .map(|entry| &entry.place)
     }
 
@@ -102,11 +144,14 @@ impl List {
 
 impl Chunk {
     fn of(entries: Vec<Entry>) -> Self {
-        let expiries = entries.iter().map(|entry| entry.expires_at);
-        Self {
-            latest_expiry: expiries.max().unwrap_or(i64::MIN),
-            entries,
-        }
+        let none = Ends {
+            live_until: i64::MIN,
+            expires_at: i64::MIN,
+        };
+        let latest = entries
+            .iter()
+            .fold(none, |latest, entry| latest.max(entry.ends));
+        Self { entries, latest }
     }
 
     fn index_of(&self, place: &Place) -> Result<usize, usize> {
@@ -119,10 +164,24 @@ impl Chunk {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{CHUNK, Key, List, Place};
+    use super::{CHUNK, Ends, Key, List, Place};
 
     fn place(number: i64) -> Place {
         (number / 3, Key::new(&format!("{number:09}")))
+    }
+
+    /// Every third row is used up.
+    fn ends(number: i64) -> Ends {
+        let expires_at = number % 100;
+        let live_until = if number % 3 == 0 {
+            i64::MIN
+        } else {
+            expires_at
+        };
+        Ends {
+            live_until,
+            expires_at,
+        }
     }
 
     #[test]
@@ -138,21 +197,27 @@ mod tests {
                 } else {
                     number
                 };
-                list.insert(place(number), number % 100);
-                model.insert(place(number), number % 100);
+                list.insert(place(number), ends(number));
+                model.insert(place(number), ends(number));
                 assert_eq!(list.len(), model.len());
             }
             for number in numbers() {
                 if number % 64 == 0 {
                     assert!(list.newest_first().eq(model.keys().rev()));
-                    let live = model
-                        .iter()
-                        .rev()
-                        .filter(|(_, expires_at)| **expires_at > 90);
-                    assert!(list.live(90).eq(live.map(|(place, _)| place)));
+                    let after = |end: fn(&Ends) -> i64| {
+                        let rows = model.iter().rev();
+                        rows.filter(move |(_, ends)| end(ends) > 90)
+                            .map(|(place, _)| place)
+                    };
+                    assert!(list.live(90).eq(after(|ends| ends.live_until)));
+                    assert!(list.unexpired(90).eq(after(|ends| ends.expires_at)));
+                    let middle = place(number * 31 % count);
+                    let older = model.range(..&middle).map(|(place, _)| place);
+                    assert!(list.older_than(Some(&middle)).eq(older.rev()));
+                    assert!(list.older_than(None).eq(model.keys().rev()));
                 }
-                list.remove(&place(number));
-                list.remove(&place(number));
+                assert!(list.remove(&place(number)));
+                assert!(!list.remove(&place(number)));
                 model.remove(&place(number));
                 assert_eq!(list.is_empty(), model.is_empty());
             }

@@ -148,7 +148,7 @@ impl<R: Row> Overlay<R> {
         }
         for (list, key) in row.list_keys().enumerate() {
             let list = self.lists.entry((list, Key::new(&key))).or_default();
-            list.insert(row.place(), row.expires_at().timestamp_micros());
+            list.insert(row.place(), row.ends());
         }
         let key = Key::new(row.key());
         self.rows.insert(key, Own { row, generation });
@@ -265,7 +265,6 @@ mod tests {
                 overlay: Some(&mut self.overlay),
                 locks: &self.locks,
                 reads: &mut self.reads,
-                must_sweep: &mut false,
             })
         }
 
@@ -279,7 +278,6 @@ mod tests {
                 overlay: None,
                 locks: &self.locks,
                 reads: &mut self.reads,
-                must_sweep: &mut false,
             })
         }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::store::{Access, Repository, View, set};
+use super::key::Key;
+use super::store::{Access, Repository, View, lost_to_another, set};
 use super::stripes::Stripes;
-use super::table::{ListIndex, Row};
+use super::table::{ListIndex, RemovedList, Row};
 use crate::adapters::input;
 use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -115,25 +116,41 @@ impl<A: Access> Repository<A> {
         if !refresh.is_due(&session, now.timestamp_micros()) {
             return Ok(Some((session, user)));
         }
-        let extended = self.0.write(
+        let now_micros = now.timestamp_micros();
+        let is_due =
+            |session: &Session| is_live(session, now_micros) && refresh.is_due(session, now_micros);
+        let extended = self.0.write_with_redo(
             |view| view.sessions().stripe_of(token),
-            (token.to_owned(), refresh, now),
-            |view, (token, refresh, now)| {
-                let now_micros = now.timestamp_micros();
-                let is_due = |session: &Session| {
-                    is_live(session, now_micros) && refresh.is_due(session, now_micros)
-                };
-                if view.sessions().with(&token, is_due) != Some(true) {
+            |view| {
+                let end = |session: &Session| is_due(session).then_some(session.expires_at);
+                let Some(seen) = view.sessions().with(token, end).flatten() else {
                     return Ok(None);
-                }
-                Ok(view.sessions().update(&token, |session| {
-                    session.expires_at = refresh.end(now);
-                    session.updated_at = input::next_update(session.updated_at, now);
-                    session.clone()
-                }))
+                };
+                let extended = extend(view, token, refresh, now);
+                Ok(extended.map(|session| (seen, session)))
+            },
+            // Others may have ended the session until the commit, or moved its end.
+            |extended| {
+                let seen = extended.as_ref().map(|(seen, _)| *seen);
+                let token = token.to_owned();
+                Box::new(move |view| {
+                    let Some(seen) = seen else { return Ok(()) };
+                    let end = |session: &Session| {
+                        is_live(session, now_micros).then_some(session.expires_at)
+                    };
+                    match view.sessions().rely(&token, end).flatten() {
+                        None => Err(AuthError::SessionNotFound),
+                        Some(end) if end != seen => Err(lost_to_another("session")),
+                        Some(_) => {
+                            extend(view, &token, refresh, now);
+                            Ok(())
+                        }
+                    }
+                })
             },
         )?;
-        Ok(Some((extended.unwrap_or(session), user)))
+        let session = extended.map_or(session, |(_, extended)| extended);
+        Ok(Some((session, user)))
     }
 
     pub(super) fn delete_session(&self, token: &str) -> AuthResult<()> {
@@ -148,22 +165,9 @@ impl<A: Access> Repository<A> {
     }
 
     pub(super) fn delete_user_sessions(&self, user_id: &str) -> AuthResult<()> {
-        let write = |view: &mut View<'_>| Ok(view.sessions().remove_list(&BY_USER, user_id));
-        let removed = self.0.write_with_redo(
-            |_| Stripes::of(user_id),
-            write,
-            // Not those that others open until the commit.
-            |tokens| {
-                let tokens = tokens.clone();
-                Box::new(move |view| {
-                    for token in &tokens {
-                        view.sessions().remove(token.as_str());
-                    }
-                    Ok(())
-                })
-            },
-        );
-        removed.map(drop)
+        let removed = self.remove_sessions(user_id, None)?;
+        self.0.tables().sessions.sweep(removed, |_| {});
+        Ok(())
     }
 
     pub(super) fn delete_other_sessions(
@@ -171,57 +175,64 @@ impl<A: Access> Repository<A> {
         user_id: &str,
         keep_token: &str,
     ) -> AuthResult<usize> {
-        let removed = self.remove_some(user_id, |session| session.token != keep_token)?;
         let now_micros = self.0.clock().now_micros();
-        let live = removed
-            .iter()
-            .filter(|session| is_live(session, now_micros));
-        Ok(live.count())
+        let removed = self.remove_sessions(user_id, Some(keep_token))?;
+        let mut live = 0;
+        self.0.tables().sessions.sweep(removed, |session| {
+            live += usize::from(is_live(session, now_micros));
+        });
+        Ok(live)
     }
 
-    pub(super) fn delete_session_by_id(&self, user_id: &str, id: &str) -> AuthResult<()> {
-        let removed = self.remove_some(user_id, |session| session.id == id);
-        removed.map(drop)
-    }
-
-    /// Removes the sessions of a user that pass the test.
-    fn remove_some(
+    /// Removes the sessions of a user, but one.
+    fn remove_sessions(
         &self,
         user_id: &str,
-        test: impl Fn(&Session) -> bool,
-    ) -> AuthResult<Vec<Session>> {
-        fn remove(view: &mut View<'_>, sessions: &[Session]) {
-            for session in sessions {
-                view.sessions().remove(&session.token);
-            }
-        }
+        spared: Option<&str>,
+    ) -> AuthResult<RemovedList<Session>> {
         self.0.write_with_redo(
             |_| Stripes::of(user_id),
-            |view| {
-                let sessions = view.sessions().list(&BY_USER, user_id, &test);
-                remove(view, &sessions);
-                Ok(sessions)
-            },
+            |view| Ok(view.sessions().remove_list(&BY_USER, user_id, spared)),
             // Not those that others open until the commit.
-            |sessions| {
-                let sessions = sessions.clone();
+            |removed| {
+                let tokens = tokens(removed);
                 Box::new(move |view| {
-                    remove(view, &sessions);
+                    remove(view, &tokens);
                     Ok(())
                 })
             },
         )
     }
 
+    pub(super) fn delete_session_by_id(&self, user_id: &str, id: &str) -> AuthResult<()> {
+        let find = |view: &mut View<'_>| {
+            let mut sessions = view.sessions();
+            sessions.find_in_list(&BY_USER, user_id, |session| session.id == id)
+        };
+        let Some(token) = self.0.read(find) else {
+            return Ok(());
+        };
+        self.0.write(
+            |view| view.sessions().stripes_of(token.as_str()),
+            (token.clone(), id.to_owned()),
+            |view, (token, id)| {
+                let removed = view
+                    .sessions()
+                    .remove_if(token.as_str(), |session| session.id == id);
+                drop(removed);
+                Ok(())
+            },
+        )
+    }
+
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method takes one lifetime of views"
+    )]
     pub(super) fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        let now_micros = self.0.clock().now_micros();
-        let expired = |session: &Session| !is_live(session, now_micros);
-        let expired = self.0.read(|view| view.sessions().keys(expired));
-        // An expired session stays expired.
-        self.delete_in_batches(
-            &expired,
-            |view, token| view.sessions().stripes_of(token),
-            |view, token| view.sessions().remove(token),
+        self.delete_dead(
+            |view| view.sessions(),
+            |session, now_micros| !is_live(session, now_micros),
         )
     }
 
@@ -255,6 +266,31 @@ impl<A: Access> Repository<A> {
                 changed.ok_or(AuthError::SessionNotFound)
             },
         )
+    }
+}
+
+fn extend(
+    view: &mut View<'_>,
+    token: &str,
+    refresh: input::Refresh,
+    now: DateTime<Utc>,
+) -> Option<Session> {
+    view.sessions().update(token, |session| {
+        session.expires_at = refresh.end(now);
+        session.updated_at = input::next_update(session.updated_at, now);
+        session.clone()
+    })
+}
+
+/// The tokens of removed sessions, by which a commit removes the same ones.
+pub(super) fn tokens(removed: &RemovedList<Session>) -> Vec<Key> {
+    let tokens = removed.rows.iter().map(|session| Key::new(&session.token));
+    tokens.collect()
+}
+
+pub(super) fn remove(view: &mut View<'_>, tokens: &[Key]) {
+    for token in tokens {
+        view.sessions().remove(token.as_str());
     }
 }
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::key::Key;
 use super::overlay::{Overlay, Relied};
 use super::stored_verification::StoredVerification;
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
-use super::table::Table;
+use super::table::{Row, Table};
 use super::view::TableView;
 use crate::adapters::VerificationKeys;
 use crate::types::{Account, Removed, Session, User};
@@ -22,7 +21,7 @@ const DELETE_BATCH: usize = 100;
 macro_rules! tables {
     ($($table:ident: $row:ty,)*) => {
         pub(super) struct Tables {
-            $($table: Table<$row>,)*
+            $(pub(super) $table: Table<$row>,)*
         }
 
         impl Tables {
@@ -39,10 +38,6 @@ macro_rules! tables {
             #[cfg(test)]
             pub(super) fn index_keys(&self) -> usize {
                 0 $(+ self.$table.index_keys())*
-            }
-
-            fn sweep(&self) {
-                $(self.$table.sweep();)*
             }
 
             fn shrink(&self) {
@@ -88,7 +83,6 @@ macro_rules! tables {
                         overlay: self.overlays.as_deref_mut().map(|overlays| &mut overlays.$table),
                         locks: &self.store.locks,
                         reads: self.reads,
-                        must_sweep: &mut self.must_sweep,
                     }
                 }
             )*
@@ -109,7 +103,6 @@ pub(super) struct View<'a> {
     store: &'a Store,
     overlays: Option<&'a mut Overlays>,
     pub(super) reads: &'a mut ReadSet,
-    must_sweep: bool,
 }
 
 impl<'a> View<'a> {
@@ -122,7 +115,6 @@ impl<'a> View<'a> {
             store,
             overlays,
             reads,
-            must_sweep: false,
         }
     }
 }
@@ -199,6 +191,9 @@ pub(super) type Redo = Box<dyn Fn(&mut View<'_>) -> AuthResult<()> + Send>;
 pub(super) trait Access {
     fn clock(&self) -> &Clock;
 
+    /// The store's own tables.
+    fn tables(&self) -> &Tables;
+
     /// Reads what was there at one moment. May read several times.
     fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T;
 
@@ -231,6 +226,10 @@ impl Access for Arc<Store> {
         &self.clock
     }
 
+    fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T {
         self.read_at_once(None, read)
     }
@@ -241,14 +240,9 @@ impl Access for Arc<Store> {
         input: I,
         write: fn(&mut View<'_>, I) -> AuthResult<T>,
     ) -> AuthResult<T> {
-        let (answer, must_sweep) = self.lock(None, stripes, |view, locked| {
-            let answer = locked.write(|| write(view, input));
-            (answer, view.must_sweep)
-        });
-        if must_sweep {
-            self.tables.sweep();
-        }
-        answer
+        self.lock(None, stripes, |view, locked| {
+            locked.write(|| write(view, input))
+        })
     }
 
     fn write_with_redo<T>(
@@ -257,14 +251,7 @@ impl Access for Arc<Store> {
         write: impl FnOnce(&mut View<'_>) -> AuthResult<T>,
         _redo: impl FnOnce(&T) -> Redo,
     ) -> AuthResult<T> {
-        let (answer, must_sweep) = self.lock(None, stripes, |view, locked| {
-            let answer = locked.write(|| write(view));
-            (answer, view.must_sweep)
-        });
-        if must_sweep {
-            self.tables.sweep();
-        }
-        answer
+        self.lock(None, stripes, |view, locked| locked.write(|| write(view)))
     }
 
     fn give_way(&self) {
@@ -288,24 +275,30 @@ impl<A: Access> Repository<A> {
         })
     }
 
-    /// Removes the rows with these keys, in batches, and says how many were there.
-    pub(super) fn delete_in_batches<R: 'static>(
+    /// Removes the rows of a table that are dead by now, in batches, and says how many were there.
+    pub(super) fn delete_dead<R: Row>(
         &self,
-        keys: &[Key],
-        stripes_of: fn(&mut View<'_>, &str) -> Stripes,
-        remove: fn(&mut View<'_>, &str) -> Option<R>,
+        table: for<'v> fn(&'v mut View<'_>) -> TableView<'v, R>,
+        is_dead: fn(&R, i64) -> bool,
     ) -> AuthResult<usize> {
+        let now_micros = self.0.clock().now_micros();
+        let dead = |row: &R| is_dead(row, now_micros);
+        let keys = self.0.read(|view| table(view).keys(dead));
         let mut removed = 0;
         for batch in keys.chunks(DELETE_BATCH) {
             let stripes = |view: &mut View<'_>| {
-                let each = batch.iter().map(|key| stripes_of(view, key.as_str()));
+                let each = batch.iter().map(|key| table(view).stripes_of(key.as_str()));
                 each.fold(Stripes::NONE, |all, one| all | one)
             };
             let rows = self.0.write(
                 stripes,
-                (batch.to_vec(), remove),
-                |view, (batch, remove)| {
-                    let rows = batch.iter().filter_map(|key| remove(view, key.as_str()));
+                (batch.to_vec(), table, is_dead, now_micros),
+                |view, (batch, table, is_dead, now_micros)| {
+                    // Another row may have the key by now.
+                    let dead = |row: &R| is_dead(row, now_micros);
+                    let rows = batch
+                        .iter()
+                        .filter_map(|key| table(view).remove_if(key.as_str(), dead));
                     Ok(rows.collect::<Vec<_>>())
                 },
             )?;

@@ -1,10 +1,12 @@
 //! The rows of the table of verifications.
 
 use std::borrow::Cow;
+use std::iter;
 
 use chrono::{DateTime, Utc};
 
 use super::key::Key;
+use super::list::Ends;
 use super::table::Row;
 use crate::adapters::input;
 use crate::types::Verification;
@@ -17,6 +19,8 @@ pub(super) struct StoredVerification {
     hashed: Option<Box<str>>,
     /// Or [`input::USED_UP`].
     pub(super) attempts: i32,
+    /// Whether it reserves its pair, so that there is one at the most.
+    pub(super) is_marker: bool,
 }
 
 impl StoredVerification {
@@ -25,6 +29,7 @@ impl StoredVerification {
             row,
             hashed: None,
             attempts: 0,
+            is_marker: false,
         }
     }
 
@@ -39,9 +44,20 @@ impl StoredVerification {
         }
     }
 
+    pub(super) fn marker(row: Verification) -> Self {
+        Self {
+            is_marker: true,
+            ..Self::new(row)
+        }
+    }
+
     /// The form in which the value is found.
     pub(super) fn form(&self) -> &str {
         self.hashed.as_deref().unwrap_or(&self.row.value)
+    }
+
+    pub(super) fn pair(&self) -> String {
+        Key::composite(&self.row.identifier, self.form())
     }
 
     fn is_used_up(&self) -> bool {
@@ -58,6 +74,7 @@ impl StoredVerification {
 }
 
 impl Row for StoredVerification {
+    const UNIQUE: usize = 1;
     const LISTS: usize = 3;
 
     fn key(&self) -> &str {
@@ -72,17 +89,25 @@ impl Row for StoredVerification {
         &self.row.identifier
     }
 
-    fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let (identifier, value) = (self.row.identifier.as_str(), self.form());
-        let pair = Key::composite(identifier, value);
-        [identifier.into(), value.into(), pair.into()].into_iter()
+    fn unique_keys(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+        iter::once(self.is_marker.then(|| self.pair().into()))
     }
 
-    fn expires_at(&self) -> DateTime<Utc> {
-        if self.is_used_up() {
-            DateTime::<Utc>::MIN_UTC
+    fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let (identifier, value) = (self.row.identifier.as_str(), self.form());
+        [identifier.into(), value.into(), self.pair().into()].into_iter()
+    }
+
+    fn ends(&self) -> Ends {
+        let expires_at = self.row.expires_at.timestamp_micros();
+        let live_until = if self.is_used_up() {
+            i64::MIN
         } else {
-            self.row.expires_at
+            expires_at
+        };
+        Ends {
+            live_until,
+            expires_at,
         }
     }
 }

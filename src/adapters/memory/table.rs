@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use super::key::Key;
-use super::list::{List, Place};
+use super::list::{Ends, List, Place};
 use super::ordered::Ordered;
 use super::stripes::{ReadSet, StripeLocks, Stripes};
 
@@ -21,7 +21,7 @@ const MAX_REMOVED_AT_ONCE: usize = 500;
 
 /// What a table keeps, and how its rows are found.
 ///
-/// A row's key, time of creation, owner and lists never change, and its expiry only if it is in no list.
+/// A row's key, time of creation, owner, lists and ends never change.
 pub(super) trait Row: Clone + Send + Sync + 'static {
     /// How many unique indexes and how many kinds of lists there are.
     const UNIQUE: usize = 0;
@@ -46,9 +46,9 @@ pub(super) trait Row: Clone + Send + Sync + 'static {
     fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
         iter::empty()
     }
-    /// When lists stop to show the row as live.
-    fn expires_at(&self) -> DateTime<Utc> {
-        DateTime::<Utc>::MAX_UTC
+    /// When lists stop to find the row among the live ones and among those that have not expired.
+    fn ends(&self) -> Ends {
+        Ends::NEVER
     }
 
     fn place(&self) -> Place {
@@ -116,24 +116,39 @@ pub(super) struct Table<R> {
     /// Key to the rows. No list is empty.
     lists: Vec<DashMap<Key, List>>,
     ordered: Option<Ordered<R>>,
-    /// The lists that are removed, but whose rows are still there.
-    sweeps: Mutex<Vec<Sweep>>,
-    /// How many those are.
-    sweeping: AtomicUsize,
+    /// What hides rows whose list is removed, until [`sweep`](Self::sweep) removes the rows.
+    veils: Mutex<Vec<Veil>>,
+    /// How many there are.
+    veiled: AtomicUsize,
 }
 
-/// Hides the rows of an owner up to a generation, until they are removed.
-struct Sweep {
+/// Hides the rows of an owner up to a generation, but one.
+#[derive(Clone, PartialEq)]
+struct Veil {
     owner: Key,
     last: Generation,
-    /// Taken by who removes them.
-    rows: Option<List>,
+    spared: Option<Key>,
 }
 
-impl Sweep {
+impl Veil {
     fn hides<R: Row>(&self, slot: &Slot<R>) -> bool {
         // Of one stripe, so that the greater generation is the later one.
-        slot.generation.0 <= self.last.0 && slot.row.owner().as_bytes() == self.owner.as_bytes()
+        slot.generation.0 <= self.last.0
+            && slot.row.owner().as_bytes() == self.owner.as_bytes()
+            && (self.spared.as_ref()).is_none_or(|key| key.as_bytes() != slot.row.key().as_bytes())
+    }
+}
+
+/// The rows of a list that was removed: those that are gone, or those that are hidden and go by [`Table::sweep`].
+#[must_use]
+pub(super) struct RemovedList<R> {
+    pub(super) rows: Vec<R>,
+    hidden: Option<(Veil, List)>,
+}
+
+impl<R> RemovedList<R> {
+    pub(super) const fn of(rows: Vec<R>) -> Self {
+        Self { rows, hidden: None }
     }
 }
 
@@ -145,8 +160,8 @@ impl<R: Row> Table<R> {
             unique: iter::repeat_with(map).take(R::UNIQUE).collect(),
             lists: iter::repeat_with(map).take(R::LISTS).collect(),
             ordered: R::IS_ORDERED.then(Ordered::default),
-            sweeps: Mutex::default(),
-            sweeping: AtomicUsize::default(),
+            veils: Mutex::default(),
+            veiled: AtomicUsize::default(),
         }
     }
 
@@ -170,13 +185,13 @@ impl<R: Row> Table<R> {
     ) -> Option<T> {
         if let Some(slot) = self.rows.get(key.as_bytes()) {
             reads.note(&self.locks, slot.generation.stripe());
-            return (!self.is_swept(&slot)).then(|| read(&slot));
+            return (!self.is_hidden(&slot)).then(|| read(&slot));
         }
         // Nobody knows whose the row would be: a commit that creates or removes it writes to the stripe of its key.
         reads.note(&self.locks, Stripes::of(key));
         let slot = self.rows.get(key.as_bytes())?;
         reads.note(&self.locks, slot.generation.stripe());
-        (!self.is_swept(&slot)).then(|| read(&slot))
+        (!self.is_hidden(&slot)).then(|| read(&slot))
     }
 
     pub(super) fn find_unique(
@@ -210,7 +225,7 @@ impl<R: Row> Table<R> {
     /// The keys of all rows that pass the test, in no order, and not of one moment.
     pub(super) fn keys(&self, test: impl Fn(&R) -> bool) -> Vec<Key> {
         let rows = self.rows.iter();
-        rows.filter(|slot| test(&slot.row) && !self.is_swept(slot))
+        rows.filter(|slot| test(&slot.row) && !self.is_hidden(slot))
             .map(|slot| slot.key().clone())
             .collect()
     }
@@ -224,14 +239,13 @@ impl<R: Row> Table<R> {
         };
         self.index(&slot.row, owner);
         for (list, list_key) in self.lists.iter().zip(slot.row.list_keys()) {
-            let (place, expires_at) = (slot.row.place(), slot.row.expires_at().timestamp_micros());
+            let (place, ends) = (slot.row.place(), slot.row.ends());
             if let Some(mut list) = list.get_mut(list_key.as_bytes()) {
-                list.insert(place, expires_at);
+                list.insert(place, ends);
                 continue;
             }
-            list.entry(Key::new(&list_key))
-                .or_default()
-                .insert(place, expires_at);
+            let mut list = list.entry(Key::new(&list_key)).or_default();
+            list.insert(place, ends);
         }
         self.rows.insert(Key::new(slot.row.key()), slot);
     }
@@ -255,11 +269,11 @@ impl<R: Row> Table<R> {
     /// Changes a row where it is. What `change` does must leave its keys as they are.
     pub(super) fn update<T>(&self, key: &str, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let mut slot = self.rows.get_mut(key.as_bytes())?;
-        (!self.is_swept(&slot)).then(|| change(&mut slot.row))
+        (!self.is_hidden(&slot)).then(|| change(&mut slot.row))
     }
 
     pub(super) fn remove(&self, key: &str) -> Option<R> {
-        let is_there = |_: &Key, slot: &Slot<R>| !self.is_swept(slot);
+        let is_there = |_: &Key, slot: &Slot<R>| !self.is_hidden(slot);
         let (_, Slot { row, .. }) = self.rows.remove_if(key.as_bytes(), is_there)?;
         self.unindex(&row, None);
         for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
@@ -271,54 +285,67 @@ impl<R: Row> Table<R> {
         Some(row)
     }
 
-    /// Removes the rows of an owner's list, and says whether [`sweep`](Self::sweep) has to be called for it, without the
-    /// locks: the rows of a long list are hidden at once, and removed afterwards, so that others need not wait.
-    #[must_use]
-    pub(super) fn remove_list(&self, list: &ListIndex<R>, owner: &str) -> bool {
+    /// Removes the rows of an owner's list but one. Those of a long list are hidden at once, and removed by
+    /// [`sweep`](Self::sweep), without the locks, so that others need not wait.
+    pub(super) fn remove_list(
+        &self,
+        list: &ListIndex<R>,
+        owner: &str,
+        spared: Option<&str>,
+    ) -> RemovedList<R> {
         let lists = self.lists.get(list.0);
-        let Some((_, rows)) = lists.and_then(|lists| lists.remove(owner.as_bytes())) else {
-            return false;
+        let Some((lists, (owner, mut rows))) =
+            lists.and_then(|lists| Some((lists, lists.remove(owner.as_bytes())?)))
+        else {
+            return RemovedList::of(Vec::new());
         };
+        let spared = spared.and_then(|key| {
+            let row = self.rows.get(key.as_bytes())?;
+            Some((row.row.place(), row.row.ends()))
+        });
+        let spared = spared.filter(|(place, _)| rows.remove(place));
+        if let Some((place, ends)) = &spared {
+            let mut rest = List::default();
+            rest.insert(place.clone(), *ends);
+            lists.insert(owner.clone(), rest);
+        }
         let others_find_rows = R::UNIQUE > 0 || R::LISTS > 1 || R::IS_ORDERED;
         if rows.len() <= MAX_REMOVED_AT_ONCE || others_find_rows {
-            for (_, key) in rows.newest_first() {
-                self.remove(key.as_str());
-            }
-            return false;
+            let rows = rows
+                .newest_first()
+                .filter_map(|(_, key)| self.remove(key.as_str()));
+            return RemovedList::of(rows.collect());
         }
-        self.sweeps().push(Sweep {
-            owner: Key::new(owner),
-            last: Generation::of(&self.locks, Stripes::of(owner)),
-            rows: Some(rows),
-        });
-        self.sweeping.fetch_add(1, Ordering::Relaxed);
-        true
+        let veil = Veil {
+            last: Generation::of(&self.locks, Stripes::of(owner.as_str())),
+            owner,
+            spared: spared.map(|((_, key), _)| key),
+        };
+        self.veils().push(veil.clone());
+        self.veiled.fetch_add(1, Ordering::Relaxed);
+        RemovedList {
+            rows: Vec::new(),
+            hidden: Some((veil, rows)),
+        }
     }
 
-    /// Removes the rows that [`remove_list`](Self::remove_list) has hidden.
-    pub(super) fn sweep(&self) {
-        loop {
-            let taken = self.sweeps().iter_mut().find_map(|sweep| {
-                let rows = sweep.rows.take()?;
-                Some((sweep.owner.clone(), sweep.last, rows))
-            });
-            let Some((owner, last, rows)) = taken else {
-                return;
-            };
-            let sweep = Sweep {
-                owner,
-                last,
-                rows: None,
-            };
-            for (_, key) in rows.newest_first() {
-                self.rows
-                    .remove_if(key.as_bytes(), |_, slot| sweep.hides(slot));
+    /// Removes what is left of the rows, and shows each of them. It takes no lock of a stripe.
+    pub(super) fn sweep(&self, removed: RemovedList<R>, mut see: impl FnMut(&R)) {
+        removed.rows.iter().for_each(&mut see);
+        let Some((veil, rows)) = removed.hidden else {
+            return;
+        };
+        for (_, key) in rows.newest_first() {
+            let is_hidden = |_: &Key, slot: &Slot<R>| veil.hides(slot);
+            if let Some((_, slot)) = self.rows.remove_if(key.as_bytes(), is_hidden) {
+                see(&slot.row);
             }
-            self.sweeps().retain(|other| {
-                other.rows.is_some() || other.last != sweep.last || other.owner != sweep.owner
-            });
-            self.sweeping.fetch_sub(1, Ordering::Relaxed);
         }
+        let mut veils = self.veils();
+        if let Some(index) = veils.iter().position(|other| *other == veil) {
+            veils.swap_remove(index);
+        }
+        self.veiled.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Gives back what most of the table took, if most of it is gone.
@@ -356,13 +383,12 @@ impl<R: Row> Table<R> {
         }
     }
 
-    fn is_swept(&self, slot: &Slot<R>) -> bool {
-        self.sweeping.load(Ordering::Relaxed) > 0
-            && self.sweeps().iter().any(|sweep| sweep.hides(slot))
+    fn is_hidden(&self, slot: &Slot<R>) -> bool {
+        self.veiled.load(Ordering::Relaxed) > 0 && self.veils().iter().any(|veil| veil.hides(slot))
     }
 
-    fn sweeps(&self) -> MutexGuard<'_, Vec<Sweep>> {
-        self.sweeps.lock().unwrap_or_else(PoisonError::into_inner)
+    fn veils(&self) -> MutexGuard<'_, Vec<Veil>> {
+        self.veils.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::clock::Clock;
-use super::store::{Access, Overlays, Redo, Repository, Store, TablesRelied, View};
+use super::store::{Access, Overlays, Redo, Repository, Store, Tables, TablesRelied, View};
 use super::stripes::{ReadSet, Stripes};
 use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
@@ -144,6 +144,10 @@ fn redo(
 impl Access for OpenTables {
     fn clock(&self) -> &Clock {
         self.store.clock()
+    }
+
+    fn tables(&self) -> &Tables {
+        &self.store.tables
     }
 
     fn read<T>(&self, read: impl Fn(&mut View<'_>) -> T) -> T {

@@ -138,25 +138,24 @@ impl<A: Access> Repository<A> {
     ) -> AuthResult<User> {
         let update = input::ban(reason, until)?;
         let now = self.0.clock().now();
-        let (user, _) = self.0.write_with_redo(
+        let (user, ended) = self.0.write_with_redo(
             |view| view.users().stripes_of(id),
             |view| {
                 let user = change(view, id, update.clone(), now)?;
-                let ended = view.sessions().remove_list(&session::BY_USER, id);
+                let ended = view.sessions().remove_list(&session::BY_USER, id, None);
                 Ok((user, ended))
             },
             // Not the sessions that others open until the commit.
             |(_, ended)| {
-                let (id, update, ended) = (id.to_owned(), update.clone(), ended.clone());
+                let (id, update, tokens) = (id.to_owned(), update.clone(), session::tokens(ended));
                 Box::new(move |view| {
                     change(view, &id, update.clone(), now)?;
-                    for token in &ended {
-                        view.sessions().remove(token.as_str());
-                    }
+                    session::remove(view, &tokens);
                     Ok(())
                 })
             },
         )?;
+        self.0.tables().sessions.sweep(ended, |_| {});
         Ok(User::clone(&user))
     }
 
@@ -165,20 +164,26 @@ impl<A: Access> Repository<A> {
     }
 
     pub(super) fn delete_user(&self, id: &str) -> AuthResult<()> {
-        self.0.write(
+        let removed = self.0.write(
             |view| {
                 let user = view.users().stripes_of(id);
                 user | view.accounts().stripes_of_list(&account::BY_USER, id)
             },
             id.to_owned(),
             |view, id| {
-                if view.users().remove(&id).is_some() {
-                    view.sessions().remove_list(&session::BY_USER, &id);
-                    view.accounts().remove_list(&account::BY_USER, &id);
+                if view.users().remove(&id).is_none() {
+                    return Ok(None);
                 }
-                Ok(())
+                let sessions = view.sessions().remove_list(&session::BY_USER, &id, None);
+                let accounts = view.accounts().remove_list(&account::BY_USER, &id, None);
+                Ok(Some((sessions, accounts)))
             },
-        )
+        )?;
+        if let Some((sessions, accounts)) = removed {
+            self.0.tables().sessions.sweep(sessions, |_| {});
+            self.0.tables().accounts.sweep(accounts, |_| {});
+        }
+        Ok(())
     }
 
     fn user_by_name(&self, index: &UniqueIndex<Arc<User>>, name: &str) -> Option<User> {

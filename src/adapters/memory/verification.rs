@@ -11,12 +11,13 @@ use super::key::Key;
 use super::store::{Access, Repository, View, lost_to_another};
 use super::stored_verification::StoredVerification;
 use super::stripes::Stripes;
-use super::table::{ListIndex, Row};
+use super::table::{ListIndex, Row, UniqueIndex};
 use crate::AuthResult;
 use crate::adapters::input;
 use crate::adapters::verification_keys::{DIGEST_BYTES, NUMBER_BYTES, forms, stored_digest};
 use crate::types::{CodeCheck, CreateVerification, Verification};
 
+const MARKER_BY_PAIR: UniqueIndex<StoredVerification> = UniqueIndex::nth(0);
 const BY_IDENTIFIER: ListIndex<StoredVerification> = ListIndex::nth(0);
 const BY_VALUE: ListIndex<StoredVerification> = ListIndex::nth(1);
 const BY_PAIR: ListIndex<StoredVerification> = ListIndex::nth(2);
@@ -134,22 +135,36 @@ impl<A: Access> Repository<A> {
     ) -> AuthResult<CodeCheck> {
         let attempts = input::Attempts::new(max_attempts)?;
         let now_micros = self.0.clock().now_micros();
+        let find = |view: &mut View<'_>| {
+            let mut verifications = view.verifications();
+            verifications.newest_unexpired(&BY_IDENTIFIER, identifier, now_micros)
+        };
+        let check = |newest: &StoredVerification| {
+            let is_right = self.forms(value).any(|form| form == newest.form());
+            let guessed = is_right.then(|| newest.row.clone());
+            attempts.check(newest.attempts, with_value(guessed, value))
+        };
         let (check, _, _) = self.0.write_with_redo(
             |view| {
-                view.verifications()
-                    .stripes_of_list(&BY_IDENTIFIER, identifier)
+                let Some(newest) = find(view) else {
+                    return Stripes::of(identifier);
+                };
+                if let CodeCheck::Accepted(_) = check(&newest) {
+                    let mut verifications = view.verifications();
+                    return verifications.stripes_of_list(&BY_IDENTIFIER, identifier);
+                }
+                newest.stripes()
             },
             |view| {
-                let all = view
-                    .verifications()
-                    .list(&BY_IDENTIFIER, identifier, |_| true);
-                let newest = all.iter().find(|stored| !stored.has_expired(now_micros));
-                let Some(newest) = newest.cloned() else {
+                let Some(newest) = find(view) else {
                     return Ok((CodeCheck::NotFound, None, Vec::new()));
                 };
-                let is_right = self.forms(value).any(|form| form == newest.form());
-                let guessed = is_right.then(|| newest.row.clone());
-                let check = attempts.check(newest.attempts, with_value(guessed, value));
+                let check = check(&newest);
+                let mut all = Vec::new();
+                if let CodeCheck::Accepted(_) = check {
+                    let mut verifications = view.verifications();
+                    all = verifications.list(&BY_IDENTIFIER, identifier, |_| true);
+                }
                 apply(view, attempts, &check, &newest, &all);
                 Ok((check, Some(newest), all))
             },
@@ -175,10 +190,10 @@ impl<A: Access> Repository<A> {
         expires_at: DateTime<Utc>,
     ) -> AuthResult<bool> {
         let now = self.0.clock().now();
-        let row = input::reserved_verification(marker_id, identifier, value, expires_at, now)?;
-        let stored = StoredVerification::new(row);
+        let verification = CreateVerification::new(identifier, value, expires_at);
+        let stored = StoredVerification::marker(input::new_verification(verification, now)?);
         self.0.write_with_redo(
-            |_| stored.stripes() | Stripes::of(stored.key()),
+            |_| stored.stripes(),
             |view| Ok(reserve(view, &stored)),
             |reserved| {
                 let (stored, reserved) = (stored.clone(), *reserved);
@@ -228,15 +243,12 @@ impl<A: Access> Repository<A> {
         )
     }
 
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method takes one lifetime of views"
+    )]
     pub(super) fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        let now_micros = self.0.clock().now_micros();
-        let expired = |stored: &StoredVerification| stored.has_expired(now_micros);
-        let expired = self.0.read(|view| view.verifications().keys(expired));
-        self.delete_in_batches(
-            &expired,
-            |view, id| view.verifications().stripes_of(id),
-            |view, id| view.verifications().remove(id),
-        )
+        self.delete_dead(|view| view.verifications(), StoredVerification::has_expired)
     }
 
     /// The newest live row of these keys of a list.
@@ -340,18 +352,14 @@ fn apply(
 fn reserve(view: &mut View<'_>, marker: &StoredVerification) -> bool {
     let now_micros = marker.row.created_at.timestamp_micros();
     let has_expired = |stored: &StoredVerification| stored.has_expired(now_micros);
-    match view.verifications().with(marker.key(), has_expired) {
-        Some(false) => return false,
-        Some(true) => {
-            view.verifications().remove(marker.key());
-        }
-        None => {}
+    let mut verifications = view.verifications();
+    if let Some(earlier) = verifications.find_unique(&MARKER_BY_PAIR, &marker.pair())
+        && verifications
+            .remove_if(earlier.as_str(), has_expired)
+            .is_none()
+    {
+        return false;
     }
-    view.verifications().insert(marker.clone());
+    verifications.insert(marker.clone());
     true
-}
-
-/// The id of the marker of a pair. Nothing limits its length here, so it need not be a digest.
-fn marker_id(pair: &str) -> String {
-    format!("reserved:{}", URL_SAFE_NO_PAD.encode(pair))
 }

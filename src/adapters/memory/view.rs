@@ -1,10 +1,11 @@
 //! How operations see a table: the store's own, or that with a transaction's overlay.
 
 use super::key::Key;
+use super::list::{List, Place};
 use super::ordered::Snapshot;
 use super::overlay::Overlay;
 use super::stripes::{ReadSet, StripeLocks, Stripes};
-use super::table::{ListIndex, Row, Table, UniqueIndex};
+use super::table::{ListIndex, RemovedList, Row, Table, UniqueIndex};
 
 /// A table as one operation sees it. Every lookup notes the stripes that guard what it read, or what it did not find.
 pub(super) struct TableView<'a, R> {
@@ -12,8 +13,6 @@ pub(super) struct TableView<'a, R> {
     pub(super) overlay: Option<&'a mut Overlay<R>>,
     pub(super) locks: &'a StripeLocks,
     pub(super) reads: &'a mut ReadSet,
-    /// Whether rows are hidden that have to be removed without the locks.
-    pub(super) must_sweep: &'a mut bool,
 }
 
 impl<R: Row> TableView<'_, R> {
@@ -82,23 +81,79 @@ impl<R: Row> TableView<'_, R> {
         rows
     }
 
-    /// The newest row of a list that has not expired.
+    /// The newest live row of a list.
     pub(super) fn newest_live(
         &mut self,
         list: &ListIndex<R>,
         key: &str,
         now_micros: i64,
     ) -> Option<R> {
+        self.newest(list, key, |list, is_shown| {
+            list.live(now_micros).find(is_shown).cloned()
+        })
+    }
+
+    /// The newest row of a list that has not expired, used up or not.
+    pub(super) fn newest_unexpired(
+        &mut self,
+        list: &ListIndex<R>,
+        key: &str,
+        now_micros: i64,
+    ) -> Option<R> {
+        self.newest(list, key, |list, is_shown| {
+            list.unexpired(now_micros).find(is_shown).cloned()
+        })
+    }
+
+    fn newest(
+        &mut self,
+        list: &ListIndex<R>,
+        key: &str,
+        find: impl Fn(&List, &dyn Fn(&&Place) -> bool) -> Option<Place>,
+    ) -> Option<R> {
         let overlay = self.overlay.as_deref();
-        let base = self.base.scan(list, key, self.reads, |list| {
-            let mut live = list.live(now_micros);
-            live.find(|(_, key)| overlay.is_none_or(|overlay| !overlay.shadows(key)))
-                .cloned()
-        });
-        let own =
-            overlay.and_then(|overlay| overlay.list(list, key)?.live(now_micros).next().cloned());
+        let is_shown = |(_, key): &&Place| overlay.is_none_or(|overlay| !overlay.shadows(key));
+        let base = self
+            .base
+            .scan(list, key, self.reads, |list| find(list, &is_shown));
+        let own = overlay.and_then(|overlay| find(overlay.list(list, key)?, &|_| true));
         let (_, newest) = base.flatten().max(own)?;
         self.get(newest.as_str())
+    }
+
+    /// The key of a row of a list that passes the test. It looks at a part of the list at a time, and not at one moment.
+    pub(super) fn find_in_list(
+        &mut self,
+        list: &ListIndex<R>,
+        key: &str,
+        test: impl Fn(&R) -> bool,
+    ) -> Option<Key> {
+        const PART: usize = 256;
+        let overlay = self.overlay.as_deref();
+        let own = overlay.and_then(|overlay| {
+            let mut own = overlay.list(list, key)?.newest_first().map(|(_, key)| key);
+            own.find(|key| overlay.get(key.as_str()).is_some_and(&test))
+        });
+        if let Some(own) = own {
+            return Some(own.clone());
+        }
+        let (base, reads) = (self.base, &mut ReadSet::default());
+        let mut behind: Option<Place> = None;
+        loop {
+            let part = base.scan(list, key, reads, |list| {
+                let part = list.older_than(behind.as_ref()).take(PART);
+                part.cloned().collect::<Vec<_>>()
+            })?;
+            let mut keys = part.iter().map(|(_, key)| key);
+            let found = keys.find(|key| {
+                overlay.is_none_or(|overlay| !overlay.shadows(key))
+                    && base.with(key.as_str(), reads, |slot| test(&slot.row)) == Some(true)
+            });
+            if let Some(found) = found {
+                return Some(found.clone());
+            }
+            behind = Some(part.into_iter().next_back()?);
+        }
     }
 
     /// The keys of all rows that pass the test, in no order, and not of one moment.
@@ -160,17 +215,29 @@ impl<R: Row> TableView<'_, R> {
         }
     }
 
-    /// Removes the rows of an owner's list. Returns their keys if it is a transaction that will have to name them.
-    pub(super) fn remove_list(&mut self, list: &ListIndex<R>, owner: &str) -> Vec<Key> {
+    /// As [`remove`](Self::remove), if the row passes the test.
+    pub(super) fn remove_if(&mut self, key: &str, test: impl FnOnce(&R) -> bool) -> Option<R> {
+        if self.with(key, test)? {
+            self.remove(key)
+        } else {
+            None
+        }
+    }
+
+    /// Removes the rows of an owner's list but one. What it returns has to be [swept](Table::sweep).
+    pub(super) fn remove_list(
+        &mut self,
+        list: &ListIndex<R>,
+        owner: &str,
+        spared: Option<&str>,
+    ) -> RemovedList<R> {
         if self.overlay.is_none() {
-            *self.must_sweep |= self.base.remove_list(list, owner);
-            return Vec::new();
+            return self.base.remove_list(list, owner, spared);
         }
-        let keys = self.keys_of(list, owner);
-        for key in &keys {
-            self.remove(key.as_str());
-        }
-        keys
+        let mut keys = self.keys_of(list, owner);
+        keys.retain(|key| spared.is_none_or(|spared| spared.as_bytes() != key.as_bytes()));
+        let rows = keys.iter().filter_map(|key| self.remove(key.as_str()));
+        RemovedList::of(rows.collect())
     }
 
     /// The stripe that guards a row; if there is none, the one that guards its coming.
