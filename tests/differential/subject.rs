@@ -130,13 +130,11 @@ impl<A: DatabaseAdapter> Subject<A> {
         let users = self.adapter.list_users(all).await.unwrap().users;
         let mut found = Vec::new();
         for user in users {
-            let sessions = self.adapter.get_user_sessions(&user.id).await.unwrap();
-            let accounts = self.adapter.get_user_accounts(&user.id).await.unwrap();
-            found.push(json!([
-                self.rows(user),
-                self.rows(sessions),
-                self.rows(accounts)
-            ]));
+            for call in lookups_of_user(&user.id) {
+                let answer = call.make(&self.adapter).await;
+                found.push(json!([call.method(), self.answer(answer)]));
+            }
+            found.push(self.rows(user));
         }
         let mut verifications = Vec::new();
         for (identifier, value) in self.pairs.clone() {
@@ -204,6 +202,14 @@ impl<A: DatabaseAdapter> Subject<A> {
         row.and_then(|row| row.text(column.name))
             .unwrap_or("nobody")
     }
+}
+
+/// The lookups that take nothing but the id of a user.
+fn lookups_of_user(id: &str) -> impl Iterator<Item = Call> {
+    let calls = Call::of_every_method().into_iter();
+    let lookups =
+        calls.filter(|call| call.method().starts_with("get_") && call.places() == ["user_id"]);
+    lookups.map(move |call| call.with("user_id", id))
 }
 
 /// Of a verification that a call stores.

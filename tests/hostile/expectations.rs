@@ -200,6 +200,14 @@ pub(crate) fn updates(method: &str) -> bool {
     method.starts_with("update_") || ["ban_user", "unban_user"].contains(&method)
 }
 
+/// Whether a call removes the row that it is given.
+pub(crate) fn removes(method: &str) -> bool {
+    ["delete_", "consume_"]
+        .iter()
+        .any(|prefix| method.starts_with(prefix))
+        || method == "check_code"
+}
+
 /// Whether a place names the row that a call is about, rather than being stored.
 fn is_key(method: &str, place: &str) -> bool {
     let of_update = updates(method) && ["id", "token"].contains(&place);

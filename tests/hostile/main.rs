@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, AuthResult};
 use calls::{Answer, Call, Row};
-use expectations::{creates, expected, held, lookups, places, stored, templates, updates};
+use expectations::{creates, expected, held, lookups, places, removes, stored, templates, updates};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use sqlx::PgPool;
 use support::hostile;
@@ -200,14 +200,7 @@ impl Try<'_> {
                 _ if creates(method) => expected.added = names(&answer.rows),
                 _ if updates(method) => expected.changed = names(&answer.rows),
                 "delete_user" => expected.removed = names(&outcome.setup),
-                "delete_user_sessions"
-                | "delete_other_sessions"
-                | "consume_verification"
-                | "consume_verification_by_identifier"
-                | "delete_verifications_by_identifier"
-                | "check_code" => {
-                    expected.removed = names(last.unwrap_or_default());
-                }
+                _ if removes(method) => expected.removed = names(last.unwrap_or_default()),
                 _ => {}
             }
             if method == "ban_user" && answer.rows.iter().any(|row| row.text("id") == Some(TARGET))
