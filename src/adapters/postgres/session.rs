@@ -17,112 +17,65 @@ use super::maintenance::AdvisoryLock;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
 use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
+use super::user::with_user_columns;
 use super::violation::{Constraints, Key};
 use crate::adapters::input;
-use crate::types::{CreateSession, Metadata, Session, UpdateSession, User};
+use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
+
+/// The columns of a session that stand for themselves, as `with_user_columns` has those of a user.
+macro_rules! with_session_columns {
+    ($name:ident { $($arguments:tt)* }) => {
+        $name! {
+            $($arguments)*
+            "expires_at AS \"expires_at: Time\"" "token" "ip_address" "user_agent" "user_id" "impersonated_by"
+            "active_organization_id"
+        }
+    };
+}
 
 /// A statement that answers with whole sessions: `query_session!("SELECT " COLUMNS " FROM sessions WHERE …", …)`.
 macro_rules! query_session {
-    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+    (@columns [$before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?] $($column:literal)*) => {
         sqlx::query_as!(
             Session,
             $before
-                + "id, expires_at AS \"expires_at: Time\", token, ip_address, user_agent, user_id, impersonated_by, \
-                   active_organization_id, active, created_at AS \"created_at: Time\", \
-                   updated_at AS \"updated_at: Time\""
+                + "id" $(+ ", " + $column)*
+                + ", active, created_at AS \"created_at: Time\", updated_at AS \"updated_at: Time\""
                 + $after
             $(, $argument)*
         )
     };
+    ($($statement:tt)*) => {
+        with_session_columns! { query_session { @columns [$($statement)*] } }
+    };
 }
 
-/// A statement that answers with sessions `s` joined to their users `u`.
+/// A statement that answers with sessions `s` joined to their users `u`. The database's time takes the place of `active`,
+/// which is true of every row that is found.
 macro_rules! query_session_with_user {
-    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
-        sqlx::query_as!(
-            SessionWithUser,
+    (
+        @columns [$($session_column:literal)*]
+        [$before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?] $($user_column:literal)*
+    ) => {
+        sqlx::query!(
             $before
-                + "s.id, s.expires_at AS \"expires_at: Time\", s.token, s.ip_address, s.user_agent, s.user_id, \
-                   s.impersonated_by, s.active_organization_id, \
-                   statement_timestamp() AS \"now!: Time\", s.created_at AS \"created_at: Time\", \
-                   s.updated_at AS \"updated_at: Time\", u.name, u.email, u.email_verified, u.image, u.username, \
-                   u.display_username, u.two_factor_enabled, u.role, u.banned, u.ban_reason, \
-                   u.ban_expires AS \"ban_expires!: NullableTime\", u.metadata AS \"metadata: JsonObject\", \
-                   u.created_at AS \"user_created_at: Time\", u.updated_at AS \"user_updated_at: Time\""
+                + "s.id" $(+ ", s." + $session_column)*
+                + ", statement_timestamp() AS \"now!: Time\", s.created_at AS \"created_at: Time\", \
+                   s.updated_at AS \"updated_at: Time\""
+                $(+ ", u." + $user_column)*
+                + ", u.metadata AS \"metadata: JsonObject\", u.created_at AS \"user_created_at: Time\", \
+                   u.updated_at AS \"user_updated_at: Time\""
                 + $after
             $(, $argument)*
         )
     };
-}
-
-struct SessionWithUser {
-    id: String,
-    expires_at: DateTime<Utc>,
-    token: String,
-    ip_address: Option<String>,
-    user_agent: Option<String>,
-    user_id: String,
-    impersonated_by: Option<String>,
-    active_organization_id: Option<String>,
-    /// The database's time. It takes the place of `active`, which is true of every row that is found.
-    now: DateTime<Utc>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    name: Option<String>,
-    email: Option<String>,
-    email_verified: bool,
-    image: Option<String>,
-    username: Option<String>,
-    display_username: Option<String>,
-    two_factor_enabled: bool,
-    role: Option<String>,
-    banned: bool,
-    ban_reason: Option<String>,
-    ban_expires: Option<DateTime<Utc>>,
-    metadata: Metadata,
-    user_created_at: DateTime<Utc>,
-    user_updated_at: DateTime<Utc>,
-}
-
-impl From<SessionWithUser> for LiveSession {
-    fn from(row: SessionWithUser) -> Self {
-        let user = User {
-            id: row.user_id.clone(),
-            name: row.name,
-            email: row.email,
-            email_verified: row.email_verified,
-            image: row.image,
-            username: row.username,
-            display_username: row.display_username,
-            two_factor_enabled: row.two_factor_enabled,
-            role: row.role,
-            banned: row.banned,
-            ban_reason: row.ban_reason,
-            ban_expires: row.ban_expires,
-            metadata: row.metadata,
-            created_at: row.user_created_at,
-            updated_at: row.user_updated_at,
-        };
-        let session = Session {
-            id: row.id,
-            expires_at: row.expires_at,
-            token: row.token,
-            ip_address: row.ip_address,
-            user_agent: row.user_agent,
-            user_id: row.user_id,
-            impersonated_by: row.impersonated_by,
-            active_organization_id: row.active_organization_id,
-            active: true,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
-        Self {
-            session,
-            user,
-            now: row.now,
-        }
-    }
+    (@session_columns [$($statement:tt)*] $($session_column:literal)*) => {
+        with_user_columns! { query_session_with_user { @columns [$($session_column)*] [$($statement)*] } }
+    };
+    ($($statement:tt)*) => {
+        with_session_columns! { query_session_with_user { @session_columns [$($statement)*] } }
+    };
 }
 
 const CONSTRAINTS: Constraints = Constraints {
@@ -194,12 +147,45 @@ impl LookUp for LiveSession {
                 presented.stored(),
             );
             let rows = rows.fetch_all(connection).await?.into_iter();
-            Ok(rows
-                .map(|mut row| {
-                    presented.restore(&mut row.token);
-                    row.into()
-                })
-                .collect())
+            let live = rows.map(|row| {
+                let mut session = Session {
+                    id: row.id,
+                    expires_at: row.expires_at.into(),
+                    token: row.token,
+                    ip_address: row.ip_address,
+                    user_agent: row.user_agent,
+                    user_id: row.user_id.clone(),
+                    impersonated_by: row.impersonated_by,
+                    active_organization_id: row.active_organization_id,
+                    active: true,
+                    created_at: row.created_at.into(),
+                    updated_at: row.updated_at.into(),
+                };
+                presented.restore(&mut session.token);
+                let user = User {
+                    id: row.user_id,
+                    name: row.name,
+                    email: row.email,
+                    email_verified: row.email_verified,
+                    image: row.image,
+                    username: row.username,
+                    display_username: row.display_username,
+                    two_factor_enabled: row.two_factor_enabled,
+                    role: row.role,
+                    banned: row.banned,
+                    ban_reason: row.ban_reason,
+                    ban_expires: row.ban_expires.into(),
+                    metadata: row.metadata.into(),
+                    created_at: row.user_created_at.into(),
+                    updated_at: row.user_updated_at.into(),
+                };
+                LiveSession {
+                    session,
+                    user,
+                    now: row.now.into(),
+                }
+            });
+            Ok(live.collect())
         })
     }
 }

@@ -17,29 +17,44 @@ use crate::adapters::input;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
+/// Calls a macro with its arguments and behind them the columns of a user that stand for themselves, so that they are listed
+/// here only: `name! { arguments… "name" "email" … }`.
+macro_rules! with_user_columns {
+    ($name:ident { $($arguments:tt)* }) => {
+        $name! {
+            $($arguments)*
+            "name" "email" "email_verified" "image" "username" "display_username" "two_factor_enabled" "role" "banned"
+            "ban_reason" "ban_expires AS \"ban_expires!: NullableTime\""
+        }
+    };
+}
+
 /// A statement that answers with whole users: `query_user!("SELECT " COLUMNS " FROM users WHERE id = $1", id)`.
 macro_rules! query_user {
     // The errors of lists name the user.
     (listed $($statement:tt)*) => {
-        query_user!(@metadata "ROW(id, metadata) AS \"metadata!: IdentifiedMetadata\"", $($statement)*)
+        with_user_columns! { query_user {
+            @columns ["ROW(id, metadata) AS \"metadata!: IdentifiedMetadata\""] [$($statement)*]
+        } }
     };
-    (@metadata $metadata:literal, $before:literal COLUMNS $after:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?) => {
+    (
+        @columns [$metadata:literal] [$before:literal COLUMNS $after:literal $(+ $more:literal)* $(, $argument:expr)* $(,)?]
+        $($column:literal)*
+    ) => {
         sqlx::query_as!(
             User,
             $before
-                + "id, name, email, email_verified, image, username, display_username, two_factor_enabled, role, \
-                   banned, ban_reason, ban_expires AS \"ban_expires!: NullableTime\", \
-                   " + $metadata + ", created_at AS \"created_at: Time\", \
-                   updated_at AS \"updated_at: Time\""
+                + "id" $(+ ", " + $column)*
+                + ", " + $metadata + ", created_at AS \"created_at: Time\", updated_at AS \"updated_at: Time\""
                 + $after $(+ $more)*
             $(, $argument)*
         )
     };
-    ($before:literal COLUMNS $($statement:tt)*) => {
-        query_user!(@metadata "metadata AS \"metadata: JsonObject\"", $before COLUMNS $($statement)*)
+    ($($statement:tt)*) => {
+        with_user_columns! { query_user { @columns ["metadata AS \"metadata: JsonObject\""] [$($statement)*] } }
     };
 }
-pub(super) use query_user;
+pub(super) use {query_user, with_user_columns};
 
 pub(super) const CONSTRAINTS: Constraints = Constraints {
     table: "users",

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::columns::{ExactTime, IdentifiedMetadata, NullableTime, Time};
 use super::error::Operation;
 use super::repository::Repository;
-use super::user::query_user;
+use super::user::{query_user, with_user_columns};
 use crate::AuthResult;
 use crate::adapters::user_query::{UserMatch, UserQuery, cursor};
 use crate::types::{
