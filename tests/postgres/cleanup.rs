@@ -1,8 +1,10 @@
 //! The cleanup around rows that cannot be removed, and beside the cleanups of other schemas.
 
-use crate::support::{adapter, execute};
+use std::time::Duration;
+
+use crate::support::{adapter, execute, url};
 use better_auth::AuthError;
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::types::Removed;
 use sqlx::PgPool;
 
@@ -98,6 +100,99 @@ async fn rows_that_all_stay_end_the_run(pool: PgPool) {
         message.contains(&format!("{before} of sessions")) && message.contains("more"),
         "{message}"
     );
+}
+
+/// Without rows to name, there is nothing to go around.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_trigger_that_refuses_every_statement_ends_the_run(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    for sql in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed today'; END $$",
+        "CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let run = tokio::time::timeout(Duration::from_secs(60), database.clean_up());
+    let message = refusal(run.await.expect("the run goes on for ever"));
+    assert!(message.contains("clean_up"), "{message}");
+    // The other table's clean-up has run all the same.
+    assert_eq!(count(&pool, "SELECT count(*) FROM verifications").await, 0);
+}
+
+/// An expression in a trigger's condition has no context.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_condition_that_fails_for_a_row_keeps_no_other(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    for sql in [
+        "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$",
+        "CREATE TRIGGER pass BEFORE DELETE ON sessions FOR EACH ROW WHEN (1 / (length(OLD.id) - 2) < 9) \
+         EXECUTE FUNCTION pass()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let message = refusal(adapter(&pool).await.clean_up().await);
+    assert!(
+        message.contains("of sessions cannot be removed"),
+        "{message}"
+    );
+    let left = "SELECT count(*) FROM sessions WHERE length(id) > 2 AND expires_at < now()";
+    assert_eq!(count(&pool, left).await, 0);
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn many_rows_that_stay_keep_no_other(pool: PgPool) {
+    for sql in [
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT 'v' || i, 'a', '1', '2020-01-01'::timestamptz + i * INTERVAL '1 second' FROM generate_series(1, 10100) AS i",
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF OLD.id <> 'v10100' THEN RETURN NULL; END IF; RETURN OLD; END $$",
+        "CREATE TRIGGER keep BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION keep()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let message = refusal(adapter(&pool).await.clean_up().await);
+    assert!(message.contains("10099 of verifications"), "{message}");
+    let last = "SELECT count(*) FROM verifications WHERE id = 'v10100'";
+    assert_eq!(count(&pool, last).await, 0);
+}
+
+/// A batch that the server ends for the time it takes, and rows of the application's that someone has locked.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn slow_rows_are_removed_in_smaller_batches(pool: PgPool) {
+    for sql in [
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT 'v' || i, 'a', '1', '2020-01-01' FROM generate_series(1, 400) AS i",
+        "CREATE TABLE audit (id TEXT REFERENCES verifications (id) ON DELETE CASCADE)",
+        "INSERT INTO audit VALUES ('v200')",
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(0.005); RETURN OLD; END $$",
+        "CREATE TRIGGER slow BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION slow()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let config = PoolConfig {
+        acquire_timeout: Duration::from_millis(200),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::builder(&url(&pool))
+        .pool_config(config)
+        .answer_timeout(Duration::from_millis(1200))
+        .connect()
+        .await
+        .unwrap();
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM audit FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let message = refusal(database.clean_up().await);
+    assert!(
+        message.contains("1 of verifications") && message.contains("v200"),
+        "{message}"
+    );
+    other.rollback().await.unwrap();
+    assert_eq!(database.clean_up().await.unwrap().verifications, 1);
 }
 
 #[sqlx::test(migrations = false)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::support::{self, adapter, execute};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{
-    AuthError, AuthResult, CreateSession, CreateUser, CreateVerification, UpdateUser, transaction,
+    AuthError, AuthResult, CreateSession, CreateUser, CreateVerification, UpdateUser,
+    sqlx_transaction, transaction,
 };
 use chrono::{TimeDelta, Utc};
 use sqlx::postgres::PgPoolOptions;
@@ -213,6 +214,118 @@ async fn the_end_of_an_aborted_transaction_is_awaited(pool: PgPool) {
     }
 }
 
+/// The server says that it refuses a COMMIT before it has rolled back.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn the_end_of_a_refused_commit_is_awaited(pool: PgPool) {
+    for sql in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$",
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW WHEN (NEW.id LIKE 'refused%') EXECUTE FUNCTION refuse()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    for database in both(&pool).await {
+        for round in 0..150 {
+            let expired = CreateVerification::new("a", "1", Utc::now() - TimeDelta::hours(1));
+            let expired = database.create_verification(expired).await.unwrap();
+            let tx = database.begin().await.unwrap();
+            tx.delete_verification(&expired.id).await.unwrap();
+            let refused = CreateUser::new().with_id(format!("refused {round}"));
+            tx.create_user(refused).await.unwrap();
+            let error = tx.commit().await.unwrap_err();
+            assert!(matches!(error, AuthError::Database { .. }), "{error:?}");
+            let removed = database.delete_expired_verifications().await.unwrap();
+            assert_eq!(removed, 1, "round {round}");
+        }
+    }
+}
+
+/// A shared pool that tests nothing before it lends: the reset finds that the connections are dead.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_dead_connection_of_a_shared_pool_is_left_for_another(pool: PgPool) {
+    let shared = PgPoolOptions::new()
+        .max_connections(3)
+        .test_before_acquire(false)
+        .connect_with(pool.connect_options().as_ref().clone())
+        .await
+        .unwrap();
+    let database = SqlxAdapter::from_pool(shared);
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    for _ in 0..5 {
+        let tx = [
+            database.begin().await.unwrap(),
+            database.begin().await.unwrap(),
+            database.begin().await.unwrap(),
+        ];
+        for tx in tx {
+            tx.rollback().await.unwrap();
+        }
+        execute(
+            &pool,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        let found = database.get_user_by_id(&user.id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&user));
+    }
+}
+
+/// The server admits the role no more, as after a rotation of its password.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn open_connections_serve_on_when_no_more_are_admitted(pool: PgPool) {
+    let url = limited_role(&pool, "not_admitted", -1).await;
+    let config = PoolConfig {
+        max_connections: 6,
+        acquire_timeout: Duration::from_secs(8),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let held = [
+        database.begin().await.unwrap(),
+        database.begin().await.unwrap(),
+    ];
+    execute(&pool, "ALTER ROLE not_admitted NOLOGIN").await;
+    let callers = (0..12).map(|caller| {
+        let database = database.clone();
+        tokio::spawn(async move { database.get_user_by_id(&caller.to_string()).await })
+    });
+    let callers: Vec<_> = callers.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for tx in held {
+        tx.rollback().await.unwrap();
+    }
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().unwrap(), None);
+    }
+    database.close().await;
+    let config = PoolConfig::default();
+    let refused = SqlxAdapter::with_config(&url, config).await.map(drop);
+    assert!(
+        matches!(refused, Err(AuthError::Database { .. })),
+        "{refused:?}"
+    );
+    drop_role(&pool, "not_admitted").await;
+}
+
+/// The connection that has tried the URL is still counted when the next one is opened.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_role_with_one_connection_migrates(pool: PgPool) {
+    let url = limited_role(&pool, "limited_to_one", 1).await;
+    execute(
+        &pool,
+        "GRANT SELECT ON _better_auth_migrations TO limited_to_one",
+    )
+    .await;
+    for _ in 0..20 {
+        let database = SqlxAdapter::builder(&url).migrate(true).connect().await;
+        let database = database.unwrap();
+        database.get_user_by_id("1").await.unwrap();
+        database.close().await;
+    }
+    drop_role(&pool, "limited_to_one").await;
+}
+
 /// How many backends of a user there are.
 async fn backends(pool: &PgPool, user: &str) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE usename = $1")
@@ -339,6 +452,34 @@ async fn calls_dropped_while_they_wait_for_a_lock_leave_nothing(pool: PgPool) {
     drop_role(&pool, "impatient").await;
 }
 
+/// How an application comes to one of the adapter's own connections.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Acquired,
+    Committed,
+    RolledBack,
+}
+
+const WAYS: [Way; 3] = [Way::Acquired, Way::Committed, Way::RolledBack];
+
+/// Runs a statement of the application's, which may fail.
+async fn leave(database: &SqlxAdapter, way: Way, left: &'static str) {
+    if let Way::Acquired = way {
+        let mut connection = database.acquire().await.unwrap();
+        let _ = sqlx::Executor::execute(&mut *connection, left).await;
+        return;
+    }
+    let _ = sqlx_transaction(database, |tx| async move {
+        let mut lent = tx.connection().await?;
+        let _ = sqlx::Executor::execute(&mut *lent, left).await;
+        match way {
+            Way::RolledBack => Err(AuthError::UserNotFound),
+            _ => Ok(()),
+        }
+    })
+    .await;
+}
+
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool) {
     execute(&pool, "DROP ROLE IF EXISTS somebody_else").await;
@@ -384,35 +525,34 @@ async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool
         "PREPARE sqlx_s_1 AS SELECT 1",
         "SELECT set_config('better_auth.tenant', 'a', false)",
     ] {
-        let mut connection = database.acquire().await.unwrap();
-        // One of them fails on purpose.
-        let _ = sqlx::Executor::execute(&mut *connection, left).await;
-        drop(connection);
-        let name = format!("after {left}");
-        let user = CreateUser::new().with_id(&name);
-        database.create_user(user).await.unwrap();
-        let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id = $1")
-            .bind(&name)
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-        assert_eq!(stored, 1, "{name}");
-        let mut connection = database.acquire().await.unwrap();
-        let after: String = sqlx::query_scalar(settings)
-            .fetch_one(&mut *connection)
-            .await
-            .unwrap();
-        assert_eq!(after, before, "{name}");
-        let remains = "SELECT (SELECT count(*) FROM pg_cursors WHERE is_holdable) + \
-                       (SELECT count(*) FROM pg_listening_channels()) + \
-                       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) + \
-                       (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'v')) + \
-                       (current_user <> session_user)::INT";
-        let remains: i64 = sqlx::query_scalar(remains)
-            .fetch_one(&mut *connection)
-            .await
-            .unwrap();
-        assert_eq!(remains, 0, "{name}");
+        for way in WAYS {
+            leave(&database, way, left).await;
+            let name = format!("after {left}, {way:?}");
+            let user = CreateUser::new().with_id(&name);
+            database.create_user(user).await.unwrap();
+            let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id = $1")
+                .bind(&name)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            assert_eq!(stored, 1, "{name}");
+            let mut connection = database.acquire().await.unwrap();
+            let after: String = sqlx::query_scalar(settings)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            assert_eq!(after, before, "{name}");
+            let remains = "SELECT (SELECT count(*) FROM pg_cursors WHERE is_holdable) + \
+                           (SELECT count(*) FROM pg_listening_channels()) + \
+                           (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) + \
+                           (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'v')) + \
+                           (current_user <> session_user)::INT";
+            let remains: i64 = sqlx::query_scalar(remains)
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+            assert_eq!(remains, 0, "{name}");
+        }
     }
     let lost: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE id = 'lost'")
         .fetch_one(&pool)

@@ -355,6 +355,31 @@ async fn nested_transactions_commit_nothing(pool: PgPool) {
     assert_eq!(counts(&pool).await, (1, 1));
 }
 
+/// sqlx rolls back what is around a nested `begin()` that is dropped while it is under way.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn nothing_is_stored_by_joining_a_transaction_that_has_ended(pool: PgPool) {
+    let database = with_profiles(&pool).await;
+    let mut ended = 0;
+    for polls in 1..12 {
+        let mut transaction = pool.begin().await.unwrap();
+        {
+            let mut nested = Box::pin(sqlx::Connection::begin(&mut *transaction));
+            poll(nested.as_mut(), polls).await;
+        }
+        let joined = database.join(transaction);
+        match joined.create_user(CreateUser::new()).await {
+            Ok(_) => joined.rollback().await.unwrap(),
+            Err(AuthError::TransactionAborted) => {
+                ended += 1;
+                assert_aborted(joined.commit().await);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(counts(&pool).await, (0, 0), "after {polls} polls");
+    }
+    assert!(ended > 0);
+}
+
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn a_lent_connection_is_not_waited_for(pool: PgPool) {
     let database = with_profiles(&pool).await;

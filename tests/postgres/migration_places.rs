@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, CreateUser, MIGRATOR, UserFilter};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
 
 const PAGE: &str = include_str!("../support/page.sql");
@@ -248,4 +249,24 @@ async fn a_database_that_lost_its_record_is_recorded_again(pool: PgPool) {
     database.migrate().await.unwrap();
     database.check_schema().await.unwrap();
     assert!(database.get_user_by_id("1").await.unwrap().is_some());
+}
+
+/// As a dropped `begin()` of sqlx's leaves one behind.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_transaction_that_was_left_open_on_a_pool_is_no_place_to_migrate_in(pool: PgPool) {
+    let shared = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(pool.connect_options().as_ref().clone())
+        .await
+        .unwrap();
+    execute(
+        &pool,
+        "DELETE FROM _better_auth_migrations WHERE version = 19",
+    )
+    .await;
+    execute(&shared, "BEGIN").await;
+    SqlxAdapter::from_pool(shared).migrate().await.unwrap();
+    let recorded = "SELECT count(*) FROM _better_auth_migrations WHERE version = 19";
+    let recorded: i64 = sqlx::query_scalar(recorded).fetch_one(&pool).await.unwrap();
+    assert_eq!(recorded, 1);
 }

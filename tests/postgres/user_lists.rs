@@ -36,6 +36,16 @@ async fn metadata_that_cannot_be_read_is_the_named_users(pool: PgPool) {
         );
         assert!(!message.contains("secret"), "{message}");
     }
+    let ids = ["readable".to_owned(), "broken".to_owned()];
+    let message = database
+        .get_users_by_ids(&ids)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("user with id broken") && !message.contains("secret"),
+        "{message}"
+    );
     let users = UserFilter {
         role: Some("user".to_owned()),
         ..UserFilter::default()

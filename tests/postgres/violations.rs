@@ -1,7 +1,7 @@
 //! A constraint that is violated has a typed answer only if it is one of ours, on our table, and our statement violated it.
 
-use crate::support::{adapter, execute};
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
+use crate::support::{adapter, execute, url};
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::types::{CreateAccount, UpdateSession};
 use better_auth::{
     AuthError, AuthResult, ConflictField, CreateSession, CreateUser, CreateVerification, UpdateUser,
@@ -500,5 +500,130 @@ async fn a_partition_speaks_for_its_table(pool: PgPool) {
         let transaction = database.begin().await.unwrap();
         let answer = transaction.create_session(orphan).await;
         assert!(matches!(answer, Err(AuthError::UserNotFound)), "{answer:?}");
+    }
+}
+
+/// As another program's migrations name it, beside ours or in its place.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_user_is_missing_whatever_the_name_of_the_reference(pool: PgPool) {
+    for table in ["sessions", "accounts"] {
+        execute(
+            &pool,
+            &format!(
+                "ALTER TABLE {table} DROP CONSTRAINT {table}_user_id_fkey, \
+                 ADD CONSTRAINT {table}_user_id_users_id_fk FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE"
+            ),
+        )
+        .await;
+    }
+    let database = adapter(&pool).await;
+    for round in ["in place of ours", "before ours"] {
+        for tx in [false, true] {
+            let session = CreateSession::new("nobody (1) \"users\"", next_hour());
+            let account = CreateAccount::new("nobody", "github", round);
+            let answers = if tx {
+                let tx = database.begin().await.unwrap();
+                let session = tx.create_session(session).await.map(drop);
+                tx.rollback().await.unwrap();
+                let tx = database.begin().await.unwrap();
+                [session, tx.create_account(account).await.map(drop)]
+            } else {
+                [
+                    database.create_session(session).await.map(drop),
+                    database.link_account(account).await.map(drop),
+                ]
+            };
+            for answer in answers {
+                assert!(
+                    matches!(answer, Err(AuthError::UserNotFound)),
+                    "{round}: {answer:?}"
+                );
+            }
+        }
+        for table in ["sessions", "accounts"] {
+            execute(
+                &pool,
+                &format!("ALTER TABLE {table} ADD FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE"),
+            )
+            .await;
+        }
+    }
+}
+
+/// A reference of the application's on our table says nothing of our users.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_reference_to_another_table_is_named(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    for sql in [
+        "CREATE TABLE customers (id TEXT PRIMARY KEY)",
+        "ALTER TABLE sessions ADD CONSTRAINT of_a_customer FOREIGN KEY (user_id) REFERENCES customers (id)",
+        "ALTER TABLE accounts ADD CONSTRAINT of_a_provider FOREIGN KEY (provider_id) REFERENCES customers (id)",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let session = CreateSession::new(&user.id, next_hour());
+    let message = refusal(database.create_session(session).await);
+    assert!(message.contains("of_a_customer"), "{message}");
+    let account = CreateAccount::new(&user.id, "github", "1");
+    let message = refusal(database.create_account(account).await);
+    assert!(message.contains("of_a_provider"), "{message}");
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn an_index_on_an_expression_of_two_columns_takes_no_key(pool: PgPool) {
+    execute(
+        &pool,
+        "CREATE UNIQUE INDEX one_login ON users (COALESCE(username, email))",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    let ada = CreateUser::new().with_username("ada@x.example");
+    database.create_user(ada).await.unwrap();
+    let other = CreateUser::new().with_email("ada@x.example");
+    let message = refusal(database.create_user(other).await);
+    assert!(message.contains("one_login"), "{message}");
+}
+
+/// What the code of an application reports of another server is not the fate of this connection.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn what_a_trigger_reports_closes_no_connection(pool: PgPool) {
+    let config = PoolConfig {
+        max_connections: 1,
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url(&pool), config).await.unwrap();
+    let process = async || -> i32 {
+        let mut connection = database.acquire().await.unwrap();
+        let pid = sqlx::query_scalar("SELECT pg_backend_pid()");
+        pid.fetch_one(&mut *connection).await.unwrap()
+    };
+    let before = process().await;
+    for code in [
+        "08001", "08006", "0A000", "25006", "26000", "40003", "57P01", "57P03", "XX000",
+    ] {
+        execute(
+            &pool,
+            &format!(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE 'the audit server is away' USING ERRCODE = '{code}'; END $$"
+            ),
+        )
+        .await;
+        execute(&pool, "DROP TRIGGER IF EXISTS refuse ON users").await;
+        execute(
+            &pool,
+            "CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+        let message = refusal(database.create_user(CreateUser::new()).await);
+        assert!(
+            message.contains("the audit server is away"),
+            "{code}: {message}"
+        );
+        let tx = database.begin().await.unwrap();
+        refusal(tx.create_user(CreateUser::new()).await);
+        tx.rollback().await.unwrap();
+        assert_eq!(process().await, before, "{code}");
     }
 }

@@ -16,8 +16,8 @@ use crate::{AuthError, AuthResult};
 
 /// The most rows that one statement removes.
 const DELETE_BATCH: i64 = 1000;
-/// After so many rows that cannot be removed, the rest waits for the next run.
-const MAX_KEPT_ROWS: usize = 10_000;
+/// So many statements for one row each may run into a time limit before the run ends.
+const MAX_SLOW_ROWS: usize = 10;
 /// The most rows that an error names.
 const MAX_NAMED_ROWS: usize = 10;
 
@@ -84,8 +84,8 @@ impl Repository {
     }
 
     /// Removes the rows that a statement finds, batch by batch, and says how many there were. The run ends when a statement
-    /// finds fewer rows than it may, whatever it removes. If the server refuses a batch because of a row, smaller batches
-    /// remove the others, and the row is reported at the end.
+    /// finds fewer rows than it may, whatever it removes. If the server refuses a batch because of a row, or it takes too
+    /// long, smaller batches remove the others, and the row is reported at the end.
     pub(super) async fn delete_in_batches(
         &self,
         operation: Operation,
@@ -103,12 +103,16 @@ impl Repository {
             lock: lock.key(),
         };
         let mut removed = 0;
+        let mut slow_rows = 0;
         let mut kept = KeptRows::default();
         loop {
             let batch = self.try_run(operation, |connection| statement(connection, &query));
             let batch = match batch.await {
                 Ok(batch) => batch,
-                Err(failure) if !failure.refuses_row() || self.transaction.is_some() => {
+                Err(failure) if self.transaction.is_some() || !query.deletes => {
+                    return Err(self.error(failure, operation));
+                }
+                Err(failure) if !failure.refuses_row() && !failure.took_too_long() => {
                     return Err(self.error(failure, operation));
                 }
                 Err(_) if query.limit > 1 => {
@@ -116,6 +120,10 @@ impl Repository {
                     continue;
                 }
                 Err(failure) => {
+                    slow_rows += usize::from(failure.took_too_long());
+                    if slow_rows > MAX_SLOW_ROWS {
+                        return Err(self.error(failure, operation));
+                    }
                     // Which row it is, the statement tells if it removes nothing.
                     kept.cause.get_or_insert(failure);
                     query.deletes = false;
@@ -129,7 +137,7 @@ impl Repository {
                 query.after_time = Time::from(time);
                 query.after_id = id;
             }
-            if is_last || kept.count > MAX_KEPT_ROWS {
+            if is_last {
                 break;
             }
             if query.deletes {

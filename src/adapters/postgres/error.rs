@@ -102,6 +102,7 @@ impl Class {
         };
         match server_error.code() {
             sqlstate::SERIALIZATION_FAILURE | sqlstate::DEADLOCK_DETECTED => Self::Contention,
+            _ if is_raised_by_the_application(server_error) => Self::Refused,
             _ if stale_plan(server_error) => Self::StalePlan,
             // A server that was fenced, perhaps, while its address has moved to another.
             sqlstate::READ_ONLY_SQL_TRANSACTION => Self::ReadOnly,
@@ -111,10 +112,7 @@ impl Class {
             _ if lost_connection(error) && is_durable_write => Self::OutcomeUnknown,
             _ if lost_connection(error) => Self::DeadConnection,
             // A sharding engine says so where the server that holds the row died during the commit.
-            code if code.starts_with(sqlstate::class::INTERNAL_ERROR)
-                && is_durable_write
-                && !by_code_of_the_application(server_error) =>
-            {
+            code if code.starts_with(sqlstate::class::INTERNAL_ERROR) && is_durable_write => {
                 Self::OutcomeUnknown
             }
             sqlstate::QUERY_CANCELED | sqlstate::OUT_OF_MEMORY => Self::TookTooMuch,
@@ -215,6 +213,12 @@ impl Failure {
                     .any(|class| error.code().starts_with(class));
                 refused_row || by_code_of_the_application(error)
             })
+    }
+
+    /// Whether a statement for fewer rows may pass: the server has ended this one, or it has waited for a lock.
+    pub(super) fn took_too_long(&self) -> bool {
+        self.class == Class::TookTooMuch
+            || sqlstate(&self.error) == Some(sqlstate::LOCK_NOT_AVAILABLE)
     }
 
     /// What the caller's input has violated, as the server says it.
@@ -392,6 +396,20 @@ pub(super) fn migration_error(error: MigrateError, server: &Server) -> AuthError
         message: format!("{} on {server}: {advice}", MIGRATE.name),
         source: None,
     }
+}
+
+/// Whether an error that the code of an application reports says nothing of this connection and this server: a trigger
+/// that writes to another server reports what became of that. What comes of other transactions, of limits and of
+/// resources is the same wherever it arises.
+fn is_raised_by_the_application(error: &PgDatabaseError) -> bool {
+    let code = error.code();
+    let concerns_statement = matches!(
+        code,
+        sqlstate::LOCK_NOT_AVAILABLE | sqlstate::QUERY_CANCELED
+    ) || code.starts_with(sqlstate::class::INSUFFICIENT_RESOURCES);
+    error.severity() == PgSeverity::Error
+        && !concerns_statement
+        && by_code_of_the_application(error)
 }
 
 /// Whether the connection's prepared statement no longer fits: a column has another type, or others dropped the statement.

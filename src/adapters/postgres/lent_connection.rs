@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
+use sqlx::{Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tokio::sync::MutexGuard;
 
-use super::connection::depth;
+use super::connection::{depth, is_idle};
 use super::error::{Class, STATEMENT};
 use super::inside::{Inside, Status};
 
@@ -35,7 +35,8 @@ type StreamItem = sqlx::Result<Either<PgQueryResult, PgRow>>;
 pub struct LentConnection<'t>(WatchedConnection<'t>);
 
 impl<'t> LentConnection<'t> {
-    pub(super) fn new(inside: MutexGuard<'t, Inside>, status: &'t Mutex<Status>) -> Self {
+    pub(super) fn new(mut inside: MutexGuard<'t, Inside>, status: &'t Mutex<Status>) -> Self {
+        inside.lease.mark_borrowed();
         Self(WatchedConnection {
             inside,
             status,
@@ -127,15 +128,6 @@ impl WatchedConnection<'_> {
         let connection = self.inside.lease.get();
         depth(connection) == 1 && (!self.is_unwatched || is_idle(connection))
     }
-}
-
-/// Whether everything was sent and answered.
-fn is_idle(connection: &mut PgConnection) -> bool {
-    let mut context = Context::from_waker(Waker::noop());
-    matches!(
-        pin!(connection.flush()).poll(&mut context),
-        Poll::Ready(Ok(()))
-    )
 }
 
 impl Drop for WatchedConnection<'_> {

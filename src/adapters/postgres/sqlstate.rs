@@ -32,8 +32,8 @@ pub(super) const IDLE_SESSION_TIMEOUT: &str = "57P05";
 /// The first two characters of a class of SQLSTATEs.
 pub(super) mod class {
     pub(in super::super) const CONNECTION_EXCEPTION: &str = "08";
-    /// A constraint, a WITH CHECK OPTION of a view, or RAISE in a trigger refuses a row.
-    pub(in super::super) const REFUSED_ROW: [&str; 3] = ["23", "44", "P0"];
+    /// A constraint, a WITH CHECK OPTION of a view, RAISE in a trigger, or an expression refuses a row.
+    pub(in super::super) const REFUSED_ROW: [&str; 4] = ["22", "23", "44", "P0"];
     pub(in super::super) const INSUFFICIENT_RESOURCES: &str = "53";
     pub(in super::super) const INTERNAL_ERROR: &str = "XX";
 

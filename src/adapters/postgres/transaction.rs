@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::PgTransaction;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::connection::{Lease, begin};
+use super::connection::{Lease, begin, depth};
 use super::error::{Operation, commit_error, statement_error};
 use super::inside::{Inside, Status};
 use super::lent_connection::LentConnection;
@@ -167,7 +167,11 @@ impl Repository {
     /// All operations in a transaction of the application's.
     pub(super) fn join(&self, transaction: PgTransaction<'static>) -> SqlxTransaction {
         let lease = Lease::joined(transaction, self.connections.answer_timeout());
-        self.within(Inside::joined(lease))
+        // A nested `begin()` that is dropped while it is under way rolls back what is around it.
+        let is_open = depth(lease.peek()) == 1;
+        let joined = self.within(Inside::joined(lease));
+        joined.status().is_aborted = !is_open;
+        joined
     }
 
     fn within(&self, inside: Inside) -> SqlxTransaction {

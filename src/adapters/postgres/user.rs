@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::batch_loader::{BatchLoader, Keyed};
-use super::columns::{JsonObject, NullableTime, Time, new_value};
+use super::columns::{IdentifiedMetadata, JsonObject, NullableTime, Time, new_value};
 use super::connection::{Settings, StatementFuture};
 use super::error::{Failure, Operation};
 use super::repository::{Loaders, LookUp, Repository};
@@ -255,9 +255,11 @@ impl Repository {
         if possible.is_empty() {
             return Ok(Vec::new());
         }
-        let settings = &self.connections.settings;
-        let found = self.run(Operation::read("get_users_by_ids"), |connection| {
-            User::find(connection, &possible, settings)
+        let found = self.fetch_all(Operation::read("get_users_by_ids"), || {
+            query_user!(
+                listed "SELECT " COLUMNS " FROM users WHERE id = ANY ((SELECT $1::TEXT[])::TEXT[])",
+                &possible,
+            )
         });
         let found = found.await?.into_iter().map(|user| (user.id.clone(), user));
         let found: HashMap<String, User> = found.collect();

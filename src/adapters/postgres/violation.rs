@@ -63,18 +63,20 @@ impl Violation {
         if by_code_of_the_application(error) {
             return None;
         }
-        let named = |name: &str| match error.code() {
-            sqlstate::UNIQUE_VIOLATION => {
+        let is_unique = error.code() == sqlstate::UNIQUE_VIOLATION;
+        let named = |name: &str| {
+            if is_unique {
                 let key = ours.keys.iter().find(|key| key.constraint == name)?;
-                Some(Violated::Key(key.field))
+                return Some(Violated::Key(key.field));
             }
-            _ => (ours.user == Some(name)).then_some(Violated::User),
+            (ours.user == Some(name)).then_some(Violated::User)
         };
         let (table, violated) = match (error.schema(), error.table(), error.constraint()) {
             (Some(schema), Some(table), Some(constraint)) => {
                 let violated = match named(without_shard(constraint)) {
-                    None if error.code() == sqlstate::UNIQUE_VIOLATION => other_index(error, ours),
-                    named => named?,
+                    Some(violated) => violated,
+                    None if is_unique => other_index(error, ours),
+                    None => other_reference(error, ours)?,
                 };
                 (Some((schema.to_owned(), table.to_owned())), violated)
             }
@@ -95,7 +97,7 @@ fn other_index(error: &PgDatabaseError, ours: &Constraints) -> Violated {
     let detail = error.detail().unwrap_or_default();
     let columns = detail.split(")=(").next().unwrap_or_default();
     let columns: HashSet<&str> = match columns.split_once('(') {
-        Some((_, columns)) => columns.split(", ").map(folded_column).collect(),
+        Some((_, columns)) => parts(columns).into_iter().map(folded_column).collect(),
         None => HashSet::new(),
     };
     let taken = |key: &&Key| key.columns.iter().all(|column| columns.contains(column));
@@ -105,14 +107,60 @@ fn other_index(error: &PgDatabaseError, ours: &Constraints) -> Violated {
     }
 }
 
+/// What is missing where a reference of another name says so, as two of them stand beside each other in some databases:
+/// `Key (user_id)=(1) is not present in table "users".`
+fn other_reference(error: &PgDatabaseError, ours: &Constraints) -> Option<Violated> {
+    ours.user?;
+    let detail = error.detail()?;
+    let (before, from_columns) = detail.split_once('(')?;
+    let (columns, _) = from_columns.split_once(")=(")?;
+    let (_, behind) = detail.rsplit_once(')')?;
+    let is_to_users = || {
+        [before, behind]
+            .into_iter()
+            .flat_map(names)
+            .any(|name| name == "users")
+    };
+    (columns == "user_id" && is_to_users()).then_some(Violated::User)
+}
+
+/// The columns and expressions of an index: what commas outside of brackets and quotes separate.
+fn parts(columns: &str) -> Vec<&str> {
+    let (mut parts, mut begin, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
+    for (at, c) in columns.char_indices() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                parts.push(columns[begin..at].trim());
+                begin = at + 1;
+            }
+            (None, _) => {}
+        }
+    }
+    parts.push(columns[begin..].trim());
+    parts
+}
+
 /// The column of an expression that only folds case, as emails and usernames are compared without it.
 fn folded_column(expression: &str) -> &str {
-    let folded = ["lower(", "upper("]
+    let folded = ["lower", "upper"]
         .iter()
-        .find_map(|function| expression.strip_prefix(function)?.strip_suffix(')'));
+        .find_map(|function| expression.strip_prefix(function).and_then(within_brackets));
     let column = folded.unwrap_or(expression);
     let column = column.strip_suffix("::text").unwrap_or(column);
-    column.trim_matches(['(', ')', '"'])
+    let column = within_brackets(column).unwrap_or(column);
+    let quoted = column
+        .strip_prefix('"')
+        .and_then(|column| column.strip_suffix('"'));
+    quoted.unwrap_or(column)
+}
+
+fn within_brackets(expression: &str) -> Option<&str> {
+    expression.strip_prefix('(')?.strip_suffix(')')
 }
 
 /// The names in a message, without the shards' numbers.
@@ -150,13 +198,25 @@ impl OurTables {
 
 #[cfg(test)]
 mod tests {
-    use super::{folded_column, without_shard};
+    use super::{folded_column, parts, without_shard};
 
     #[test]
     fn shard_numbers_are_no_part_of_a_name() {
         assert_eq!(without_shard("users_email_key_102008"), "users_email_key");
         assert_eq!(without_shard("users_email_key"), "users_email_key");
         assert_eq!(without_shard("users_email_key_"), "users_email_key_");
+    }
+
+    #[test]
+    fn an_expression_is_one_part() {
+        let index = "email, COALESCE(username, (email || ', '::text)), \"a, b\"";
+        let whole = [
+            "email",
+            "COALESCE(username, (email || ', '::text))",
+            "\"a, b\"",
+        ];
+        assert_eq!(parts(index), whole);
+        assert_eq!(parts("lower(email)"), ["lower(email)"]);
     }
 
     #[test]
@@ -171,6 +231,8 @@ mod tests {
             assert_eq!(folded_column(expression), "email", "{expression}");
         }
         for expression in [
+            "COALESCE(username, email)",
+            "(email || username)",
             "split_part(email, '@'::text, 2)",
             "md5(email)",
             "lower(name)",

@@ -75,9 +75,15 @@ impl Target {
     }
 
     /// Undoes whatever an application has set or left on a connection.
-    pub(super) async fn clean(&self, backend: &mut Backend) -> sqlx::Result<()> {
+    pub(super) async fn clean(
+        &self,
+        backend: &mut Backend,
+        in_transaction: bool,
+    ) -> sqlx::Result<()> {
         let connection = &mut backend.connection;
-        end_transaction(connection).await?;
+        if in_transaction {
+            end_transaction(connection).await?;
+        }
         connection
             .execute(
                 "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \

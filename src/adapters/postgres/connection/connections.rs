@@ -3,13 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::super::error::connection_error;
+use super::super::error::{broke_connection, connection_error, timed_out};
 use super::super::server::Server;
+use super::super::server_error::sqlstate;
+use super::super::sqlstate::TOO_MANY_CONNECTIONS;
 use super::super::tls;
 use super::super::violation::OurTables;
 use super::PoolStats;
@@ -17,6 +18,7 @@ use super::backend::Target;
 use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::pool::OwnPool;
+use crate::adapters::backoff::backoff;
 use crate::{AuthError, AuthResult};
 
 /// How long an answer may take if `acquire_timeout` is short, so that a statement with much to do gets through.
@@ -143,15 +145,30 @@ impl Connections {
                 Ok(Lease::own(slot, self.answer_timeout))
             }
             Pool::Shared(pool) => {
-                let connection = timeout(limit, pool.acquire())
-                    .await
-                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-                Lease::shared(
-                    connection,
-                    self.answer_timeout,
-                    self.settings.pool_resets_connections,
-                )
-                .await
+                let begun = Instant::now();
+                // Each of them leaves the pool when it is found.
+                let mut lost_connections = 0;
+                loop {
+                    let left = limit.saturating_sub(begun.elapsed());
+                    let connection = timeout(left, pool.acquire())
+                        .await
+                        .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+                    let lease = Lease::shared(
+                        connection,
+                        self.answer_timeout,
+                        self.settings.pool_resets_connections,
+                    );
+                    match lease.await {
+                        Err(error)
+                            if broke_connection(&error)
+                                && !timed_out(&error)
+                                && lost_connections < self.max_connections() =>
+                        {
+                            lost_connections += 1;
+                        }
+                        lease => return lease,
+                    }
+                }
             }
         }
     }
@@ -181,12 +198,20 @@ impl Connections {
     /// A connection beside the pool's. It is closed after its use.
     pub(in super::super) async fn dedicated(&self) -> sqlx::Result<PgConnection> {
         match &self.pool {
-            Pool::Own(pool) => timeout(pool.acquire_timeout(), pool.target().connect())
+            Pool::Own(pool) => {
+                let mut refusal = None;
+                timeout(
+                    pool.acquire_timeout(),
+                    connect_when_admitted(pool.target(), &mut refusal),
+                )
                 .await
-                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                .map(|(connection, _)| connection),
+                .unwrap_or_else(|_| Err(refusal.unwrap_or(sqlx::Error::PoolTimedOut)))
+            }
             // One of the pool's, for what the application's `after_connect` sets.
-            Pool::Shared(pool) => pool.acquire().await.map(PoolConnection::detach),
+            Pool::Shared(_) => {
+                let lease = self.acquire().await?;
+                lease.detach().ok_or(sqlx::Error::PoolClosed)
+            }
         }
     }
 
@@ -209,6 +234,25 @@ impl Connections {
     pub(super) fn suspect_all(&self) {
         if let Pool::Own(pool) = &self.pool {
             pool.begin_epoch();
+        }
+    }
+}
+
+/// Tries again while the server has no connection left: one that was just closed still counts.
+async fn connect_when_admitted(
+    target: &Target,
+    refusal: &mut Option<sqlx::Error>,
+) -> sqlx::Result<PgConnection> {
+    let mut refusals = 0;
+    loop {
+        match target.connect().await {
+            Ok((connection, _)) => return Ok(connection),
+            Err(error) if sqlstate(&error) == Some(TOO_MANY_CONNECTIONS) => {
+                *refusal = Some(error);
+                sleep(backoff(refusals)).await;
+                refusals += 1;
+            }
+            Err(error) => return Err(error),
         }
     }
 }

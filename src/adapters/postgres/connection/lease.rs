@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
@@ -47,7 +48,7 @@ struct State {
     is_busy: bool,
     in_transaction: bool,
     fate: Fate,
-    /// The application had it, and may have set anything.
+    /// The application had it, and may have set anything. Only of the adapter's own.
     is_borrowed: bool,
 }
 
@@ -126,6 +127,11 @@ impl Lease {
         }
     }
 
+    /// Before the application has the connection: what it sets on it may reach nobody else.
+    pub(in super::super) fn mark_borrowed(&mut self) {
+        self.state.is_borrowed = matches!(self.connection, Some(Leased::Own(_)));
+    }
+
     /// The connection, for statements of the application's.
     pub(in super::super) fn get(&mut self) -> &mut PgConnection {
         match &mut self.connection {
@@ -155,6 +161,17 @@ impl Lease {
     pub(in super::super) fn into_joined(mut self) -> Option<PgTransaction<'static>> {
         match self.connection.take() {
             Some(Leased::Joined(transaction)) => Some(transaction),
+            other => {
+                self.connection = other;
+                None
+            }
+        }
+    }
+
+    /// A connection of the application's pool, for one owner to the end of its life.
+    pub(super) fn detach(mut self) -> Option<PgConnection> {
+        match self.connection.take() {
+            Some(Leased::Shared(connection)) => Some(connection.detach()),
             other => {
                 self.connection = other;
                 None
@@ -198,10 +215,18 @@ impl Lease {
         answer
     }
 
+    /// If the server refuses, waits until it has rolled back.
     pub(in super::super) async fn commit(mut self) -> sqlx::Result<()> {
-        self.run(|connection| Box::pin(commit(connection))).await?;
-        self.state.in_transaction = false;
-        Ok(())
+        let committed = self.run(|connection| Box::pin(commit(connection))).await;
+        match committed {
+            Ok(()) => self.state.in_transaction = false,
+            // The answer comes before the locks are gone.
+            Err(sqlx::Error::Database(_)) => {
+                let _ = self.rollback().await;
+            }
+            Err(_) => {}
+        }
+        committed
     }
 
     /// Waits for the end of the transaction, however it ends.
@@ -280,7 +305,7 @@ impl Leased {
 
     /// Makes the connection what the next caller expects, or closes it. Fails if it was closed.
     async fn recover(mut self, state: State, answer_timeout: Duration) -> sqlx::Result<()> {
-        let patience = if state.is_busy || state.is_borrowed {
+        let patience = if state.is_busy {
             ABANDONED_PATIENCE.min(answer_timeout)
         } else {
             answer_timeout
@@ -326,7 +351,7 @@ impl Leased {
             && let Some(pool) = OwnPool::of(slot)
             && let Place::Open(backend) = &mut **slot
         {
-            return pool.target().clean(backend).await;
+            return pool.target().clean(backend, state.in_transaction).await;
         }
         if state.in_transaction {
             rollback(self.get()).await
@@ -334,6 +359,15 @@ impl Leased {
             self.get().ping().await
         }
     }
+}
+
+/// Whether everything was sent and answered.
+pub(in super::super) fn is_idle(connection: &mut PgConnection) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    matches!(
+        pin!(connection.flush()).poll(&mut context),
+        Poll::Ready(Ok(()))
+    )
 }
 
 fn own_connection(slot: &mut Slot) -> &mut PgConnection {
@@ -384,8 +418,17 @@ pub struct PooledConnection(Lease);
 
 impl PooledConnection {
     pub(in super::super) fn new(mut lease: Lease) -> Self {
-        lease.state.is_borrowed = matches!(lease.connection, Some(Leased::Own(_)));
+        lease.mark_borrowed();
+        lease.enter_transaction();
         Self(lease)
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if !is_idle(self.0.get()) {
+            self.0.abandon_statement();
+        }
     }
 }
 

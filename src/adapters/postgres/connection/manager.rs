@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::super::error::is_final_refusal;
 use super::super::server_error::sqlstate;
-use super::super::sqlstate;
+use super::super::sqlstate::TOO_MANY_CONNECTIONS;
 use super::backend::{Backend, Home, Pulse, Target};
 use super::config::{MAX_TIMEOUT, PoolConfig};
 use super::opening::Orphans;
@@ -116,9 +117,8 @@ impl Manager for ConnectionManager {
                 refused.into_iter().for_each(vacate);
                 Ok(Place::Open(Box::new(backend)))
             }
-            Ok(Err(error)) if sqlstate(&error) == Some(sqlstate::TOO_MANY_CONNECTIONS) => {
-                Ok(Place::Refused(Some(error)))
-            }
+            // Those that are open may serve all the same.
+            Ok(Err(error)) if is_refused_by_server(&error) => Ok(Place::Refused(Some(error))),
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 // Otherwise the next caller waits on for the same, if nothing else is idle by then.
@@ -377,4 +377,9 @@ pub(super) fn vacate(slot: Slot) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For want of a connection, or because the server admits this role no more.
+fn is_refused_by_server(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code == TOO_MANY_CONNECTIONS || is_final_refusal(error))
 }

@@ -16,4 +16,4 @@ pub use self::lease::PooledConnection;
 pub(super) use self::config::{Settings, parse_url};
 pub(super) use self::connections::Connections;
 pub(super) use self::depth::{begin, depth};
-pub(super) use self::lease::{Lease, StatementFuture};
+pub(super) use self::lease::{Lease, StatementFuture, is_idle};

@@ -88,12 +88,11 @@ impl OwnPool {
                     }
                     refusal.unwrap_or(sqlx::Error::PoolTimedOut)
                 }
-                Err(error) => match pool_error(error) {
-                    sqlx::Error::PoolClosed => return Err(sqlx::Error::PoolClosed),
-                    error if is_final_refusal(&error) => return Err(error),
-                    error => error,
-                },
+                Err(error) => pool_error(error),
             };
+            if matches!(error, sqlx::Error::PoolClosed) || is_final_refusal(&error) {
+                return Err(error);
+            }
             *cause = Some(error);
             sleep(backoff(failures)).await;
             failures += 1;
