@@ -172,12 +172,12 @@ async fn slow_rows_are_removed_in_smaller_batches(pool: PgPool) {
         execute(&pool, sql).await;
     }
     let config = PoolConfig {
-        acquire_timeout: Duration::from_millis(200),
+        acquire_timeout: Duration::from_secs(1),
         ..PoolConfig::default()
     };
     let database = SqlxAdapter::builder(&url(&pool))
         .pool_config(config)
-        .answer_timeout(Duration::from_millis(1200))
+        .answer_timeout(Duration::from_millis(1500))
         .connect()
         .await
         .unwrap();

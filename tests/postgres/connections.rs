@@ -527,6 +527,9 @@ async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool
     ] {
         for way in WAYS {
             leave(&database, way, left).await;
+            if let Way::Committed = way {
+                execute(&pool, "DELETE FROM users WHERE id = 'lost'").await;
+            }
             let name = format!("after {left}, {way:?}");
             let user = CreateUser::new().with_id(&name);
             database.create_user(user).await.unwrap();

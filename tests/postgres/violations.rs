@@ -617,10 +617,7 @@ async fn what_a_trigger_reports_closes_no_connection(pool: PgPool) {
         )
         .await;
         let message = refusal(database.create_user(CreateUser::new()).await);
-        assert!(
-            message.contains("the audit server is away"),
-            "{code}: {message}"
-        );
+        assert!(message.contains(code), "{message}");
         let tx = database.begin().await.unwrap();
         refusal(tx.create_user(CreateUser::new()).await);
         tx.rollback().await.unwrap();
