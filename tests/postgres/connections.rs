@@ -470,8 +470,8 @@ async fn leave(database: &SqlxAdapter, way: Way, left: &'static str) {
         return;
     }
     let _ = sqlx_transaction(database, |tx| async move {
-        let mut lent = tx.connection().await?;
-        let _ = sqlx::Executor::execute(&mut *lent, left).await;
+        let mut connection = tx.connection().await?;
+        let _ = sqlx::Executor::execute(&mut *connection, left).await;
         match way {
             Way::RolledBack => Err(AuthError::UserNotFound),
             _ => Ok(()),

@@ -130,7 +130,6 @@ fn parts(columns: &str) -> Vec<&str> {
     for (at, c) in columns.char_indices() {
         match (quote, c) {
             (Some(open), _) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '(') => depth += 1,
             (None, ')') => depth = depth.saturating_sub(1),
@@ -138,7 +137,7 @@ fn parts(columns: &str) -> Vec<&str> {
                 parts.push(columns[begin..at].trim());
                 begin = at + 1;
             }
-            (None, _) => {}
+            _ => {}
         }
     }
     parts.push(columns[begin..].trim());
