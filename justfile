@@ -97,6 +97,10 @@ bench-delete *options:
 bench-shared *options:
     benches/peers/run.sh shared {{ options }}
 
+# Measure session checks that slide and those of hashed tokens, and write docs/performance/session-checks.md
+bench-sessions *options:
+    benches/peers/run.sh sessions {{ options }}
+
 # Measure session checks with the session cache, and write docs/performance/session-cache.md
 bench-cache *options:
     benches/peers/run.sh cache {{ options }}
@@ -111,6 +115,7 @@ bench-check:
     export PEERS_SHARED_BUFFERS=128MB
     benches/peers/run.sh table --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh shared --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
+    benches/peers/run.sh sessions --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh cache --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh scale --sessions 10000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh delete --sessions 5000 --dead 5000 --of-one-user 2000 --seconds 0.5 --output "$output"

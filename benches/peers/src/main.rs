@@ -16,6 +16,7 @@ mod report;
 mod scale;
 mod server;
 mod session_cache;
+mod sessions;
 mod shared;
 mod table;
 
@@ -37,7 +38,8 @@ async fn main() -> Result<()> {
         "scale" => scale::run(&server, options, &output).await,
         "delete" => delete::run(&server, options, &output).await,
         "shared" => shared::run(&server, options, &output).await,
+        "sessions" => sessions::run(&server, options, &output).await,
         "cache" => session_cache::run(&server, options, &output).await,
-        _ => Err("usage: run.sh table|scale|delete|shared|cache [--OPTION VALUE]…".into()),
+        _ => Err("usage: run.sh table|scale|delete|shared|sessions|cache [--OPTION VALUE]…".into()),
     }
 }
