@@ -48,6 +48,10 @@ test-features:
     CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast --features conformance
     cargo test --package better-auth-tests --features conformance,arbitrary-precision --test memory
 
+# Run the tests of metadata with serde_json's `arbitrary_precision`, on both adapters; it compiles sqlx anew
+numbers-check:
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --package better-auth-tests --features conformance,sqlx-postgres,arbitrary-precision --test memory --test postgres -- numbers:: user_metadata::
+
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:
     cargo test --package better-auth-tests --features conformance,sqlx-postgres --test faults -- --ignored --test-threads=2 {{ arguments }}

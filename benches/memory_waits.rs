@@ -43,7 +43,7 @@ type Prepare = fn(&MemoryDatabaseAdapter, usize) -> Work;
 type Work = Box<dyn FnOnce() + Send>;
 
 /// What there is of so many rows, and what is done with them.
-const LARGE: [(&str, Prepare); 7] = [
+const LARGE: [(&str, Prepare); 13] = [
     ("nothing", |_, _| {
         Box::new(|| thread::sleep(Duration::from_millis(100)))
     }),
@@ -93,6 +93,52 @@ const LARGE: [(&str, Prepare); 7] = [
             })
         },
     ),
+    ("delete_other_sessions", |database, size| {
+        let user = add_sessions(database, size, TimeDelta::hours(1));
+        let database = database.clone();
+        let kept = answer(database.create_session(new_session(&user))).unwrap();
+        Box::new(move || {
+            answer(database.delete_other_sessions(&user, &kept.token)).unwrap();
+        })
+    }),
+    ("delete_session_by_id of the oldest", |database, size| {
+        let user = answer(database.create_user(new_user(OTHERS))).unwrap().id;
+        let oldest = answer(database.create_session(new_session(&user))).unwrap();
+        for _ in 0..size {
+            answer(database.create_session(new_session(&user))).unwrap();
+        }
+        let database = database.clone();
+        Box::new(move || answer(database.delete_session_by_id(&user, &oldest.id)).unwrap())
+    }),
+    ("check_code, 1,000 wrong guesses", |database, size| {
+        add_codes(database, size);
+        let database = database.clone();
+        Box::new(move || {
+            for _ in 0..1000 {
+                answer(database.check_code("one", "wrong", u32::MAX)).unwrap();
+            }
+        })
+    }),
+    ("check_code, accepted", |database, size| {
+        add_codes(database, size);
+        let database = database.clone();
+        Box::new(move || {
+            let right = (size - 1).to_string();
+            answer(database.check_code("one", &right, 3)).unwrap();
+        })
+    }),
+    ("consume_verification_by_identifier", |database, size| {
+        add_codes(database, size);
+        let database = database.clone();
+        Box::new(move || {
+            answer(database.consume_verification_by_identifier("one")).unwrap();
+        })
+    }),
+    ("delete_verifications_by_identifier", |database, size| {
+        add_codes(database, size);
+        let database = database.clone();
+        Box::new(move || answer(database.delete_verifications_by_identifier("one")).unwrap())
+    }),
     (
         "a transaction that removes all sessions of a user",
         |database, size| {
@@ -106,6 +152,15 @@ const LARGE: [(&str, Prepare); 7] = [
         },
     ),
 ];
+
+/// So many live codes of one identifier.
+fn add_codes(database: &MemoryDatabaseAdapter, count: usize) {
+    for value in 0..count {
+        let end = Utc::now() + TimeDelta::hours(1);
+        let verification = CreateVerification::new("one", value.to_string(), end);
+        answer(database.create_verification(verification)).unwrap();
+    }
+}
 
 fn add_users(database: &MemoryDatabaseAdapter, count: usize) {
     for number in 0..count {

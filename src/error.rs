@@ -117,6 +117,18 @@ impl AuthError {
     /// The status of an HTTP response that reports the error. The text of the error is for logs: it names the server and the
     /// statement, so send the client no more than this and the [`kind`](Self::kind).
     ///
+    /// | status | error | what the client can do |
+    /// |---|---|---|
+    /// | 404 | [`UserNotFound`](Self::UserNotFound), [`SessionNotFound`](Self::SessionNotFound), [`AccountNotFound`](Self::AccountNotFound) | nothing: the row is gone |
+    /// | 409 | [`Conflict`](Self::Conflict) | choose another email, username or account |
+    /// | 422 | [`Validation`](Self::Validation) | correct the field |
+    /// | 500 | [`OutcomeUnknown`](Self::OutcomeUnknown), [`TransactionAborted`](Self::TransactionAborted), [`Database`](Self::Database) | see whether it happened |
+    /// | 501 | [`Unsupported`](Self::Unsupported) | nothing: the adapter lacks the operation |
+    /// | 503 | [`Unavailable`](Self::Unavailable) | try again later: nothing was done |
+    ///
+    /// No error is a 401. "Not signed in" is the application's own answer when a lookup of a session returns `Ok(None)`; a
+    /// session that could not be looked up is a 503, and signs nobody out.
+    ///
     /// ```
     /// use better_auth::{AuthError, ConflictField};
     ///

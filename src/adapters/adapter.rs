@@ -61,9 +61,9 @@ use crate::{AuthError, AuthResult};
 /// | [`get_verification_by_identifier`](Self::get_verification_by_identifier)`(identifier: &str) -> Option<Verification>` ¹ | finds the newest live one of an identifier |
 /// | [`delete_verification`](Self::delete_verification)`(id: &str)` | removes a verification |
 /// | [`delete_verifications_by_identifier`](Self::delete_verifications_by_identifier)`(identifier: &str)` ¹ | removes all verifications of an identifier |
-/// | [`delete_expired_verifications`](Self::delete_expired_verifications)`() -> usize` | removes the verifications that are not live |
+/// | [`delete_expired_verifications`](Self::delete_expired_verifications)`() -> usize` | removes the verifications that have expired |
 /// | **All tables** | |
-/// | [`clean_up`](Self::clean_up)`() -> Removed` ¹ | removes all rows that are not live |
+/// | [`clean_up`](Self::clean_up)`() -> Removed` ¹ | removes the sessions that are not live and the verifications that have expired |
 /// | [`begin`](Self::begin)`() -> Box<dyn Transaction>` ¹ | begins a transaction |
 ///
 /// Each is an `async fn(&self, …)` that returns its answer in an [`AuthResult`], although the signatures below show what
@@ -101,12 +101,16 @@ use crate::{AuthError, AuthResult};
 ///   given without a display username, its original spelling is stored as `display_username`, on create and on update.
 /// - **Input that cannot be stored** is [`AuthError::Validation`], which names the field; nothing is changed. This
 ///   covers: a NUL character in any text; an id, email, username or provider id over 255 bytes; an account id or
-///   identifier over 1,024 bytes; a time before 4714-11-24 BC; metadata nested deeper than 100; a value of a verification
-///   that has the form of a stored digest ([`VerificationKeys`](crate::adapters::VerificationKeys)). All other text may be
-///   megabytes long. A *lookup* by such a key answers `None`, a delete does nothing, an update answers that row's
-///   `…NotFound`.
+///   identifier over 1,024 bytes; a time before 4714-11-24 BC; metadata nested deeper than 100, with a key that begins
+///   with `$serde_json::private::`, or with numbers beyond the [limits](crate::adapters::input#limits); a value of a
+///   verification that has the form of a stored digest ([`VerificationKeys`](crate::adapters::VerificationKeys)). All
+///   other text may be megabytes long. A key that only names a row is not stored: a *lookup* by such a key answers `None`,
+///   a delete does nothing, an update answers that row's `…NotFound`, and a create with such a `user_id` answers
+///   `UserNotFound`.
 /// - **Text is data.** Quotes, `%`, `_`, backslashes and SQL come back unchanged. Numbers in metadata come back as they
-///   went in; a whole float of 10¹⁶ or more comes back as the integer it equals, if 64 bits hold that integer.
+///   went in; a whole float of 10¹⁶ or more comes back as the integer it equals, if 64 bits hold that integer. If any crate
+///   of the application switches on serde_json's `arbitrary_precision`, numbers keep all their digits and come back as JSONB
+///   writes them: without an exponent, and zero without a sign.
 /// - **Lists** are newest first (`created_at`, then `id` by bytes) and complete.
 /// - **A failed operation changes nothing**, except `delete_expired_*`, which work in batches. Deleting a row that does
 ///   not exist succeeds.
@@ -123,10 +127,21 @@ use crate::{AuthError, AuthResult};
 ///
 /// struct MyAdapter;
 ///
+/// # impl MyAdapter {
+/// #     fn find(&self, _: &str) -> Option<(String, String, DateTime<Utc>, DateTime<Utc>, Option<String>)> { None }
+/// # }
 /// #[async_trait]
 /// impl DatabaseAdapter for MyAdapter {
 ///     async fn get_user_by_id(&self, id: &str) -> AuthResult<Option<User>> {
 ///         todo!("look it up")
+///     }
+///     // `new` takes the columns that have no default, so that a later column breaks no adapter.
+///     async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
+///         let Some((id, user_id, expires_at, created_at, ip_address)) = self.find(token) else {
+///             return Ok(None);
+///         };
+///         let session = Session::new(id, token, user_id, expires_at, created_at);
+///         Ok(Some(Session { ip_address, ..session }))
 ///     }
 ///     // … and the other required ones.
 /// #   async fn create_user(&self, user: CreateUser) -> AuthResult<User> { todo!() }
@@ -135,7 +150,6 @@ use crate::{AuthError, AuthResult};
 /// #   async fn update_user(&self, id: &str, update: UpdateUser) -> AuthResult<User> { todo!() }
 /// #   async fn delete_user(&self, id: &str) -> AuthResult<()> { todo!() }
 /// #   async fn create_session(&self, session: CreateSession) -> AuthResult<Session> { todo!() }
-/// #   async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> { todo!() }
 /// #   async fn get_user_sessions(&self, user_id: &str) -> AuthResult<Vec<Session>> { todo!() }
 /// #   async fn update_session_expiry(&self, token: &str, expires_at: DateTime<Utc>) -> AuthResult<()> { todo!() }
 /// #   async fn delete_session(&self, token: &str) -> AuthResult<()> { todo!() }
@@ -266,7 +280,7 @@ pub trait DatabaseAdapter: Send + Sync {
     /// Removes the verification with this row id.
     async fn delete_verification(&self, id: &str) -> AuthResult<()>;
 
-    /// Removes every verification that is not live, in bounded batches, and returns how many were removed.
+    /// Removes every verification that has expired, in bounded batches, and returns how many were removed.
     ///
     /// If the call fails part-way, some rows are already gone; call it again.
     async fn delete_expired_verifications(&self) -> AuthResult<usize>;
@@ -406,7 +420,9 @@ pub trait DatabaseAdapter: Send + Sync {
     ///
     /// A session that is not due is only looked up, in one round trip. If many callers check a session that is due, one of
     /// them extends it; the others do not wait for that, and return the session as they read it. A session is never
-    /// shortened, and never revived: if it ends during the call, the answer is `None` or the session as it was read.
+    /// shortened, and never revived: if it ends during the call, the answer is `None` or the session as it was read. In a
+    /// transaction that has extended a session, the commit fails if someone else ended the session or moved its end first;
+    /// a database that locks the row lets them wait instead.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Promises about `link_account`.
 
 use super::{
-    Adapter, account_of, an_hour_ago, assert_eq, assert_error, assert_refused, at_once, in_an_hour,
-    new_user,
+    Adapter, account_of, an_hour_ago, assert_eq, assert_error, assert_refused, at_once, each_with,
+    in_an_hour, new_user,
 };
 use crate::types::{Account, CreateAccount, Linked};
 use crate::{AuthError, ConflictField};
@@ -75,12 +75,25 @@ pub(super) async fn impossible_input_is_refused(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let account = account_of(&user, "1").with_access_token("access");
     let (account, _) = adapter.link_account(account).await.unwrap();
-    let refused = account_of(&user, "1").with_access_token("a\0b");
-    assert_refused("access_token", adapter.link_account(refused).await);
+    let nul = || "a\0b".to_owned();
+    let keys = each_with!(
+        account_of(&user, "1"), nul() => CreateAccount {
+            provider_id, account_id;
+            user_id, access_token, refresh_token, id_token, access_token_expires_at,
+            refresh_token_expires_at, scope, password
+        }
+    );
+    let texts = each_with!(
+        account_of(&user, "1"), Some(nul()) => CreateAccount {
+            access_token, refresh_token, id_token, scope, password;
+            user_id, provider_id, account_id, access_token_expires_at, refresh_token_expires_at
+        }
+    );
+    for (field, refused) in keys.into_iter().chain(texts) {
+        assert_refused(field, adapter.link_account(refused).await);
+    }
     let refused = account_of(&user, &"x".repeat(1025));
     assert_refused("account_id", adapter.link_account(refused).await);
-    let refused = account_of(&user, "1").with_password("a\0b");
-    assert_refused("password", adapter.link_account(refused).await);
     let found = adapter.get_user_accounts(&user.id).await.unwrap();
     assert_eq!(found, [account]);
 }

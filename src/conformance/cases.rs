@@ -114,6 +114,8 @@ declare_cases! { $
             reserved_metadata_keys_are_refused
             /// A number is read back unchanged; a whole float from 10¹⁶ on becomes an integer if it fits 64 bits.
             metadata_numbers_come_back
+            /// Metadata whose numbers take over 16 MiB more without exponents, as in `[1e308, 1e308, …]`, is `Validation`.
+            metadata_numbers_have_a_longest_text
         }
         user_updates {
             /// `update_user` sets every column that the update names, and no other column.
@@ -550,6 +552,9 @@ declare_cases! { $
             /// What a transaction changes of a user or of the user's rows changes nobody who is created meanwhile with the
             /// same id.
             what_is_changed_stays_with_its_user
+            /// A ban, the end of one, a link and a refresh of a transaction change nobody who is created meanwhile with the
+            /// same id.
+            what_is_banned_or_refreshed_stays_with_its_user
             /// What a transaction deletes of a user takes nothing from who is created meanwhile with the same id.
             what_is_deleted_was_its_users
             /// If a transaction and a caller outside both put a user in another's place, one of the two has it, with

@@ -185,3 +185,89 @@ fn readers_go_on_while_a_commit_looks() {
         });
     });
 }
+
+/// A write as the store makes it: it names its stripes, locks them, and names them again. Answers how often it locked.
+fn write_where(store: &Store, name: impl Fn() -> Stripes, write: impl Fn()) -> usize {
+    let (mut stripes, mut attempts) = (name(), 0);
+    loop {
+        attempts += 1;
+        let done = store.locks.lock(stripes, |locked| {
+            let named = name();
+            if !stripes.contains(named) {
+                stripes |= named;
+                return false;
+            }
+            locked.write(&write);
+            true
+        });
+        if done {
+            return attempts;
+        }
+    }
+}
+
+/// The row is in the left shard until it moves to the right one. Whoever named its stripe before begins again.
+#[test]
+fn a_write_that_named_the_wrong_stripe_begins_again() {
+    explore(3, |store| {
+        let mover = {
+            let store = Arc::clone(store);
+            thread::spawn(move || {
+                store.locks.lock(LEFT | RIGHT, |locked| {
+                    locked.write(|| {
+                        let row = std::mem::take(&mut *store.left.lock().unwrap());
+                        *store.right.lock().unwrap() = row + 10;
+                    });
+                });
+            })
+        };
+        let has_moved = || *store.right.lock().unwrap() > 0;
+        let name = || if has_moved() { RIGHT } else { LEFT };
+        let write = || {
+            let shard = if has_moved() {
+                &store.right
+            } else {
+                &store.left
+            };
+            *shard.lock().unwrap() += 1;
+        };
+        let attempts = write_where(store, name, write);
+        assert!(attempts <= 2, "a writer starves");
+        mover.join().unwrap();
+        assert_eq!(*store.left.lock().unwrap(), 0, "a write got lost");
+        assert_eq!(*store.right.lock().unwrap(), 11, "a write got lost");
+    });
+}
+
+/// A commit replays with the stripes that its writes had locked, finds that it needs another one, and replays with both.
+#[test]
+fn a_commit_that_needs_more_stripes_replays_with_all() {
+    explore(3, |store| {
+        let writer = {
+            let store = Arc::clone(store);
+            thread::spawn(move || store.commit())
+        };
+        let mut stripes = LEFT;
+        loop {
+            let committed = store.locks.lock(stripes, |locked| {
+                let reads = &mut ReadSet::default();
+                let (left, right) = (store.looked_up(reads, LEFT), store.looked_up(reads, RIGHT));
+                if !stripes.contains(reads.stripes) {
+                    stripes |= reads.stripes;
+                    return false;
+                }
+                assert_eq!(left, right, "a commit saw half of another");
+                locked.write(|| {
+                    *store.left.lock().unwrap() = left + 1;
+                    *store.right.lock().unwrap() = right + 1;
+                });
+                true
+            });
+            if committed {
+                break;
+            }
+        }
+        writer.join().unwrap();
+        assert_eq!(store.read(1), 2, "a commit got lost");
+    });
+}

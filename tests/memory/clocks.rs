@@ -47,3 +47,21 @@ async fn ties_are_broken_by_id() {
     let (adapter, _clock) = memory();
     promises::ties_are_broken_by_id(&adapter).await;
 }
+
+#[tokio::test]
+async fn bans_links_and_refreshes_move_forward() {
+    let (adapter, clock) = memory();
+    promises::bans_links_and_refreshes_move_forward(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_codes_and_markers() {
+    let (adapter, clock) = memory();
+    promises::equal_is_expired_for_codes_and_markers(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn ties_of_codes_are_broken_by_id() {
+    let (adapter, _clock) = memory();
+    promises::ties_of_codes_are_broken_by_id(&adapter).await;
+}

@@ -7,6 +7,8 @@ mod clocks;
 mod conformance;
 mod docs;
 mod many_rows;
+#[cfg(feature = "arbitrary-precision")]
+mod numbers;
 mod page;
 mod verification_keys;
 #[cfg(feature = "conformance")]

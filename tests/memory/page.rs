@@ -48,18 +48,12 @@ impl DatabaseAdapter for OneUser {
         read_only("create_session")
     }
     async fn get_session(&self, token: &str) -> AuthResult<Option<Session>> {
-        Ok((token == "token").then(|| Session {
-            id: "session".to_owned(),
-            expires_at: DateTime::<Utc>::MAX_UTC,
-            token: token.to_owned(),
-            ip_address: None,
-            user_agent: None,
-            user_id: self.0.id.clone(),
-            impersonated_by: None,
-            active_organization_id: None,
-            active: true,
-            created_at: self.0.created_at,
-            updated_at: self.0.created_at,
+        Ok((token == "token").then(|| {
+            let (user, end) = (&self.0, DateTime::<Utc>::MAX_UTC);
+            Session {
+                ip_address: Some("192.0.2.1".to_owned()),
+                ..Session::new("session", token, &user.id, end, user.created_at)
+            }
         }))
     }
     async fn get_user_sessions(&self, _user_id: &str) -> AuthResult<Vec<Session>> {

@@ -72,6 +72,24 @@ async fn ties_are_broken_by_id(pool: PgPool) {
     promises::ties_are_broken_by_id(&adapter).await;
 }
 
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn bans_links_and_refreshes_move_forward(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    promises::bans_links_and_refreshes_move_forward(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn equal_is_expired_for_codes_and_markers(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    promises::equal_is_expired_for_codes_and_markers(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn ties_of_codes_are_broken_by_id(pool: PgPool) {
+    let (adapter, _clock) = postgres(&pool).await;
+    promises::ties_of_codes_are_broken_by_id(&adapter).await;
+}
+
 /// The conformance suite takes its times from the store, so that it passes where the two clocks differ.
 #[cfg(feature = "conformance")]
 mod behind {

@@ -13,8 +13,11 @@ mod joined;
 mod migration_locks;
 mod migration_places;
 mod migrations;
+#[cfg(feature = "arbitrary-precision")]
+mod numbers;
 mod page;
 mod plans;
+mod refreshes;
 mod schema;
 mod session_cache;
 mod session_tokens;

@@ -1,10 +1,12 @@
 //! Promises that depend on the clock, for an adapter whose clock a test can set: it stands, goes back, and reads exactly
 //! the end of a row.
 
+use std::time::Duration;
+
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{
-    Account, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, Session,
-    UpdateAccount, UpdateSession, UpdateUser, User,
+    Account, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+    Session, UpdateAccount, UpdateSession, UpdateUser, User,
 };
 use better_auth::{AuthError, async_trait};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,6 +99,95 @@ pub(crate) async fn updated_at_moves_forward(adapter: &dyn DatabaseAdapter, cloc
     clock.set(later).await;
     let changed = change(adapter, &user, &session, &account).await;
     assert_eq!(changed, [later, later, later + microsecond(), later]);
+}
+
+/// As [`updated_at_moves_forward`], by a ban, a link and a refresh.
+pub(crate) async fn bans_links_and_refreshes_move_forward(
+    adapter: &dyn DatabaseAdapter,
+    clock: &dyn Clock,
+) {
+    let (user, banned) = (new_user(adapter).await, new_user(adapter).await);
+    let link = || CreateAccount::new(&user.id, "github", "1");
+    let (account, _) = adapter.link_account(link()).await.unwrap();
+    let create = CreateSession::new(&user.id, start() + TimeDelta::days(1));
+    let session = adapter.create_session(create).await.unwrap();
+    assert_eq!([account.updated_at, session.updated_at], [start(), start()]);
+    for (changes, clock_reads) in [
+        (1, start()),
+        (2, start()),
+        (3, start() - TimeDelta::hours(1)),
+        (4, start() - TimeDelta::days(20_000)),
+        (5, start() + microsecond()),
+    ] {
+        clock.set(clock_reads).await;
+        let ban = adapter.ban_user(&banned.id, None, None).await.unwrap();
+        let (account, _) = adapter.link_account(link()).await.unwrap();
+        let end = session.expires_at + TimeDelta::seconds(changes.into());
+        let lifetime = (end - clock_reads).to_std().unwrap();
+        let refreshed = adapter.refresh_session(&session.token, lifetime, Duration::ZERO);
+        let (refreshed, _) = refreshed.await.unwrap().unwrap();
+        assert_eq!(refreshed.expires_at, end);
+        let changed = [ban.updated_at, account.updated_at, refreshed.updated_at];
+        let expected = start() + microsecond() * changes;
+        assert_eq!(changed, [expected; 3], "after {changes} changes");
+    }
+}
+
+/// As [`equal_is_expired`], for codes, markers and tokens by identifier.
+pub(crate) async fn equal_is_expired_for_codes_and_markers(
+    adapter: &dyn DatabaseAdapter,
+    clock: &dyn Clock,
+) {
+    let end = start() + TimeDelta::minutes(1);
+    for identifier in ["code", "token"] {
+        let create = CreateVerification::new(identifier, "1", end);
+        adapter.create_verification(create).await.unwrap();
+    }
+    let check = || async { adapter.check_code("code", "2", 9).await.unwrap() };
+    let later = end + TimeDelta::minutes(1);
+    let reserve = |end| async move {
+        adapter
+            .reserve_verification("marker", "1", end)
+            .await
+            .unwrap()
+    };
+    assert!(reserve(end).await);
+
+    clock.set(end - microsecond()).await;
+    assert_eq!(check().await, CodeCheck::Wrong { attempts_left: 8 });
+    assert!(!reserve(later).await);
+
+    clock.set(end).await;
+    assert_eq!(check().await, CodeCheck::NotFound);
+    assert!(reserve(later).await);
+    assert!(!reserve(later).await);
+    let consumed = adapter.consume_verification_by_identifier("token").await;
+    assert_eq!(consumed.unwrap(), None);
+    // The code alone has expired and is still there.
+    assert_eq!(adapter.delete_expired_verifications().await.unwrap(), 1);
+}
+
+/// As [`ties_are_broken_by_id`], for codes and tokens by identifier.
+pub(crate) async fn ties_of_codes_are_broken_by_id(adapter: &dyn DatabaseAdapter) {
+    let later = start() + TimeDelta::days(1);
+    for is_code in [true, false] {
+        let mut codes = Vec::new();
+        for value in 0..12 {
+            let create = CreateVerification::new("a", value.to_string(), later);
+            codes.push(adapter.create_verification(create).await.unwrap());
+        }
+        codes.sort_by(|one, other| one.id.cmp(&other.id));
+        let newest = codes.pop().unwrap();
+        if is_code {
+            let older = adapter.check_code("a", &codes[0].value, 3).await.unwrap();
+            assert_eq!(older, CodeCheck::Wrong { attempts_left: 2 });
+            let checked = adapter.check_code("a", &newest.value, 3).await.unwrap();
+            assert_eq!(checked, CodeCheck::Accepted(newest));
+        } else {
+            let consumed = adapter.consume_verification_by_identifier("a").await;
+            assert_eq!(consumed.unwrap(), Some(newest));
+        }
+    }
 }
 
 pub(crate) async fn equal_is_expired(adapter: &dyn DatabaseAdapter, clock: &dyn Clock) {

@@ -77,8 +77,10 @@ pub fn account_update(update: UpdateAccount) -> AuthResult<UpdateAccount> {
     })
 }
 
-/// What a link changes of an account that is linked already: what is given, but never the password.
-pub(in crate::adapters) fn refreshed_account(account: Account) -> UpdateAccount {
+/// What [`link_account`](crate::adapters::DatabaseAdapter::link_account) changes of an account that is linked already:
+/// what is given, but never the password. It takes the row that [`new_account`] makes.
+#[must_use]
+pub fn link_update(account: Account) -> UpdateAccount {
     UpdateAccount {
         access_token: account.access_token.map(Some),
         refresh_token: account.refresh_token.map(Some),

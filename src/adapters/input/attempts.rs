@@ -3,15 +3,21 @@
 use crate::types::{CodeCheck, Verification};
 use crate::{AuthError, AuthResult};
 
-/// Stands in place of the number of wrong guesses once no attempt is left.
-pub(in crate::adapters) const USED_UP: i32 = -1;
+/// Stands in place of the number of wrong guesses once no attempt is left. A verification with it is not live.
+pub const USED_UP: i32 = -1;
 
-/// How many wrong guesses a code may take.
-#[derive(Clone, Copy)]
-pub(in crate::adapters) struct Attempts(i32);
+/// How many wrong guesses a code may take, for [`check_code`](crate::adapters::DatabaseAdapter::check_code). The store
+/// keeps with each verification how many it has seen, zero at first.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempts(i32);
 
 impl Attempts {
-    pub(in crate::adapters) fn new(max_attempts: u32) -> AuthResult<Self> {
+    /// Checks the number.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if it is zero.
+    pub fn new(max_attempts: u32) -> AuthResult<Self> {
         if max_attempts == 0 {
             return Err(AuthError::validation("max_attempts", "is zero"));
         }
@@ -24,11 +30,8 @@ impl Attempts {
     }
 
     /// What a check answers for a row that has seen so many wrong guesses. `guessed` is the row if the guess is right.
-    pub(in crate::adapters) fn check(
-        self,
-        attempts: i32,
-        guessed: Option<Verification>,
-    ) -> CodeCheck {
+    #[must_use]
+    pub fn check(self, attempts: i32, guessed: Option<Verification>) -> CodeCheck {
         if attempts == USED_UP || attempts >= self.0 {
             return CodeCheck::TooManyAttempts;
         }
@@ -43,8 +46,9 @@ impl Attempts {
         }
     }
 
-    /// How many wrong guesses the row has seen after another one.
-    pub(in crate::adapters) fn after_another(self, attempts: i32) -> i32 {
+    /// How many wrong guesses the row has seen after another one, or [`USED_UP`].
+    #[must_use]
+    pub fn after_another(self, attempts: i32) -> i32 {
         if attempts == USED_UP || attempts >= self.0 - 1 {
             USED_UP
         } else {

@@ -1,7 +1,15 @@
 //! What all adapters agree on before anything is stored, for authors of adapters: limits, normal forms, ids and tokens.
 //!
 //! `new_…` makes the row of a create, `…_update` brings an update into its normal form. Both check every field; what remains
-//! is to store the row. Conflicts and missing users are the store's to find.
+//! is to store the row. Conflicts and missing users are the store's to find. [`Refresh`] and [`Attempts`] decide what
+//! `refresh_session` and `check_code` do.
+//!
+//! # Limits
+//!
+//! Metadata can be nested 100 deep. Its numbers have at most 131,072 digits before the decimal point and 16,383 behind it,
+//! and take at most 16 MiB more without their exponents, as JSONB writes them. Its keys do not begin with
+//! `$serde_json::private::`, which `serde_json` would not read back. [`MAX_NAME_BYTES`] and [`MAX_IDENTIFIER_BYTES`] limit
+//! keys; all other text can be megabytes long.
 //!
 //! ```
 //! use better_auth::adapters::input;
@@ -35,30 +43,25 @@ mod time;
 mod user;
 mod verification;
 
-pub use account::{account_update, new_account};
+pub use account::{account_update, link_update, new_account};
+pub use attempts::{Attempts, USED_UP};
 pub use random::{new_id, new_token};
-pub use session::{new_session, session_update};
+pub use session::{Refresh, new_session, session_update};
 pub use text::{
     MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, is_possible_account, is_possible_id,
     is_possible_identifier, is_possible_text, lookup_name,
 };
 pub use time::{next_update, now, storable_time};
-pub use user::{new_user, user_update};
-pub use verification::new_verification;
+pub use user::{ban_update, check_ids, new_user, user_update};
+pub use verification::{new_verification, reserved_verification};
 
-pub(super) use account::refreshed_account;
-pub(super) use attempts::{Attempts, USED_UP};
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use digest::{DIGEST_PREFIX, digest};
 pub(super) use random::fill_random;
-pub(super) use session::Refresh;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use text::name_key;
 pub(super) use text::{hex, without_case};
 pub(super) use time::{
     is_postgres_time, now_micros, postgres_micros, time_from_postgres, truncate,
 };
-pub(super) use user::{ban, check_ids};
 pub(super) use verification::new_keyed_verification;
-#[cfg(feature = "sqlx-postgres")]
-pub(super) use verification::reserved_verification;

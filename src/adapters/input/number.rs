@@ -8,9 +8,9 @@ use crate::{AuthError, AuthResult};
 const MAX_WHOLE_DIGITS: usize = 131_072;
 const MAX_SCALE: usize = 16_383;
 
-/// The number as JSONB gives it back. It works on the text: an application may have switched on serde_json's
-/// `arbitrary_precision`, with which a number is any text.
-pub(super) fn normal_number(number: &Number) -> AuthResult<Number> {
+/// The number as JSONB gives it back, and how many bytes longer its text is then. It works on the text: an application may
+/// have switched on serde_json's `arbitrary_precision`, with which a number is any text.
+pub(super) fn normal_number(number: &Number) -> AuthResult<(Number, usize)> {
     let written = number.to_string();
     let normal = normal_text(&written).ok_or_else(|| {
         let message = format!(
@@ -20,9 +20,10 @@ pub(super) fn normal_number(number: &Number) -> AuthResult<Number> {
         AuthError::validation("metadata", message)
     })?;
     if normal == written {
-        return Ok(number.clone());
+        return Ok((number.clone(), 0));
     }
-    Ok(normal.parse().unwrap_or_else(|_| number.clone()))
+    let added = normal.len().saturating_sub(written.len());
+    Ok((normal.parse().unwrap_or_else(|_| number.clone()), added))
 }
 
 /// JSONB keeps decimals: a number has no exponent, zero has no sign, and zeros at the end of a fraction stay.

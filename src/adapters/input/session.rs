@@ -68,15 +68,23 @@ pub fn session_update(update: UpdateSession) -> AuthResult<UpdateSession> {
 /// The longest lifetime of a session that is refreshed: its end is a time that every store and chrono can hold.
 const MAX_LIFETIME_MICROS: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
 
-/// How long sessions live and when they are extended, in microseconds.
-#[derive(Clone, Copy)]
-pub(in crate::adapters) struct Refresh {
+/// How long sessions live and when they are extended, for
+/// [`refresh_session`](crate::adapters::DatabaseAdapter::refresh_session).
+#[derive(Clone, Copy, Debug)]
+pub struct Refresh {
+    /// In microseconds, as the other one.
     pub(in crate::adapters) lifetime: i64,
     update_age: i64,
 }
 
 impl Refresh {
-    pub(in crate::adapters) fn new(lifetime: Duration, update_age: Duration) -> AuthResult<Self> {
+    /// Checks both.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if `lifetime` is zero or longer than 100,000 years, or `update_age` is longer than
+    /// `lifetime`.
+    pub fn new(lifetime: Duration, update_age: Duration) -> AuthResult<Self> {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let (lifetime, update_age) = (micros(lifetime), micros(update_age));
         if lifetime == 0 {
@@ -102,13 +110,16 @@ impl Refresh {
     }
 
     /// When a session ends that is extended now.
-    pub(in crate::adapters) fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    #[must_use]
+    pub fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
         let end = now.timestamp_micros().saturating_add(self.lifetime);
         DateTime::from_timestamp_micros(end).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Whether a session is due.
-    pub(in crate::adapters) fn is_due(self, session: &Session, now_micros: i64) -> bool {
-        session.expires_at.timestamp_micros() <= now_micros.saturating_add(self.due_within())
+    /// Whether a session is to be extended, if it is live.
+    #[must_use]
+    pub fn is_due(self, session: &Session, now: DateTime<Utc>) -> bool {
+        let due_within = now.timestamp_micros().saturating_add(self.due_within());
+        session.expires_at.timestamp_micros() <= due_within
     }
 }

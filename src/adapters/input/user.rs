@@ -100,8 +100,13 @@ pub fn user_update(update: UpdateUser) -> AuthResult<UpdateUser> {
 /// The most users that one call looks up.
 const MAX_IDS: usize = 1000;
 
-/// Fails if there are more ids than one call looks up.
-pub(in crate::adapters) fn check_ids(ids: &[String]) -> AuthResult<()> {
+/// Fails if there are more ids than one call of
+/// [`get_users_by_ids`](crate::adapters::DatabaseAdapter::get_users_by_ids) looks up.
+///
+/// # Errors
+///
+/// [`AuthError::Validation`] if there are more than 1,000.
+pub fn check_ids(ids: &[String]) -> AuthResult<()> {
     if ids.len() <= MAX_IDS {
         return Ok(());
     }
@@ -110,10 +115,11 @@ pub(in crate::adapters) fn check_ids(ids: &[String]) -> AuthResult<()> {
 }
 
 /// The update that bans a user, in normal form.
-pub(in crate::adapters) fn ban(
-    reason: Option<String>,
-    until: Option<DateTime<Utc>>,
-) -> AuthResult<UpdateUser> {
+///
+/// # Errors
+///
+/// [`AuthError::Validation`], which names the field.
+pub fn ban_update(reason: Option<String>, until: Option<DateTime<Utc>>) -> AuthResult<UpdateUser> {
     user_update(UpdateUser {
         banned: Some(true),
         ban_reason: Some(reason),

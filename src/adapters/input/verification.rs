@@ -61,11 +61,14 @@ fn new_value(value: String) -> AuthResult<String> {
     text("value", value)
 }
 
-/// The row that reserves a pair, for a store whose primary key decides: its id stands for the pair, so that there is one at
-/// the most.
-#[cfg(feature = "sqlx-postgres")]
-pub(in crate::adapters) fn reserved_verification(
-    id_of: fn(&str) -> String,
+/// The row that reserves a pair, for a store whose primary key decides: `id_of` makes the id of a text that stands for the
+/// pair, by a digest, so that there is one such row at the most.
+///
+/// # Errors
+///
+/// As [`new_verification`].
+pub fn reserved_verification(
+    id_of: impl FnOnce(&str) -> String,
     identifier: &str,
     value: &str,
     expires_at: DateTime<Utc>,

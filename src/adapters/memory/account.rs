@@ -153,7 +153,7 @@ fn link(view: &mut View<'_>, new: Account) -> AuthResult<(Account, Linked)> {
     }
     let now = new.created_at;
     let refreshed = view.accounts().update(id.as_str(), |account| {
-        apply(account, input::refreshed_account(new));
+        apply(account, input::link_update(new));
         account.updated_at = input::next_update(account.updated_at, now);
         account.clone()
     });

@@ -156,8 +156,39 @@ mod tests {
             database.create_verification(code(end)).await?;
         }
         database.consume_verification("a", "1").await?;
+        for end in [past, later] {
+            database.create_verification(code(end)).await?;
+            database.consume_verification_by_identifier("a").await?;
+            database.create_verification(code(end)).await?;
+            database.delete_verifications_by_identifier("a").await?;
+            database.create_verification(code(end)).await?;
+            for guess in ["2", "1"] {
+                database.check_code("a", guess, 3).await?;
+            }
+            database.delete_verifications_by_identifier("a").await?;
+            for end in [past, end] {
+                database.reserve_verification("a", "1", end).await?;
+            }
+            database.consume_verification("a", "1").await?;
+            database.create_verification(code(end)).await?;
+            // Its attempts are used up.
+            database.check_code("a", "2", 1).await?;
+            database.consume_verification_by_identifier("a").await?;
+        }
         database.create_verification(code(past)).await?;
         database.clean_up().await?;
+        for session in database.get_user_sessions(&user.id).await?.iter().take(1) {
+            database
+                .delete_other_sessions(&user.id, &session.token)
+                .await?;
+            database.delete_session_by_id(&user.id, &session.id).await?;
+        }
+        database.delete_other_sessions(&user.id, "unknown").await?;
+        let session = CreateSession::new(&user.id, later);
+        database.create_session(session).await?;
+        database.ban_user(&user.id, None, None).await?;
+        let session = CreateSession::new(&user.id, later);
+        database.create_session(session).await?;
         database.delete_user_sessions(&user.id).await?;
         database.delete_user(&user.id).await?;
         database.delete_user(&other.id).await

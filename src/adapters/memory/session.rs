@@ -113,12 +113,12 @@ impl<A: Access> Repository<A> {
             return Ok(None);
         };
         let now = self.0.clock().now();
-        if !refresh.is_due(&session, now.timestamp_micros()) {
+        if !refresh.is_due(&session, now) {
             return Ok(Some((session, user)));
         }
         let now_micros = now.timestamp_micros();
         let is_due =
-            |session: &Session| is_live(session, now_micros) && refresh.is_due(session, now_micros);
+            |session: &Session| is_live(session, now_micros) && refresh.is_due(session, now);
         let extended = self.0.write_with_redo(
             |view| view.sessions().stripe_of(token),
             |view| {

@@ -136,7 +136,7 @@ impl<A: Access> Repository<A> {
         reason: Option<String>,
         until: Option<DateTime<Utc>>,
     ) -> AuthResult<User> {
-        let update = input::ban(reason, until)?;
+        let update = input::ban_update(reason, until)?;
         let now = self.0.clock().now();
         let (user, ended) = self.0.write_with_redo(
             |view| view.users().stripes_of(id),

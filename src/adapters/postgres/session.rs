@@ -355,7 +355,7 @@ impl Repository {
         let Some(LiveSession { session, user, now }) = self.live_session(token).await? else {
             return Ok(None);
         };
-        if !refresh.is_due(&session, now.timestamp_micros()) {
+        if !refresh.is_due(&session, now) {
             return Ok(Some((session, user)));
         }
         let stored = self.session_tokens().stored(token);

@@ -273,7 +273,7 @@ impl Repository {
         reason: Option<String>,
         until: Option<DateTime<Utc>>,
     ) -> AuthResult<User> {
-        let update = input::ban(reason, until)?;
+        let update = input::ban_update(reason, until)?;
         if !input::is_possible_id(id) {
             return Err(AuthError::UserNotFound);
         }

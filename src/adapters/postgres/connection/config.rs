@@ -81,6 +81,7 @@ impl PoolConfig {
 
 /// What the pool holds at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PoolStats {
     /// Open connections.
     pub size: u32,
