@@ -15,7 +15,7 @@ use crate::steps::{Made, Place, Step, TRANSACTIONS};
 pub(crate) struct Subject<A> {
     adapter: A,
     transactions: [Option<Box<dyn Transaction>>; TRANSACTIONS],
-    /// By table, in the order in which it answered them first.
+    /// By table, in the order in which it created them.
     made: HashMap<&'static str, Vec<Row>>,
     /// How an id or a token that it has made is shown.
     names: HashMap<String, String>,
@@ -79,7 +79,10 @@ impl<A: DatabaseAdapter> Subject<A> {
                     None => call.clone(),
                 };
                 let answer = call.make(self.at(place)).await;
-                if answer.is_ok() {
+                if let Ok(Answer { rows, .. }) = &answer {
+                    if call.method().starts_with("create_") || call.method() == "link_account" {
+                        rows.iter().for_each(|row| self.name(row));
+                    }
                     self.pairs.extend(pair_of(call));
                 }
                 self.answer(answer)
@@ -108,7 +111,7 @@ impl<A: DatabaseAdapter> Subject<A> {
         }
     }
 
-    async fn all_pages(&mut self, place: Place, mut query: ListUsers) -> Value {
+    async fn all_pages(&self, place: Place, mut query: ListUsers) -> Value {
         let mut pages = Vec::new();
         loop {
             match self.at(place).list_users(query.clone()).await {
@@ -125,7 +128,7 @@ impl<A: DatabaseAdapter> Subject<A> {
     }
 
     /// All that is stored, by the lists and, where there are none, by the keys that were given.
-    pub(crate) async fn everything(&mut self) -> Value {
+    pub(crate) async fn everything(&self) -> Value {
         let all = ListUsers::new().with_limit(1000);
         let users = self.adapter.list_users(all).await.unwrap().users;
         let mut found = Vec::new();
@@ -137,8 +140,8 @@ impl<A: DatabaseAdapter> Subject<A> {
             found.push(self.rows(user));
         }
         let mut verifications = Vec::new();
-        for (identifier, value) in self.pairs.clone() {
-            let row = self.adapter.get_verification(&identifier, &value).await;
+        for (identifier, value) in &self.pairs {
+            let row = self.adapter.get_verification(identifier, value).await;
             verifications.push(self.rows(row.unwrap()));
         }
         let dead = [
@@ -148,41 +151,44 @@ impl<A: DatabaseAdapter> Subject<A> {
         json!([found, verifications, dead])
     }
 
-    fn answer(&mut self, answer: AuthResult<impl Into<Answer>>) -> Value {
+    fn answer(&self, answer: AuthResult<impl Into<Answer>>) -> Value {
         match answer.map(Into::into) {
             Ok(Answer { rows, numbers }) => {
-                let rows: Value = rows.into_iter().map(|row| self.row(row)).collect();
+                let rows: Value = rows.iter().map(|row| self.row(row)).collect();
                 json!({ "ok": [rows, numbers] })
             }
             Err(error) => failure(&error),
         }
     }
 
-    fn rows(&mut self, rows: impl Into<Answer>) -> Value {
+    fn rows(&self, rows: impl Into<Answer>) -> Value {
         let rows = rows.into().rows;
-        rows.into_iter().map(|row| self.row(row)).collect()
+        rows.iter().map(|row| self.row(row)).collect()
     }
 
-    fn row(&mut self, row: Row) -> Value {
+    fn row(&self, row: &Row) -> Value {
         let time = |column| row.text(column).unwrap().parse::<DateTime<Utc>>().unwrap();
         let (created_at, updated_at) = (time("created_at"), time("updated_at"));
         assert!(updated_at >= created_at);
         let mut shown = row.columns.clone();
         shown.remove("created_at");
         shown.insert("updated_at".to_owned(), (updated_at > created_at).into());
-        self.name(row);
         for column in ["id", "token"] {
-            if let Some(value) = shown.get_mut(column)
-                && let Some(name) = value.as_str().and_then(|made| self.names.get(made))
-            {
-                *value = name.clone().into();
+            let Some(made) = row.text(column) else {
+                continue;
+            };
+            if let Some(name) = self.names.get(made) {
+                shown.insert(column.to_owned(), name.clone().into());
+            } else if row.has_made_id() {
+                // Such as a marker, whose id may stand for its pair or be new each time.
+                shown.insert(column.to_owned(), "unknown".into());
             }
         }
         shown.into()
     }
 
-    /// Names the id and the token of a row that is seen for the first time.
-    fn name(&mut self, row: Row) {
+    /// Names the id and the token of a row that is new.
+    fn name(&mut self, row: &Row) {
         if !row.has_made_id() || row.text("id").is_some_and(|id| self.names.contains_key(id)) {
             return;
         }
@@ -193,7 +199,7 @@ impl<A: DatabaseAdapter> Subject<A> {
                 self.names.insert(made.to_owned(), name);
             }
         }
-        rows.push(row);
+        rows.push(row.clone());
     }
 
     fn find(&self, Made { column, number, .. }: &Made) -> &str {
