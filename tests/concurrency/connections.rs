@@ -148,7 +148,7 @@ fn call<'a>(
     })
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn dropped_futures_leave_nothing_behind(pool: PgPool) {
     const CALLERS: usize = 12;
     const CALLS: usize = 400;

@@ -115,7 +115,7 @@ macro_rules! on_both_adapters {
             }
 
             #[cfg(feature = "sqlx-postgres")]
-            #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+            #[sqlx::test(migrator = "crate::support::MIGRATED")]
             async fn $on_postgresql(pool: sqlx::PgPool) {
                 on_postgresql(pool, $case).await;
             }
@@ -136,7 +136,7 @@ on_both_adapters! {
 
 /// Three instances see each other's writes as if there was one of them, and no cache.
 #[cfg(feature = "sqlx-postgres")]
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn sessions_are_linearizable_over_several_caches(pool: sqlx::PgPool) {
     on_instances(pool, async |run, _, instances| {
         let database: Arc<dyn DatabaseAdapter> = instances;
@@ -146,7 +146,7 @@ async fn sessions_are_linearizable_over_several_caches(pool: sqlx::PgPool) {
 }
 
 #[cfg(feature = "sqlx-postgres")]
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn no_cache_answers_what_was_overwritten(pool: sqlx::PgPool) {
     on_instances(pool, async |run, pool, instances| {
         instances::read_and_write(&run, &pool, &instances).await;

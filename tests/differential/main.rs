@@ -123,7 +123,7 @@ fn known_seeds() -> impl Iterator<Item = Seed> {
         .map(Seed::parse)
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_adapters_cannot_be_told_apart(pool: PgPool) {
     const STEPS: usize = 50;
     let cases = std::env::var("DIFFERENTIAL_CASES").map_or(350, |cases| cases.parse().unwrap());

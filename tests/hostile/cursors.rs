@@ -164,7 +164,7 @@ async fn check(
     Ok(true)
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn any_cursor_is_refused_or_a_place_in_the_list(pool: PgPool) {
     let (memory, postgres) = (MemoryDatabaseAdapter::new(), plain(&pool).await);
     let mut ids: Vec<String> = hostile::corpus()

@@ -329,13 +329,13 @@ fn stores(call: &Call) -> bool {
     creates(call.method()) || updates(call.method())
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn hostile_text_is_data_where_it_is_stored(pool: PgPool) {
     let tries = try_everywhere(plain(&pool).await, pool, &texts(), stores, 4).await;
     announce(format_args!("{tries} tries of hostile text, to be stored"));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn hostile_text_is_data_where_it_is_looked_up(pool: PgPool) {
     let tries = try_everywhere(plain(&pool).await, pool, &texts(), |call| !stores(call), 4).await;
     announce(format_args!(
@@ -343,7 +343,7 @@ async fn hostile_text_is_data_where_it_is_looked_up(pool: PgPool) {
     ));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn hostile_text_is_data_where_tokens_are_hashed(pool: PgPool) {
     let of_sessions = |call: &Call| call.method().contains("session");
     let tries = try_everywhere(hashing(&pool).await, pool, &texts(), of_sessions, 4).await;
@@ -352,7 +352,7 @@ async fn hostile_text_is_data_where_tokens_are_hashed(pool: PgPool) {
     ));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn ten_megabytes_are_data_in_every_parameter(pool: PgPool) {
     let tries = try_everywhere(
         plain(&pool).await,

@@ -56,7 +56,7 @@ async fn stored(pool: &PgPool) -> BTreeSet<String> {
 }
 
 /// Another program, or an import, may have stored any text as a token.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn any_stored_token_opens_its_session_unless_it_is_a_digest(pool: PgPool) {
     let databases = [plain(&pool).await, hashing(&pool).await];
     let user = databases[0].create_user(CreateUser::new()).await.unwrap();
@@ -127,7 +127,7 @@ fn changed(token: &str) -> impl Strategy<Value = String> + use<> {
     ]
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_changed_token_opens_nothing(pool: PgPool) {
     let databases: Vec<Box<dyn DatabaseAdapter>> = vec![
         Box::new(MemoryDatabaseAdapter::new()),

@@ -23,7 +23,7 @@ mod conformance {
     use super::{PgBouncer, PgPool, pool_mode, through};
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => through(&PgBouncer::start(&pool, &[&format!("pool_mode = {}", pool_mode())]), &pool).await,
         groups: all,
     );

@@ -189,7 +189,7 @@ async fn a_pool_that_cannot_work_is_refused() {
     );
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn endless_timeouts_work(pool: PgPool) {
     let config = PoolConfig {
         acquire_timeout: Duration::MAX,
@@ -221,7 +221,7 @@ async fn a_database_that_is_not_migrated_says_so(pool: PgPool) {
     database.create_user(CreateUser::new()).await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_lock_of_someone_else_ends_the_wait(pool: PgPool) {
     let database = adapter(&pool).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_lock_of_someone_else_ends_the_wait(pool: PgPool) {
     assert_eq!(database.get_user_by_id(&user.id).await.unwrap(), Some(user));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_server_that_does_not_answer_ends_the_wait(pool: PgPool) {
     // On connections of the adapter's own, `statement_timeout` would end the wait at the server.
     let shared = PgPoolOptions::new()
@@ -292,7 +292,7 @@ async fn a_server_that_does_not_answer_ends_the_wait(pool: PgPool) {
     assert_eq!(database.pool_stats().size, 1);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_exhausted_pool_ends_the_wait(pool: PgPool) {
     let database = adapter(&pool).await;
     let mut held = Vec::new();
@@ -308,7 +308,7 @@ async fn an_exhausted_pool_ends_the_wait(pool: PgPool) {
     assert_eq!(database.get_user_by_id("1").await.unwrap(), None);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn dead_connections_are_replaced(pool: PgPool) {
     let database = adapter(&pool).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -334,7 +334,7 @@ async fn dead_connections_are_replaced(pool: PgPool) {
     assert!(database.pool_stats().size <= 4);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn writes_go_on_after_dead_connections(pool: PgPool) {
     let database = adapter(&pool).await;
     for _ in 0..5 {
@@ -352,7 +352,7 @@ async fn writes_go_on_after_dead_connections(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_closed_adapter_says_so(pool: PgPool) {
     let database = adapter(&pool).await;
     database.ping().await.unwrap();
@@ -365,7 +365,7 @@ async fn a_closed_adapter_says_so(pool: PgPool) {
     assert_eq!(database.pool_stats().size, 0);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn infinity_reads_as_the_furthest_time(pool: PgPool) {
     execute(
         &pool,
@@ -396,7 +396,7 @@ async fn infinity_reads_as_the_furthest_time(pool: PgPool) {
     database.update_user("1", update).await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_unreadable_value_is_an_error_that_does_not_quote_it(pool: PgPool) {
     // A row of another program's that was stored before the constraint was there.
     execute(
@@ -434,7 +434,7 @@ async fn an_unreadable_value_is_an_error_that_does_not_quote_it(pool: PgPool) {
 }
 
 /// PostgreSQL quotes values in the detail of many errors, and triggers of the application's may in the message.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn errors_of_the_server_are_scrubbed(pool: PgPool) {
     execute(
         &pool,
@@ -468,7 +468,7 @@ async fn errors_of_the_server_are_scrubbed(pool: PgPool) {
 }
 
 /// Sharding engines append the shard's number to a constraint's name.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn constraints_are_known_by_their_shards_too(pool: PgPool) {
     execute(
         &pool,
@@ -491,7 +491,7 @@ async fn constraints_are_known_by_their_shards_too(pool: PgPool) {
 }
 
 /// A restored dump creates the constraints by their names' order, and the server looks at the oldest first.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_first_conflict_is_named_whatever_the_age_of_the_indexes(pool: PgPool) {
     execute(
         &pool,
@@ -535,7 +535,7 @@ async fn the_first_conflict_is_named_whatever_the_age_of_the_indexes(pool: PgPoo
     assert_eq!(conflict(answer), ConflictField::Email);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_taken_session_token_is_a_conflict(pool: PgPool) {
     execute(
         &pool,
@@ -565,7 +565,7 @@ async fn a_taken_session_token_is_a_conflict(pool: PgPool) {
 }
 
 /// Collisions are retried inside, also where the server finds far more of them.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_serializable_database_works(pool: PgPool) -> AuthResult<()> {
     let serializable = PgConnectOptions::clone(&pool.connect_options())
         .options([("default_transaction_isolation", "serializable")]);
@@ -595,7 +595,7 @@ async fn a_serializable_database_works(pool: PgPool) -> AuthResult<()> {
     Ok(())
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn debug_shows_no_password(pool: PgPool) {
     let shown = format!("{:?}", adapter(&pool).await);
     assert!(

@@ -36,7 +36,7 @@ async fn hashing(pool: &PgPool) -> SqlxAdapter {
     builder.connect().await.unwrap()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn all_callers_get_their_own_rows(pool: PgPool) {
     let database = Arc::new(adapter(&pool).await);
     let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
@@ -81,7 +81,7 @@ fn crowd(database: &Arc<SqlxAdapter>, rows: &Arc<Vec<(Session, User)>>) -> JoinS
     crowd
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_lookup_sees_every_write_before_it(pool: PgPool) {
     let database = Arc::new(adapter(&pool).await);
     let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
@@ -102,7 +102,7 @@ async fn a_lookup_sees_every_write_before_it(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
     let database = Arc::new(adapter(&pool).await);
     let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
@@ -136,7 +136,7 @@ async fn a_row_that_cannot_be_read_is_its_own_users_matter(pool: PgPool) {
     assert_eq!(failed, CALLERS / rows.len());
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_common_statement_that_took_too_long_is_sent_again_for_each(pool: PgPool) {
     let statement_timeout = Duration::from_millis(500);
     let impatient = (*pool.connect_options()).clone();
@@ -176,7 +176,7 @@ async fn a_common_statement_that_took_too_long_is_sent_again_for_each(pool: PgPo
     assert!(failed < CALLERS / 4, "{failed}");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn callers_who_may_not_share_take_a_connection_each(pool: PgPool) {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
@@ -213,7 +213,7 @@ async fn callers_who_may_not_share_take_a_connection_each(pool: PgPool) {
     assert!(uses[1] < CALLERS / 4, "{uses:?}");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
     let database = Arc::new(adapter(&pool).await);
     let rows = Arc::new(fill(&database, &hashing(&pool).await).await);
@@ -239,7 +239,7 @@ async fn dropped_callers_leave_nothing_behind(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn closing_answers_everyone(pool: PgPool) {
     let database = Arc::new(adapter(&pool).await);
     let rows = Arc::new(fill(&database, &hashing(&pool).await).await);

@@ -32,7 +32,7 @@ fn refusal<T: std::fmt::Debug>(answer: better_auth::AuthResult<T>) -> String {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_row_that_cannot_be_removed_keeps_no_other(pool: PgPool) {
     add_expired_rows(&pool).await;
     for sql in [
@@ -64,7 +64,7 @@ async fn a_row_that_cannot_be_removed_keeps_no_other(pool: PgPool) {
 }
 
 /// A trigger may keep a row without an error, and then fewer rows are removed than were found.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_row_that_a_trigger_keeps_ends_no_run(pool: PgPool) {
     add_expired_rows(&pool).await;
     for sql in [
@@ -83,7 +83,7 @@ async fn a_row_that_a_trigger_keeps_ends_no_run(pool: PgPool) {
 }
 
 /// Many rows at once, none of which can go, end the run too.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn rows_that_all_stay_end_the_run(pool: PgPool) {
     add_expired_rows(&pool).await;
     for sql in [
@@ -103,7 +103,7 @@ async fn rows_that_all_stay_end_the_run(pool: PgPool) {
 }
 
 /// Without rows to name, there is nothing to go around.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_trigger_that_refuses_every_statement_ends_the_run(pool: PgPool) {
     add_expired_rows(&pool).await;
     for sql in [
@@ -121,7 +121,7 @@ async fn a_trigger_that_refuses_every_statement_ends_the_run(pool: PgPool) {
 }
 
 /// An expression in a trigger's condition has no context.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_condition_that_fails_for_a_row_keeps_no_other(pool: PgPool) {
     add_expired_rows(&pool).await;
     for sql in [
@@ -140,7 +140,7 @@ async fn a_condition_that_fails_for_a_row_keeps_no_other(pool: PgPool) {
     assert_eq!(count(&pool, left).await, 0);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn many_rows_that_stay_keep_no_other(pool: PgPool) {
     for sql in [
         "INSERT INTO verifications (id, identifier, value, expires_at) \
@@ -158,7 +158,7 @@ async fn many_rows_that_stay_keep_no_other(pool: PgPool) {
 }
 
 /// A batch that the server ends for the time it takes, and rows of the application's that someone has locked.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn slow_rows_are_removed_in_smaller_batches(pool: PgPool) {
     for sql in [
         "INSERT INTO verifications (id, identifier, value, expires_at) \

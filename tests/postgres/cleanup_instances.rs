@@ -30,7 +30,7 @@ async fn add_many_dead_rows(pool: &PgPool) {
     .await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn another_instance_at_work_is_left_alone(pool: PgPool) {
     let database = adapter(&pool).await;
     add_dead_rows(&database, 2, 2).await;
@@ -51,7 +51,7 @@ async fn another_instance_at_work_is_left_alone(pool: PgPool) {
     assert_eq!(database.clean_up().await.unwrap(), left);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn many_instances_remove_each_row_once(pool: PgPool) {
     add_many_dead_rows(&pool).await;
     let mut instances = Vec::new();
@@ -70,7 +70,7 @@ async fn many_instances_remove_each_row_once(pool: PgPool) {
     assert_eq!(removed, all);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn in_a_transaction_it_keeps_nobody_waiting(pool: PgPool) {
     let database = adapter(&pool).await;
     add_dead_rows(&database, 2, 1).await;
@@ -91,7 +91,7 @@ async fn in_a_transaction_it_keeps_nobody_waiting(pool: PgPool) {
     assert_eq!(removed.unwrap(), all);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn it_survives_errors_and_goes_on(pool: PgPool) {
     execute(&pool, "ALTER TABLE sessions RENAME TO sessions_gone").await;
     let database: SqlxAdapter = adapter(&pool).await;

@@ -54,19 +54,19 @@ async fn postgres(pool: &PgPool) -> (SqlxAdapter, PostgresClock) {
     (adapter, clock)
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn updated_at_moves_forward(pool: PgPool) {
     let (adapter, clock) = postgres(&pool).await;
     promises::updated_at_moves_forward(&adapter, &clock).await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn equal_is_expired(pool: PgPool) {
     let (adapter, clock) = postgres(&pool).await;
     promises::equal_is_expired(&adapter, &clock).await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn ties_are_broken_by_id(pool: PgPool) {
     let (adapter, _clock) = postgres(&pool).await;
     promises::ties_are_broken_by_id(&adapter).await;
@@ -104,12 +104,12 @@ mod behind {
         Arc::new(super::with_clock(pool, time).await)
     }
 
-    #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+    #[sqlx::test(migrator = "crate::support::MIGRATED")]
     async fn only_live_sessions_are_found(pool: PgPool) {
         cases::session::only_live_sessions_are_found(behind(&pool).await).await;
     }
 
-    #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+    #[sqlx::test(migrator = "crate::support::MIGRATED")]
     async fn time_goes_on_inside(pool: PgPool) {
         cases::transaction_views::time_goes_on_inside(behind(&pool).await).await;
     }

@@ -23,7 +23,7 @@ async fn prepared(pool: PgPool) -> PgPool {
 }
 
 better_auth::conformance_tests!(
-    #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+    #[sqlx::test(migrator = "crate::support::MIGRATED")]
     (pool: PgPool) => SqlxAdapter::from_pool(prepared(pool).await),
     groups: all,
 );
@@ -42,7 +42,7 @@ mod hashed {
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => hashing(pool).await,
         groups: all,
     );
@@ -60,7 +60,7 @@ mod hashed_only {
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => hashed_only(pool).await,
         groups: [session_updates, session_refresh, session_ids, bans, transactions],
     );
@@ -75,7 +75,7 @@ mod serializable {
     use crate::support::serializable;
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => SqlxAdapter::from_pool(serializable(&prepared(pool).await, 5).await),
         groups: all,
     );
@@ -95,7 +95,7 @@ mod cached {
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => caching(pool).await,
         groups: [
             session_updates, session_refresh, session_ids, bans, account_links, identifier_tokens, codes, reservations,

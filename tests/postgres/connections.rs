@@ -64,7 +64,7 @@ async fn use_everything(database: &SqlxAdapter, email: &str) {
     .await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_stale_plan_is_planned_again(pool: PgPool) {
     for (number, database) in both(&pool).await.into_iter().enumerate() {
         let email = format!("ada{number}@example.com");
@@ -83,7 +83,7 @@ async fn a_stale_plan_is_planned_again(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_stale_plan_in_a_transaction_is_a_conflict(pool: PgPool) {
     let [own, shared] = both(&pool).await;
     for (number, database) in [own, shared].into_iter().enumerate() {
@@ -133,7 +133,7 @@ async fn a_stale_plan_in_a_transaction_is_a_conflict(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn statements_that_others_have_dropped_are_prepared_again(pool: PgPool) {
     let shared = application_pool(&pool, 1).await;
     let database = SqlxAdapter::from_pool(shared.clone());
@@ -154,7 +154,7 @@ async fn statements_that_others_have_dropped_are_prepared_again(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_connection_to_a_read_only_server_is_replaced(pool: PgPool) {
     let shared = application_pool(&pool, 1).await;
     let database = SqlxAdapter::from_pool(shared.clone());
@@ -164,7 +164,7 @@ async fn a_connection_to_a_read_only_server_is_replaced(pool: PgPool) {
     database.create_verification(verification).await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn what_is_acknowledged_is_committed_on_a_shared_pool(pool: PgPool) {
     let shared = application_pool(&pool, 1).await;
     let database = SqlxAdapter::from_pool(shared.clone());
@@ -186,7 +186,7 @@ async fn what_is_acknowledged_is_committed_on_a_shared_pool(pool: PgPool) {
     assert_eq!(stored, acknowledged);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_end_of_an_aborted_transaction_is_awaited(pool: PgPool) {
     let database = adapter(&pool).await;
     let email = "ada@example.com";
@@ -215,7 +215,7 @@ async fn the_end_of_an_aborted_transaction_is_awaited(pool: PgPool) {
 }
 
 /// The server says that it refuses a COMMIT before it has rolled back.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_end_of_a_refused_commit_is_awaited(pool: PgPool) {
     for sql in [
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$",
@@ -241,7 +241,7 @@ async fn the_end_of_a_refused_commit_is_awaited(pool: PgPool) {
 }
 
 /// A shared pool that tests nothing before it lends: the reset finds that the connections are dead.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_dead_connection_of_a_shared_pool_is_left_for_another(pool: PgPool) {
     let shared = PgPoolOptions::new()
         .max_connections(3)
@@ -272,7 +272,7 @@ async fn a_dead_connection_of_a_shared_pool_is_left_for_another(pool: PgPool) {
 }
 
 /// The server admits the role no more, as after a rotation of its password.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn open_connections_serve_on_when_no_more_are_admitted(pool: PgPool) {
     let url = limited_role(&pool, "not_admitted", -1).await;
     let config = PoolConfig {
@@ -309,7 +309,7 @@ async fn open_connections_serve_on_when_no_more_are_admitted(pool: PgPool) {
 }
 
 /// The connection that has tried the URL is still counted when the next one is opened.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_role_with_one_connection_migrates(pool: PgPool) {
     let url = limited_role(&pool, "limited_to_one", 1).await;
     execute(
@@ -356,7 +356,7 @@ async fn drop_role(pool: &PgPool, name: &str) {
     execute(pool, &format!("DROP ROLE {name}")).await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_server_that_refuses_more_connections_is_a_pool_of_what_it_gave(pool: PgPool) {
     let url = limited_role(&pool, "limited_to_two", 2).await;
     let config = PoolConfig {
@@ -400,7 +400,7 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn calls_dropped_while_they_wait_for_a_lock_leave_nothing(pool: PgPool) {
     let url = limited_role(&pool, "impatient", -1).await;
     let config = PoolConfig {
@@ -480,7 +480,7 @@ async fn leave(database: &SqlxAdapter, way: Way, left: &'static str) {
     .await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool) {
     execute(&pool, "DROP ROLE IF EXISTS somebody_else").await;
     execute(&pool, "CREATE ROLE somebody_else").await;
@@ -566,7 +566,7 @@ async fn what_the_application_leaves_on_a_connection_reaches_nobody(pool: PgPool
     execute(&pool, "DROP ROLE somebody_else").await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_connection_that_the_application_exchanges_is_closed(pool: PgPool) {
     let database = adapter(&pool).await;
     let other = pool
@@ -591,7 +591,7 @@ async fn a_connection_that_the_application_exchanges_is_closed(pool: PgPool) {
     database.ping().await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn several_waits_for_locks_end_as_unavailable(pool: PgPool) {
     let config = PoolConfig {
         acquire_timeout: Duration::from_secs(2),
@@ -709,7 +709,7 @@ async fn on_another_runtime<F: Future<Output = ()> + Send>(
     Undriven { end, has_ended }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn callers_outlive_a_runtime_that_ends(pool: PgPool) {
     let database = adapter(&pool).await;
     for round in 0..5 {
@@ -733,7 +733,7 @@ async fn callers_outlive_a_runtime_that_ends(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_runtime_that_nobody_drives_holds_up_nobody(pool: PgPool) {
     let config = PoolConfig {
         max_connections: 24,

@@ -12,7 +12,7 @@ const CALLERS: usize = 8;
 const CODES: usize = 400;
 
 /// A hash index may miss a row while its bucket is split.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn codes_are_found_while_others_with_their_value_are_issued(pool: PgPool) {
     let database = SqlxAdapter::builder(&url(&pool))
         .pool_config(PoolConfig {

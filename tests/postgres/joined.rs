@@ -84,7 +84,7 @@ async fn poll<T>(mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>, times
     false
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn both_rows_are_committed_together(pool: PgPool) {
     let database = with_profiles(&pool).await;
     // An adapter with connections of its own joins the pool's transactions just as well.
@@ -103,7 +103,7 @@ async fn both_rows_are_committed_together(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn nothing_stays_after_a_rollback_or_a_drop(pool: PgPool) {
     let database = with_profiles(&pool).await;
     for ends_by_drop in [false, true] {
@@ -120,7 +120,7 @@ async fn nothing_stays_after_a_rollback_or_a_drop(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_transaction_comes_back(pool: PgPool) {
     let database = with_profiles(&pool).await;
     for with_savepoints in [false, true] {
@@ -147,7 +147,7 @@ async fn the_transaction_comes_back(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_failed_operation_aborts(pool: PgPool) {
     let database = with_profiles(&pool).await;
     database
@@ -177,7 +177,7 @@ async fn a_failed_operation_aborts(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn savepoints_leave_it_usable_after_a_conflict(pool: PgPool) {
     let database = with_profiles(&pool).await;
     database
@@ -218,7 +218,7 @@ async fn savepoints_leave_it_usable_after_a_conflict(pool: PgPool) {
 }
 
 /// The application's savepoints end around those of the adapter.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn savepoints_of_the_application_hold_whole_operations(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let joined = join(&database, &pool).await.with_savepoints();
@@ -236,7 +236,7 @@ async fn savepoints_of_the_application_hold_whole_operations(pool: PgPool) {
 }
 
 /// At whatever point it is dropped, and whether or not the server has done it.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_dropped_operation_aborts(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let mut dropped = 0;
@@ -282,7 +282,7 @@ async fn a_dropped_operation_aborts(pool: PgPool) {
 }
 
 /// PostgreSQL answers COMMIT without an error where it rolls back.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_failed_statement_of_the_application_is_never_committed(pool: PgPool) {
     let database = with_profiles(&pool).await;
     for watched in [false, true] {
@@ -315,7 +315,7 @@ async fn a_failed_statement_of_the_application_is_never_committed(pool: PgPool) 
 }
 
 /// A nested transaction of sqlx's is a savepoint. One that is not ended ends the joined one.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn nested_transactions_commit_nothing(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let joined = join(&database, &pool).await;
@@ -356,7 +356,7 @@ async fn nested_transactions_commit_nothing(pool: PgPool) {
 }
 
 /// sqlx rolls back what is around a nested `begin()` that is dropped while it is under way.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn nothing_is_stored_by_joining_a_transaction_that_has_ended(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let mut ended = 0;
@@ -380,7 +380,7 @@ async fn nothing_is_stored_by_joining_a_transaction_that_has_ended(pool: PgPool)
     assert!(ended > 0);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_lent_connection_is_not_waited_for(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let joined = join(&database, &pool).await;
@@ -407,7 +407,7 @@ async fn a_lent_connection_is_not_waited_for(pool: PgPool) {
 }
 
 /// At whatever point it is dropped, by a lookup whose statement is new to the connection and by one that is known.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_dropped_statement_of_the_application_aborts(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let mut dropped = 0;
@@ -436,7 +436,7 @@ async fn a_dropped_statement_of_the_application_aborts(pool: PgPool) {
     assert!(dropped >= 20, "{dropped} were dropped");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_silent_server_ends_the_operation(pool: PgPool) {
     execute(&pool, PROFILES).await;
     let builder = SqlxAdapterBuilder::from_pool(pool.clone());
@@ -459,7 +459,7 @@ async fn a_silent_server_ends_the_operation(pool: PgPool) {
     assert_eq!(counts(&pool).await, (1, 0));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn what_needs_a_transaction_of_its_own_is_unsupported(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let joined = join(&database, &pool).await;
@@ -473,7 +473,7 @@ async fn what_needs_a_transaction_of_its_own_is_unsupported(pool: PgPool) {
     assert_eq!(counts(&pool).await, (1, 0));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn it_can_be_made_and_dropped_outside_the_runtime(pool: PgPool) {
     let database = with_profiles(&pool).await;
     let transaction = pool.begin().await.unwrap();
@@ -538,7 +538,7 @@ mod conformance {
     use super::Joining;
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
         (pool: PgPool) => Joining::new(pool).await,
         groups: [transactions],
     );

@@ -127,7 +127,7 @@ fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn every_statement_runs_on_an_index(pool: PgPool) {
     fill(&pool).await;
     let mut connection = PgConnection::connect(&url(&pool)).await.unwrap();

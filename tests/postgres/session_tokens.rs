@@ -65,7 +65,7 @@ async fn assert_opens_nothing(database: &SqlxAdapter, token: &str) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_leaked_table_opens_no_session(pool: PgPool) {
     let (hashing, plain) = (hashing(&pool).await, adapter(&pool).await);
     let user = new_user_id(&hashing).await;
@@ -81,7 +81,7 @@ async fn a_leaked_table_opens_no_session(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn either_setting_finds_the_sessions_of_the_other(pool: PgPool) {
     let (hashing, plain) = (hashing(&pool).await, adapter(&pool).await);
     let user = new_user_id(&plain).await;
@@ -108,7 +108,7 @@ async fn either_setting_finds_the_sessions_of_the_other(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn lists_show_digests_that_delete_takes(pool: PgPool) {
     let (hashing, plain) = (hashing(&pool).await, adapter(&pool).await);
     let user = new_user_id(&plain).await;
@@ -128,7 +128,7 @@ async fn lists_show_digests_that_delete_takes(pool: PgPool) {
     assert_eq!(plain.get_session(&first.token).await.unwrap(), None);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn stored_tokens_are_hashed_while_traffic_runs(pool: PgPool) {
     let (hashing, plain) = (hashing(&pool).await, adapter(&pool).await);
     let user = new_user_id(&plain).await;
@@ -186,7 +186,7 @@ async fn stored_tokens_are_hashed_while_traffic_runs(pool: PgPool) {
     );
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_applications_pool_may_hash_too(pool: PgPool) {
     let builder = better_auth::adapters::SqlxAdapterBuilder::from_pool(pool.clone());
     let database = builder.hash_session_tokens(true).connect().await.unwrap();
@@ -219,7 +219,7 @@ async fn store_plain(pool: &PgPool, user_id: &str, token: &str) {
     insert.execute(pool).await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_plain_token_is_told_wherever_it_stands(pool: PgPool) {
     let hashing = hashing(&pool).await;
     let user = new_user_id(&hashing).await;
@@ -276,7 +276,7 @@ async fn a_plain_token_is_told_wherever_it_stands(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn digests_alone_are_looked_up_once_every_token_is_one(pool: PgPool) {
     let (plain, hashing) = (adapter(&pool).await, hashing(&pool).await);
     let user = new_user_id(&plain).await;
@@ -323,7 +323,7 @@ async fn digests_alone_are_looked_up_once_every_token_is_one(pool: PgPool) {
 }
 
 /// A sign-out ends the session also where an instance was switched too early.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_plain_token_can_be_signed_out_with_every_setting(pool: PgPool) {
     let (plain, only) = (
         adapter(&pool).await,

@@ -58,7 +58,7 @@ async fn counts(pool: &PgPool) -> (i64, i64) {
         .unwrap()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn it_runs_in_a_task_on_what_it_borrows(pool: PgPool) {
     for (index, database) in both_adapters(&pool).await.into_iter().enumerate() {
         let handle = format!("ada {index}");
@@ -96,7 +96,7 @@ async fn it_runs_in_a_task_on_what_it_borrows(pool: PgPool) {
     assert_eq!(counts(&pool).await, (2, 2));
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_error_of_the_applications_statement_rolls_back(pool: PgPool) {
     for database in both_adapters(&pool).await {
         for is_swallowed in [false, true] {
@@ -140,7 +140,7 @@ async fn an_error_of_the_applications_statement_rolls_back(pool: PgPool) {
 }
 
 /// Four callers read a number of the application's and write the next one.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_conflict_of_the_applications_statement_runs_it_again(pool: PgPool) {
     #[derive(Clone, Copy, Debug)]
     enum Reports {
@@ -247,7 +247,7 @@ async fn a_conflict_of_the_applications_statement_runs_it_again(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_call_while_the_connection_is_lent_is_an_error_at_once(pool: PgPool) {
     for database in both_adapters(&pool).await {
         let answer = sqlx_transaction(&database, |tx| async move {
@@ -264,7 +264,7 @@ async fn a_call_while_the_connection_is_lent_is_an_error_at_once(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_dropped_statement_of_the_application_undoes_all(pool: PgPool) {
     for database in both_adapters(&pool).await {
         for is_watched in [true, false] {
@@ -290,7 +290,7 @@ async fn a_dropped_statement_of_the_application_undoes_all(pool: PgPool) {
 }
 
 /// The connections of the adapter serve others afterwards, outside any transaction.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn dropped_ones_leave_nothing_behind(pool: PgPool) {
     execute(&pool, PROFILES).await;
     let config = PoolConfig {
@@ -373,7 +373,7 @@ async fn own_rows(
 }
 
 /// A sign-up: user, account, the application's row, its outbox row, session.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_sign_up_takes_a_round_trip_for_each_row_and_two_more(pool: PgPool) {
     execute(&pool, PROFILES).await;
     execute(

@@ -59,7 +59,7 @@ async fn poll<T>(mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>, times
 }
 
 /// sqlx alone would give the connection back inside the transaction, and lose what the next caller writes.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_begin_that_is_dropped_leaves_no_transaction_open(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;
     for polls in 0..60 {
@@ -82,7 +82,7 @@ async fn a_begin_that_is_dropped_leaves_no_transaction_open(pool: PgPool) {
     assert_eq!(database.pool_stats().size, 1);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_dropped_transaction_gives_its_connection_back_clean(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_dropped_transaction_gives_its_connection_back_clean(pool: PgPool) {
 }
 
 /// The server answers a dropped call all the same, and the connection reads that answer before the next one.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_rollback_is_not_told_what_became_of_a_dropped_call(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;
     let create = CreateUser::new().with_email("taken@example.com");
@@ -123,7 +123,7 @@ async fn a_rollback_is_not_told_what_became_of_a_dropped_call(pool: PgPool) {
     assert_eq!(database.pool_stats().size, 1);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_transaction_may_be_dropped_outside_the_runtime(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;
     let transaction = database.begin().await.unwrap();
@@ -135,7 +135,7 @@ async fn a_transaction_may_be_dropped_outside_the_runtime(pool: PgPool) {
     database.create_user(CreateUser::new()).await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn without_a_free_connection_the_wait_ends(pool: PgPool) {
     let database = narrow_adapter(&url(&pool)).await;
     let transaction = database.begin().await.unwrap();
@@ -154,7 +154,7 @@ async fn without_a_free_connection_the_wait_ends(pool: PgPool) {
     database.get_user_by_id("1").await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_connection_that_dies_takes_its_transaction_along(pool: PgPool) {
     const KILL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
@@ -182,7 +182,7 @@ async fn a_connection_that_dies_takes_its_transaction_along(pool: PgPool) {
 }
 
 /// A wait in a transaction is bounded as any other, and ends it.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_lock_of_another_transaction_ends_the_wait(pool: PgPool) {
     let database = adapter(&pool).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -214,7 +214,7 @@ async fn a_lock_of_another_transaction_ends_the_wait(pool: PgPool) {
 }
 
 /// Two transactions that wait for each other: the server ends one, and the helper runs it again.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_deadlock_is_run_again(pool: PgPool) {
     // The server looks for deadlocks after a second, and the pool's lock_timeout is as long.
     execute(
@@ -282,7 +282,7 @@ async fn round_trips<T>(proxy: &Proxy, mut call: impl AsyncFnMut(usize) -> T) ->
     proxy.round_trips() - before
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPool) {
     let options = pool.connect_options();
     let proxy = Proxy::start((options.get_host(), options.get_port())).await;
@@ -317,7 +317,7 @@ async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPoo
 }
 
 /// The methods that do several things at once take one round trip each; an extension of a session takes a second one.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_takes_one_round_trip(pool: PgPool) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let options = pool.connect_options();
@@ -412,7 +412,7 @@ fn count(metadata: &Metadata) -> u64 {
         .unwrap_or_default()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn serializable_writers_on_one_user_all_get_through(pool: PgPool) {
     const ROUNDS: u64 = 10;
     let id = adapter(&pool)

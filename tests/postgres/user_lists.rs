@@ -8,7 +8,7 @@ use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{ListUsers, UserFilter, UserOrder};
 use sqlx::PgPool;
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn metadata_that_cannot_be_read_is_the_named_users(pool: PgPool) {
     execute(
         &pool,
@@ -56,7 +56,7 @@ async fn metadata_that_cannot_be_read_is_the_named_users(pool: PgPool) {
     assert_eq!(page.users[0].metadata["a"], 1);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn no_program_stores_metadata_that_is_no_object(pool: PgPool) {
     for metadata in ["[1]", "1", "null", "\"a\""] {
         let stored = sqlx::query("INSERT INTO users (id, metadata) VALUES ('1', $1::jsonb)")
@@ -84,7 +84,7 @@ async fn rows_that_another_program_has_stored_stop_no_migration(pool: PgPool) {
 }
 
 /// PostgreSQL's years go further than those of a `DateTime`.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn pages_go_through_all_times(pool: PgPool) {
     execute(
         &pool,
@@ -114,7 +114,7 @@ async fn pages_go_through_all_times(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn names_that_lookups_do_not_find_are_mended_or_listed(pool: PgPool) {
     execute(
         &pool,

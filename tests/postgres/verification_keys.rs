@@ -35,7 +35,7 @@ async fn on(pool: &PgPool, numbers: &[u8]) -> Adapter {
 macro_rules! kept_on_postgresql {
     ($($promise:ident)*) => {
         $(
-            #[sqlx::test(migrator = "better_auth::MIGRATOR")]
+            #[sqlx::test(migrator = "crate::support::MIGRATED")]
             async fn $promise(pool: PgPool) {
                 promises::$promise(async |numbers: &[u8]| on(&pool, numbers).await).await;
             }
@@ -61,7 +61,7 @@ async fn leaked(pool: &PgPool) -> Vec<String> {
     values.fetch_all(pool).await.unwrap()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_leaked_table_shows_no_code(pool: PgPool) {
     let one = on(&pool, &[1, 2]).await;
     let other = on(&pool, &[2]).await;
@@ -103,7 +103,7 @@ async fn a_leaked_table_shows_no_code(pool: PgPool) {
     assert_ne!(unkeyed, digest);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn short_keys_are_refused(pool: PgPool) {
     let (long, short) = ([1; 32], [2; 31]);
     for keys in [
@@ -136,7 +136,7 @@ async fn short_keys_are_refused(pool: PgPool) {
 }
 
 /// A transaction of the application's that the adapter joins.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_joined_transaction_has_the_keys(pool: PgPool) {
     let database = builder(&pool).verification_keys(VerificationKeys::new([1; 32]));
     let database = database.connect().await.unwrap();

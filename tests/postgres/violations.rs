@@ -37,7 +37,7 @@ async fn bill(pool: &PgPool) {
     .await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_user_whom_another_table_needs_stays_and_the_table_is_named(pool: PgPool) {
     bill(&pool).await;
     let database = adapter(&pool).await;
@@ -124,7 +124,7 @@ async fn answers_to(database: &SqlxAdapter, id: &str, token: &str) -> Vec<(&'sta
     ]
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_trigger_does_not_speak_for_our_constraints(pool: PgPool) {
     let database = adapter(&pool).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_trigger_does_not_speak_for_our_constraints(pool: PgPool) {
 }
 
 /// The tables of an application's own that a trigger or rule fills may be called like ours, in another schema or not.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_copy_of_our_table_does_not_speak_for_ours(pool: PgPool) {
     for sql in [
         "CREATE SCHEMA copy",
@@ -228,7 +228,7 @@ async fn a_copy_of_our_table_does_not_speak_for_ours(pool: PgPool) {
     assert!(message.contains("users_email_key"), "{message}");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn constraints_that_an_application_adds_to_our_tables_are_named(pool: PgPool) {
     for sql in [
         "CREATE TABLE organizations (id TEXT PRIMARY KEY)",
@@ -267,7 +267,7 @@ async fn constraints_that_an_application_adds_to_our_tables_are_named(pool: PgPo
 }
 
 /// A foreign key of ours that someone made keep users, instead of deleting what is theirs.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_altered_reference_of_ours_does_not_say_that_the_user_is_gone(pool: PgPool) {
     execute(
         &pool,
@@ -290,7 +290,7 @@ async fn an_altered_reference_of_ours_does_not_say_that_the_user_is_gone(pool: P
 }
 
 /// A role may show the parameters of a failed statement in the context of its error.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn parameters_in_the_context_change_no_answer(pool: PgPool) {
     let options = pool.connect_options().as_ref().clone();
     let options = options.options([("log_parameter_max_length_on_error", "-1")]);
@@ -346,7 +346,7 @@ async fn email_is_taken(database: &SqlxAdapter, email: &str) {
     assert_eq!(database.get_user_by_id(&lost.id).await.unwrap(), None);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_key_is_taken_whatever_the_name_of_the_index_that_notices(pool: PgPool) {
     for sql in [
         "CREATE UNIQUE INDEX users_lower_email ON users (lower(email))",
@@ -370,7 +370,7 @@ async fn a_key_is_taken_whatever_the_name_of_the_index_that_notices(pool: PgPool
 }
 
 /// The server keeps the detail of an error to itself where row level security is on.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_key_is_taken_also_where_the_server_does_not_say_on_which_columns(pool: PgPool) {
     for sql in [
         "CREATE UNIQUE INDEX one_email ON users (email)",
@@ -404,7 +404,7 @@ async fn a_key_is_taken_also_where_the_server_does_not_say_on_which_columns(pool
     execute(&pool, &format!("DROP ROLE {role}")).await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_index_for_a_rule_of_the_applications_is_named(pool: PgPool) {
     execute(
         &pool,
@@ -425,7 +425,7 @@ async fn an_index_for_a_rule_of_the_applications_is_named(pool: PgPool) {
     );
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn names_are_skipped_whatever_the_index_that_notices(pool: PgPool) {
     for sql in [
         "CREATE UNIQUE INDEX one_email ON users (email)",
@@ -478,7 +478,7 @@ async fn our_tables_are_those_that_the_statements_find(pool: PgPool) {
 }
 
 /// A partition of our table is ours.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_partition_speaks_for_its_table(pool: PgPool) {
     for sql in [
         "ALTER TABLE sessions RENAME TO whole_sessions",
@@ -504,7 +504,7 @@ async fn a_partition_speaks_for_its_table(pool: PgPool) {
 }
 
 /// As another program's migrations name it, beside ours or in its place.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_user_is_missing_whatever_the_name_of_the_reference(pool: PgPool) {
     for table in ["sessions", "accounts"] {
         execute(
@@ -551,7 +551,7 @@ async fn a_user_is_missing_whatever_the_name_of_the_reference(pool: PgPool) {
 }
 
 /// A reference of the application's on our table says nothing of our users.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_reference_to_another_table_is_named(pool: PgPool) {
     let database = adapter(&pool).await;
     let user = database.create_user(CreateUser::new()).await.unwrap();
@@ -570,7 +570,7 @@ async fn a_reference_to_another_table_is_named(pool: PgPool) {
     assert!(message.contains("of_a_provider"), "{message}");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_index_on_an_expression_of_two_columns_takes_no_key(pool: PgPool) {
     execute(
         &pool,
@@ -586,7 +586,7 @@ async fn an_index_on_an_expression_of_two_columns_takes_no_key(pool: PgPool) {
 }
 
 /// What the code of an application reports of another server is not the fate of this connection.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn what_a_trigger_reports_closes_no_connection(pool: PgPool) {
     let config = PoolConfig {
         max_connections: 1,

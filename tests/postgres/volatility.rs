@@ -32,7 +32,7 @@ fn applied_to_columns(tree: &str) -> Vec<i64> {
     applied
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn updates_apply_only_immutable_functions_to_columns(pool: PgPool) {
     let version: String = sqlx::query_scalar("SHOW server_version_num")
         .fetch_one(&pool)

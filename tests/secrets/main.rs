@@ -251,7 +251,7 @@ fn breakages() -> Vec<(String, String)> {
     breakages
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
     let url = secret_url(&pool).await;
     execute(
@@ -375,7 +375,7 @@ async fn kinds_when_disconnected(
 }
 
 /// sqlx logs the text of statements, in which there are only `$1` and the like.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn logged_statements_hold_no_values(pool: PgPool) {
     let options: PgConnectOptions = secret_url(&pool).await.parse().unwrap();
     let log = Log::start();
@@ -447,7 +447,7 @@ async fn a_marker_shows_no_value(database: &dyn DatabaseAdapter) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn markers_show_no_values(pool: PgPool) {
     a_marker_shows_no_value(&MemoryDatabaseAdapter::new()).await;
     a_marker_shows_no_value(&SqlxAdapter::from_pool(pool)).await;

@@ -6,11 +6,13 @@
 )]
 
 use std::error::Error as _;
+use std::sync::LazyLock;
 
-use better_auth::AuthError;
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
+use better_auth::{AuthError, MIGRATOR};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool, SqlSafeStr as _};
 
 pub mod hostile;
 #[cfg(target_os = "linux")]
@@ -18,6 +20,36 @@ pub mod pgbouncer;
 pub mod proxy;
 pub mod seed;
 pub mod server;
+
+/// The schema as `migrate` leaves it, in one migration, as most tests want no more of it than that it is there.
+pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut sql = "CREATE TABLE _better_auth_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+                   installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, \
+                   execution_time BIGINT NOT NULL);"
+        .to_owned();
+    let ups = MIGRATOR.iter();
+    for migration in ups.filter(|migration| migration.migration_type.is_up_migration()) {
+        let (version, description) = (migration.version, &migration.description);
+        let checksum: String = migration
+            .checksum
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let text = migration.sql.as_str().replace("CONCURRENTLY", "");
+        sql += &format!(
+            "{text};\nINSERT INTO _better_auth_migrations \
+             VALUES ({version}, '{description}', now(), TRUE, '\\x{checksum}', 0);"
+        );
+    }
+    let whole = Migration::new(
+        1,
+        "the whole schema".into(),
+        MigrationType::Simple,
+        AssertSqlSafe(sql).into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![whole])
+});
 
 /// The URL of a test's own database.
 pub fn url(pool: &PgPool) -> String {

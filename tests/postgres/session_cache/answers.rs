@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use super::{builder, caching, exact, finds, new_session, new_user, signed_in, stats, warm};
 use crate::support::{adapter, execute, url};
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn lookups_are_answered_from_memory(pool: PgPool) {
     let database = exact(&pool).await;
     let (session, user) = signed_in(&database).await;
@@ -56,7 +56,7 @@ async fn lookups_are_answered_from_memory(pool: PgPool) {
     assert_eq!(adapter(&pool).await.session_cache_stats(), None);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn hashed_tokens_are_cached_alike(pool: PgPool) {
     let builder = builder(&url(&pool), SessionCache::exact()).hash_session_tokens(true);
     let database = builder.connect().await.unwrap();
@@ -66,7 +66,7 @@ async fn hashed_tokens_are_cached_alike(pool: PgPool) {
 }
 
 /// Each way in which a session or its user changes, on one instance, is seen by every other one at once.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn no_instance_answers_what_was_revoked(pool: PgPool) {
     let (one, other) = (exact(&pool).await, exact(&pool).await);
     for round in 0..240 {
@@ -156,7 +156,7 @@ async fn adapter_without_cache(database: &SqlxAdapter) -> Box<dyn better_auth::T
     database.begin().await.unwrap()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn many_callers_share_a_question(pool: PgPool) {
     let database = exact(&pool).await;
     let mut tokens = Vec::new();
@@ -187,7 +187,7 @@ async fn many_callers_share_a_question(pool: PgPool) {
     assert!(asked < 64 * 50 / 4, "{asked} questions");
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_bounded_cache_waits_for_nothing_and_is_stale_for_no_longer(pool: PgPool) {
     let bound = Duration::from_millis(400);
     let database = caching(&pool, SessionCache::bounded(bound)).await;
@@ -219,7 +219,7 @@ async fn a_bounded_cache_waits_for_nothing_and_is_stale_for_no_longer(pool: PgPo
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn sessions_expire_by_the_databases_clock(pool: PgPool) {
     for cache in [
         SessionCache::exact(),
@@ -235,7 +235,7 @@ async fn sessions_expire_by_the_databases_clock(pool: PgPool) {
     }
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn memory_is_bounded(pool: PgPool) {
     let database = caching(&pool, SessionCache::exact().capacity(100)).await;
     let user = new_user(&database).await;

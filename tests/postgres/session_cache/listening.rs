@@ -11,7 +11,7 @@ use super::{builder, caching, exact, finds, signed_in, stats, until, until_it_li
 use crate::support::proxy::Proxy;
 use crate::support::{execute, url};
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_lost_connection_costs_no_answer_and_it_listens_again(pool: PgPool) {
     let database = exact(&pool).await;
     let (session, _) = signed_in(&database).await;
@@ -35,7 +35,7 @@ async fn a_lost_connection_costs_no_answer_and_it_listens_again(pool: PgPool) {
     assert!(stats(&database).bypasses > 0 && stats(&database).time_in_fallback > Duration::ZERO);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_silent_connection_costs_no_answer(pool: PgPool) {
     let options = pool.connect_options();
     let proxy = Proxy::start((options.get_host(), options.get_port())).await;
@@ -92,7 +92,7 @@ async fn listening(pool: &PgPool, select: &str) -> i64 {
         .get(0)
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_connection_ends_with_the_adapter(pool: PgPool) {
     let database = exact(&pool).await;
     let (session, _) = signed_in(&database).await;
@@ -119,7 +119,7 @@ async fn the_connection_ends_with_the_adapter(pool: PgPool) {
 }
 
 /// The runtime on which the cache listens has ended, or stands still: others take over.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn any_runtime_may_listen(pool: PgPool) {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()

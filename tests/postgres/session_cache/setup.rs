@@ -10,7 +10,7 @@ use sqlx::{PgPool, Row as _};
 use super::{builder, exact, finds, signed_in, stats, until_it_listens, warm};
 use crate::support::{adapter, execute, url};
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn without_its_triggers_the_cache_is_off(pool: PgPool) {
     let plain = adapter(&pool).await;
     plain.migrate().await.unwrap();
@@ -59,7 +59,7 @@ async fn without_its_triggers_the_cache_is_off(pool: PgPool) {
     plain.check_schema().await.unwrap();
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn schemas_do_not_hear_each_other(pool: PgPool) {
     execute(&pool, "CREATE SCHEMA tenant").await;
     let tenant_url = format!(
@@ -82,7 +82,7 @@ async fn schemas_do_not_hear_each_other(pool: PgPool) {
     assert_eq!(stats(&tenant).invalidations, before);
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn what_cannot_work_is_refused(pool: PgPool) {
     let refused = async |cache: SessionCache| {
         let refused: AuthResult<SqlxAdapter> = builder(&url(&pool), cache).connect().await;
@@ -111,7 +111,7 @@ async fn what_cannot_work_is_refused(pool: PgPool) {
 }
 
 /// An adapter on a pool of the application's listens on a connection of its own.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_pool_of_the_application_has_a_cache_too(pool: PgPool) {
     let builder = SqlxAdapterBuilder::from_pool(pool.clone())
         .session_cache(SessionCache::exact())
@@ -143,7 +143,7 @@ async fn notified(pool: &PgPool, work: impl AsyncFnOnce()) -> Vec<String> {
         .collect()
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn only_what_matters_is_notified_and_without_tokens(pool: PgPool) {
     let database = exact(&pool).await;
     let (session, user) = signed_in(&database).await;
