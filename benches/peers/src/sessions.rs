@@ -17,9 +17,9 @@ use crate::server::{Server, execute};
 
 const PLAIN: &str = "plain";
 const HASHED: &str = "hashed";
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// Sessions end in 30 days, so none is due.
-const LIFETIME: Duration = Duration::from_secs(10 * DAY.as_secs());
+const LIFETIME: Duration = Duration::from_hours(10 * 24);
 /// Round by round, in one run, what is least of the plain check.
 const TARGET: f64 = 0.95;
 
