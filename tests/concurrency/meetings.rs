@@ -138,7 +138,16 @@ async fn to_extend_what_is_signed_out(run: &mut Run, way: Way, key: &str) {
     })
     .await;
     let signed_out = answers[0].is_some();
-    answered(answers);
+    // In memory, nothing holds the session between a refresh in a transaction and its commit.
+    let is_late = |answer: &Option<Result<(), AuthError>>| {
+        matches!(answer, Some(Err(AuthError::SessionNotFound)))
+    };
+    answered(
+        answers
+            .into_iter()
+            .filter(|answer| !is_late(answer))
+            .collect(),
+    );
     if signed_out {
         assert_eq!(run.database.get_session(token).await.unwrap(), None);
     }

@@ -81,7 +81,9 @@ impl<A: DatabaseAdapter> Subject<A> {
                 let answer = call.make(self.at(place)).await;
                 if let Ok(Answer { rows, .. }) = &answer {
                     if call.method().starts_with("create_") || call.method() == "link_account" {
-                        rows.iter().for_each(|row| self.name(row));
+                        for row in rows {
+                            self.name(row);
+                        }
                     }
                     self.pairs.extend(pair_of(call));
                 }

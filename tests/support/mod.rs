@@ -6,6 +6,7 @@
 )]
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use better_auth::adapters::{PoolConfig, SqlxAdapter};
@@ -30,16 +31,17 @@ pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
     let ups = MIGRATOR.iter();
     for migration in ups.filter(|migration| migration.migration_type.is_up_migration()) {
         let (version, description) = (migration.version, &migration.description);
-        let checksum: String = migration
-            .checksum
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let text = migration.sql.as_str().replace("CONCURRENTLY", "");
-        sql += &format!(
-            "{text};\nINSERT INTO _better_auth_migrations \
-             VALUES ({version}, '{description}', now(), TRUE, '\\x{checksum}', 0);"
-        );
+        let record = "INSERT INTO _better_auth_migrations VALUES";
+        write!(
+            sql,
+            "{text};\n{record} ({version}, '{description}', now(), TRUE, '\\x"
+        )
+        .unwrap();
+        for byte in &*migration.checksum {
+            write!(sql, "{byte:02x}").unwrap();
+        }
+        sql.push_str("', 0);");
     }
     let whole = Migration::new(
         1,
