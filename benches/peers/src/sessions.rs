@@ -31,14 +31,14 @@ pub async fn run(server: &Server, mut options: Options, output: &Path) -> Result
     };
     options.finish()?;
     let facts = facts(server).await?;
-    let plain = create_ours(server, PLAIN, size).await?;
+    let unhashed = create_ours(server, PLAIN, size).await?;
     hash_all(server, create_ours(server, HASHED, size).await?).await?;
     let hashing = hashed(server, SessionTokens::Hashing).await?;
     let hashed_only = hashed(server, SessionTokens::HashedOnly).await?;
 
     let contenders = [
-        ours(plain.clone(), size),
-        refreshing(plain, size),
+        ours(unhashed.clone(), size),
+        refreshing(unhashed, size),
         ours(hashed_only, size),
         ours(hashing, size),
     ];
