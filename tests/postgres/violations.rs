@@ -170,10 +170,11 @@ async fn a_trigger_does_not_speak_for_our_constraints(pool: PgPool) {
         )
         .await;
         for table in ["users", "sessions", "accounts", "verifications"] {
+            execute(&pool, &format!("DROP TRIGGER IF EXISTS refuse ON {table}")).await;
             execute(
                 &pool,
                 &format!(
-                    "CREATE OR REPLACE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON {table} \
+                    "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON {table} \
                      FOR EACH ROW EXECUTE FUNCTION refuse()"
                 ),
             )
