@@ -113,7 +113,7 @@ macro_rules! forward_database_adapter {
         $($kind:ident { $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)* })*
     ) => {
         const _: () = {
-            #[allow(unused_imports, reason = "what is forwarded to may have the methods of its own")]
+            #[allow(unused_imports, reason = "the target may have inherent methods of the same names")]
             use $crate::DatabaseAdapter as _;
 
             #[deny(clippy::missing_trait_methods)]

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::load::{Fate, Load, Written, create_verification};
 use super::support::proxy::Proxy;
-use super::support::server::Server;
+use super::support::server::{Server, Stop};
 
 pub(super) const MAX_CONNECTIONS: u32 = 6;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ pub(super) const WAITING: &str =
 pub(super) const BUSY: &str = "SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle') + \
                     (SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE usename = 'app') + \
                     (SELECT count(*) FROM pg_prepared_xacts)";
+const SYNCHRONOUS: &str = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
 const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
 
 pub(super) struct Application {
@@ -53,6 +54,27 @@ impl Application {
             server,
             database,
         }
+    }
+
+    /// A standby of the server, once every commit waits for it.
+    pub(super) async fn synchronous_standby(&self) -> Server {
+        let standby = self.server.standby();
+        self.set("synchronous_standby_names", "standby").await;
+        until("the standby is synchronous", async || {
+            self.count(SYNCHRONOUS).await == 1
+        })
+        .await;
+        standby
+    }
+
+    /// Kills the server, and puts the standby in its place behind the proxy.
+    pub(super) fn fail_over(&mut self, standby: Server, proxy: &Proxy) {
+        self.server.stop(Stop::Killed);
+        standby.promote();
+        self.observer = observer(&standby);
+        self.server = standby;
+        let port = self.server.port();
+        proxy.change(|network| network.target.1 = port);
     }
 
     pub(super) async fn execute(&self, sql: &str) {

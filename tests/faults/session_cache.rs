@@ -12,7 +12,7 @@ use better_auth::{AuthError, CreateSession, CreateUser, Session};
 use chrono::{TimeDelta, Utc};
 use tokio::task::JoinSet;
 
-use super::application::{ANSWER_TIMEOUT, Application, MAX_CONNECTIONS, address, observer, until};
+use super::application::{ANSWER_TIMEOUT, Application, MAX_CONNECTIONS, address, until};
 use super::support::proxy::{Direction, Proxy};
 use super::support::server::{Server, Stop};
 
@@ -227,24 +227,15 @@ async fn restarts_make_no_answer_stale() {
     }
 }
 
-/// The old primary goes on for a while beside the new one, and still sends answers to who listens there.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL's own binaries: run `just faults`"]
 async fn a_failover_makes_no_answer_stale() {
     for (cache, staleness) in both_modes() {
         let (mut application, proxy) = Application::behind_proxy().await;
-        let standby = application.server.standby();
-        application
-            .set("synchronous_standby_names", "standby")
-            .await;
+        let standby = application.synchronous_standby().await;
         let callers = Callers::start(&address(&proxy), cache, staleness).await;
         callers.revocations(50).await;
-        application.server.stop(Stop::Killed);
-        standby.promote();
-        application.observer = observer(&standby);
-        application.server = standby;
-        let port = application.server.port();
-        proxy.change(|network| network.target.1 = port);
+        application.fail_over(standby, &proxy);
         callers.check().await;
     }
 }

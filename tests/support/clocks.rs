@@ -74,13 +74,7 @@ pub(crate) async fn updated_at_moves_forward(adapter: &dyn DatabaseAdapter, cloc
         assert_eq!(created, start());
     }
     // A session changes twice each time.
-    for (changes, clock_reads) in [
-        (1, start()),
-        (2, start()),
-        (3, start() - TimeDelta::hours(1)),
-        (4, start() - TimeDelta::days(20_000)),
-        (5, start() + microsecond()),
-    ] {
+    for (changes, clock_reads) in readings() {
         clock.set(clock_reads).await;
         let changed = change(adapter, &user, &session, &account).await;
         let expected = [changes, 2 * changes - 1, 2 * changes, changes];
@@ -101,6 +95,17 @@ pub(crate) async fn updated_at_moves_forward(adapter: &dyn DatabaseAdapter, cloc
     assert_eq!(changed, [later, later, later + microsecond(), later]);
 }
 
+/// What the clock reads before each change: it stands, goes back, and is one change behind.
+fn readings() -> [(i32, DateTime<Utc>); 5] {
+    [
+        (1, start()),
+        (2, start()),
+        (3, start() - TimeDelta::hours(1)),
+        (4, start() - TimeDelta::days(20_000)),
+        (5, start() + microsecond()),
+    ]
+}
+
 /// As [`updated_at_moves_forward`], by a ban, a link and a refresh.
 pub(crate) async fn bans_links_and_refreshes_move_forward(
     adapter: &dyn DatabaseAdapter,
@@ -112,13 +117,7 @@ pub(crate) async fn bans_links_and_refreshes_move_forward(
     let create = CreateSession::new(&user.id, start() + TimeDelta::days(1));
     let session = adapter.create_session(create).await.unwrap();
     assert_eq!([account.updated_at, session.updated_at], [start(), start()]);
-    for (changes, clock_reads) in [
-        (1, start()),
-        (2, start()),
-        (3, start() - TimeDelta::hours(1)),
-        (4, start() - TimeDelta::days(20_000)),
-        (5, start() + microsecond()),
-    ] {
+    for (changes, clock_reads) in readings() {
         clock.set(clock_reads).await;
         let ban = adapter.ban_user(&banned.id, None, None).await.unwrap();
         let (account, _) = adapter.link_account(link()).await.unwrap();

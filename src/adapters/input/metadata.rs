@@ -9,8 +9,8 @@ use crate::{AuthError, AuthResult};
 
 /// Deepest nesting of metadata, the object itself counted. `serde_json` writes deeper, but reads back at most 127.
 const MAX_JSON_DEPTH: usize = 100;
-/// What the keys begin with by which `serde_json` marks numbers and raw JSON of its own. It would read an object with such
-/// a key back as something else, or not at all.
+/// `serde_json` marks its numbers and its raw JSON by keys that begin like this. It would read an object with such a key
+/// back as something else, or not at all.
 const RESERVED_KEY: &str = "$serde_json::private::";
 
 /// How many bytes longer the text of metadata may become when its numbers are written without exponents, as JSONB writes

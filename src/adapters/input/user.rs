@@ -9,7 +9,7 @@ use super::time::normal_time;
 use crate::types::{CreateUser, UpdateUser, User};
 use crate::{AuthError, AuthResult};
 
-/// The row of a new user, in normal form, with an id. If the store has a clock of its own, its time replaces `now`.
+/// The row of a new user, in normal form, with an id. If the store has a clock, as a database server does, its time replaces `now`.
 ///
 /// # Errors
 ///

@@ -11,9 +11,8 @@ use crate::adapters::Transaction;
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
-/// A transaction changes overlays of its own, and keeps a redo log. Its commit makes the same changes again, on what the
-/// store then holds, and so finds whatever does not go together any more. What a change relied on must be the same row
-/// then.
+/// A transaction changes its overlays, not the store, and keeps a redo log. Its commit makes the same changes in the store
+/// as that is by then, and fails if one of them is no longer possible, or if a row that it relied on was replaced.
 pub(super) struct MemoryTransaction {
     repository: Repository<OpenTables>,
     /// Held during each call.

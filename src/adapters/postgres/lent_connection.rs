@@ -1,4 +1,4 @@
-//! The connection of a transaction, lent to the application for statements of its own.
+//! The connection of a transaction, lent to the application for its statements.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
