@@ -33,6 +33,10 @@ async fn ends_well(migration: JoinHandle<AuthResult<()>>) {
     ended.expect("migrate does not end").unwrap().unwrap();
 }
 
+/// Other tests build in their own databases at this moment.
+const BUILD_AT_ITS_END: &str = "SELECT count(*) = 1 FROM pg_stat_progress_create_index \
+                                WHERE datname = current_database() AND phase LIKE 'waiting%'";
+
 /// Waits until a question has the answer yes.
 async fn until(pool: &PgPool, question: &'static str) {
     let asked = async {
@@ -74,7 +78,8 @@ async fn writers_go_on_beside_a_migration_that_waits(pool: PgPool) {
     let migration = migrate(&database);
     until(
         &pool,
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted)",
+        "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+         WHERE datname = current_database() AND relation = 'users'::regclass AND NOT granted)",
     )
     .await;
     let mut writer = connect(&pool).await;
@@ -152,11 +157,7 @@ async fn an_index_under_construction_is_waited_for(pool: PgPool) {
         };
         let build =
             tokio::spawn(async move { sqlx::raw_sql(build).execute(&mut administrator).await });
-        until(
-            &pool,
-            "SELECT count(*) = 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'",
-        )
-        .await;
+        until(&pool, BUILD_AT_ITS_END).await;
         let before: i64 = oid(&pool).await;
         if recorded {
             execute(&pool, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_name_created_at_id_idx'::regclass").await;
@@ -231,11 +232,7 @@ async fn an_index_of_the_application_under_construction_is_waited_for(pool: PgPo
         let build = "CREATE INDEX CONCURRENTLY application ON users (image)";
         sqlx::raw_sql(build).execute(&mut administrator).await
     });
-    until(
-        &pool,
-        "SELECT count(*) = 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'",
-    )
-    .await;
+    until(&pool, BUILD_AT_ITS_END).await;
     let migration = migrate(&adapter(&pool).await);
     tokio::time::sleep(Duration::from_secs(3)).await;
     run(&mut long, "ROLLBACK").await;
