@@ -62,7 +62,8 @@ pub enum AuthError {
     },
     /// The connection died after a write or a commit was sent: it may or may not have happened. Look before you try
     /// again. The same answer is given if a write was done, but its row holds a value of another program that cannot be
-    /// read.
+    /// read, and if the server fails during a commit. What a trigger of the application's raises, also at a commit, is
+    /// [`Database`](Self::Database) whatever its SQLSTATE: it comes before the server commits.
     #[error("{message}")]
     OutcomeUnknown {
         /// What failed, on what, and what to do.

@@ -231,3 +231,50 @@ async fn cleanups_of_other_schemas_do_not_wait(pool: PgPool) {
     other.rollback().await.unwrap();
     assert_eq!(first.clean_up().await.unwrap(), all);
 }
+
+/// The lock is that of the tables, whichever path leads to them.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn cleanups_of_the_same_tables_are_one_by_any_path(pool: PgPool) {
+    add_expired_rows(&pool).await;
+    execute(&pool, "CREATE SCHEMA app").await;
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("search_path", "app,public")]);
+    let by_other_path = SqlxAdapter::from_pool(PgPool::connect_lazy_with(options));
+    // As an instance whose path begins with the schema of the tables, in the middle of a batch.
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('public', $1 + kind)) FROM generate_series(1, 3) AS kind",
+    )
+    .bind(0x6265_7474_6572_2d61_i64)
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    assert_eq!(by_other_path.clean_up().await.unwrap(), Removed::default());
+    other.rollback().await.unwrap();
+    let all = Removed {
+        sessions: 5000,
+        verifications: 500,
+    };
+    assert_eq!(by_other_path.clean_up().await.unwrap(), all);
+}
+
+/// Another program may have stored it.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_session_with_an_empty_id_is_removed_too(pool: PgPool) {
+    for sql in [
+        "INSERT INTO users (id) VALUES ('1')",
+        "INSERT INTO sessions (id, token, user_id, expires_at, active) \
+         VALUES ('', '1', '1', now() + interval '1 hour', FALSE), ('2', '2', '1', '2020-01-01', TRUE)",
+        "UPDATE sessions SET active = FALSE",
+    ] {
+        execute(&pool, sql).await;
+    }
+    assert_eq!(
+        adapter(&pool)
+            .await
+            .delete_expired_sessions()
+            .await
+            .unwrap(),
+        2
+    );
+}

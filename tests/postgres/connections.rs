@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::support::proxy::Proxy;
 use crate::support::{self, adapter, execute};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{
@@ -641,6 +642,13 @@ async fn a_url_that_asks_for_what_is_not_built_in_is_told(pool: PgPool) {
     let url = url.split('?').next().unwrap_or_default();
     for (parameter, expected) in [
         ("statement-cache-capacity=0", "statement-cache-capacity"),
+        ("statement%2Dcache%2Dcapacity=0", "statement-cache-capacity"),
+        ("statement-cache-capacity=%30", "statement-cache-capacity"),
+        ("statement-cache-capacity=00", "statement-cache-capacity"),
+        (
+            "statement-cache-capacity=9&a=b&statement-cache-capacity=0",
+            "statement-cache-capacity",
+        ),
         #[cfg(not(any(feature = "tls-native-tls", feature = "tls-rustls-ring-webpki")))]
         ("sslmode=require", "tls-"),
         #[cfg(not(any(feature = "tls-native-tls", feature = "tls-rustls-ring-webpki")))]
@@ -655,6 +663,10 @@ async fn a_url_that_asks_for_what_is_not_built_in_is_told(pool: PgPool) {
         );
         assert!(error.to_string().contains(expected), "{error}");
     }
+    // The last one counts.
+    let parameters = "statement-cache-capacity=0&statement-cache-capacity=9";
+    let database = SqlxAdapter::new(&format!("{url}?{parameters}")).await;
+    database.unwrap().ping().await.unwrap();
 }
 
 #[tokio::test]
@@ -672,6 +684,48 @@ async fn a_ping_tells_the_cause() {
         begun.elapsed() < Duration::from_secs(5),
         "not within the pool's 30 s"
     );
+}
+
+/// On connections of its own, of which one was in use before the server died.
+#[sqlx::test]
+async fn a_ping_tells_the_cause_also_where_the_server_has_died(pool: PgPool) {
+    let options = pool.connect_options();
+    let (host, port) = (options.get_host().to_owned(), options.get_port());
+    let network = tokio::runtime::Runtime::new().unwrap();
+    let proxy = network.spawn(async move { Proxy::start((&host, port)).await });
+    let port = proxy.await.unwrap().port();
+    let options = options.as_ref().clone().host("127.0.0.1").port(port);
+    let url = sqlx::ConnectOptions::to_url_lossy(&options);
+    let config = PoolConfig {
+        max_connections: 2,
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(url.as_str(), config)
+        .await
+        .unwrap();
+    drop((
+        database.acquire().await.unwrap(),
+        database.acquire().await.unwrap(),
+    ));
+    database.ping().await.unwrap();
+    network.shutdown_background();
+    until("nothing listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_err()
+    })
+    .await;
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        let error = database.ping().await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        assert!(error.to_string().contains("refused"), "{error}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "not within a second, but {:?}",
+            begun.elapsed()
+        );
+    }
 }
 
 /// A runtime that nobody drives.

@@ -17,6 +17,7 @@ mod migrations;
 mod numbers;
 mod page;
 mod plans;
+mod pool_limits;
 mod refreshes;
 mod schema;
 mod session_cache;

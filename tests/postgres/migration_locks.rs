@@ -358,6 +358,29 @@ async fn an_index_that_comes_out_invalid_is_built_again(pool: PgPool) {
     database.check_schema().await.unwrap();
 }
 
+/// A migration that loses against another session runs again.
+#[sqlx::test(migrations = false)]
+async fn a_deadlock_is_tried_again(pool: PgPool) {
+    execute(
+        &pool,
+        "CREATE SEQUENCE tries; \
+         CREATE FUNCTION lose() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF nextval('public.tries') IN (1, 4, 5) THEN \
+         RAISE 'deadlock detected' USING ERRCODE = 'deadlock_detected'; END IF; END $$; \
+         CREATE EVENT TRIGGER lose ON ddl_command_end WHEN TAG IN ('CREATE INDEX', 'ALTER TABLE') \
+         EXECUTE FUNCTION lose()",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    until(
+        &pool,
+        "SELECT count(*) = 0 FROM pg_index WHERE NOT indisvalid",
+    )
+    .await;
+    database.check_schema().await.unwrap();
+}
+
 /// An invalid unique index of ours that no migration can build again.
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn an_invalid_unique_index_is_named(pool: PgPool) {
@@ -424,6 +447,41 @@ async fn an_index_of_an_older_version_is_dropped(pool: PgPool) {
     database.migrate().await.unwrap();
     assert_eq!(is_valid(&pool, "sessions_expires_at_idx").await, None);
     assert_eq!(is_valid(&pool, "verifications_expires_at_idx").await, None);
+    database.check_schema().await.unwrap();
+}
+
+/// It waits for whoever reads the table, while others read and write on.
+#[sqlx::test(migrations = false)]
+async fn an_index_is_dropped_when_a_long_reader_has_ended(pool: PgPool) {
+    MIGRATOR.run_to(9, &pool).await.unwrap();
+    let mut long = connect(&pool).await;
+    run(&mut long, "BEGIN; SELECT count(*) FROM sessions").await;
+    let database = adapter(&pool).await;
+    let migration = migrate(&database);
+    until(
+        &pool,
+        "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = 'sessions_expires_at_idx'::regclass",
+    )
+    .await;
+    let mut other = connect(&pool).await;
+    run(&mut other, "SET lock_timeout = '5s'").await;
+    run(
+        &mut other,
+        "INSERT INTO users (id) VALUES ('1'); DELETE FROM sessions",
+    )
+    .await;
+    assert!(!migration.is_finished());
+    // A call that is given up leaves the rest to the next one.
+    migration.abort();
+    let migration = migrate(&database);
+    run(&mut long, "COMMIT").await;
+    ends_well(migration).await;
+    assert_eq!(is_valid(&pool, "sessions_expires_at_idx").await, None);
+    until(
+        &pool,
+        "SELECT count(*) = 0 FROM pg_index WHERE NOT indisvalid",
+    )
+    .await;
     database.check_schema().await.unwrap();
 }
 

@@ -397,14 +397,129 @@ async fn indexes_that_others_make_needless_are_named(pool: PgPool) {
     for index in needed {
         execute(&pool, &format!("CREATE INDEX {index}")).await;
     }
-    let report = database.check_schema().await.unwrap();
-    assert_eq!(report.removable_indexes, removable.map(|(name, _)| name));
+    let url = url(&pool);
+    let quoting = format!(
+        "{}?options=-c%20quote_all_identifiers%3Don",
+        url.split('?').next().unwrap()
+    );
+    for database in [&database, &SqlxAdapter::new(&quoting).await.unwrap()] {
+        let report = database.check_schema().await.unwrap();
+        assert_eq!(report.removable_indexes, removable.map(|(name, _)| name));
+    }
     for (name, _) in removable {
         execute(&pool, &format!("DROP INDEX {name}")).await;
     }
     assert_eq!(
         database.check_schema().await.unwrap().removable_indexes,
         [""; 0]
+    );
+}
+
+/// What an interrupted `REINDEX CONCURRENTLY` leaves is nobody's, and while one runs it is needed.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn indexes_that_a_reindex_has_left_are_named(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let mut long = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO users (id) VALUES ('long')")
+        .execute(&mut *long)
+        .await
+        .unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    let reindex = tokio::spawn(async move {
+        let reindex = sqlx::raw_sql("REINDEX INDEX CONCURRENTLY users_email_key");
+        reindex.execute(&mut *connection).await
+    });
+    let is_begun = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'users_email_key_ccnew')";
+    while !sqlx::query_scalar::<_, bool>(is_begun)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let running = database.check_schema().await.unwrap();
+    assert_eq!(running.removable_indexes, [""; 0]);
+    execute(&pool, &format!("SELECT pg_cancel_backend({pid})")).await;
+    reindex.await.unwrap().unwrap_err();
+    long.rollback().await.unwrap();
+    let index = ["users_email_key_ccnew"];
+    assert_eq!(
+        database.check_schema().await.unwrap().removable_indexes,
+        index
+    );
+    database.migrate().await.unwrap();
+    assert_eq!(
+        database.check_schema().await.unwrap().removable_indexes,
+        index
+    );
+    execute(&pool, "DROP INDEX CONCURRENTLY users_email_key_ccnew").await;
+    assert_eq!(
+        database.check_schema().await.unwrap().removable_indexes,
+        [""; 0]
+    );
+}
+
+/// An application's constraint by the name of ours does not do for it, and ours does by any name.
+#[sqlx::test(migrations = false)]
+async fn a_check_is_known_by_what_it_checks(pool: PgPool) {
+    better_auth::MIGRATOR.run_to(19, &pool).await.unwrap();
+    execute(
+        &pool,
+        "ALTER TABLE users ADD CONSTRAINT users_metadata_check CHECK (length(metadata::TEXT) < 100000)",
+    )
+    .await;
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    let complaint = complaint(&database).await;
+    for words in [
+        "users_metadata_check",
+        "length(",
+        "jsonb_typeof(metadata)",
+        "RENAME CONSTRAINT",
+    ] {
+        assert!(complaint.contains(words), "{complaint}");
+    }
+    execute(
+        &pool,
+        "ALTER TABLE users RENAME CONSTRAINT users_metadata_check TO short_metadata",
+    )
+    .await;
+    let (_, advice) = complaint.split_once(", then ").unwrap();
+    execute(&pool, advice).await;
+    database.check_schema().await.unwrap();
+    execute(
+        &pool,
+        "ALTER TABLE users RENAME CONSTRAINT users_metadata_check TO of_objects",
+    )
+    .await;
+    execute(
+        &pool,
+        "CREATE SCHEMA app; CREATE FUNCTION app.jsonb_typeof(JSONB) RETURNS TEXT LANGUAGE sql AS $$ SELECT 'object' $$",
+    )
+    .await;
+    let url = url(&pool);
+    let base = url.split('?').next().unwrap();
+    for options in [
+        "quote_all_identifiers%3Don",
+        "search_path%3Dapp,pg_catalog,public",
+    ] {
+        let database = SqlxAdapter::new(&format!("{base}?options=-c%20{options}"))
+            .await
+            .unwrap();
+        database
+            .check_schema()
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+    }
+    execute(&pool, "ALTER TABLE users DROP CONSTRAINT of_objects").await;
+    let complaint = self::complaint(&database).await;
+    assert!(
+        complaint.contains("users_metadata_check on users is missing"),
+        "{complaint}"
     );
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{adapter, shown, url};
+use crate::support::{adapter, execute, shown, url};
 use better_auth::adapters::{DatabaseAdapter, SessionTokens, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::{AuthError, AuthResult, CreateSession, CreateUser, Session, UpdateSession};
 use chrono::{TimeDelta, Utc};
@@ -365,4 +365,104 @@ async fn an_empty_database_may_have_digests_alone(pool: PgPool) {
         .connect()
         .await
         .unwrap();
+}
+
+/// Sessions with the ids `1` to `3000` and plain tokens.
+async fn store_many_plain(pool: &PgPool, user_id: &str) {
+    let insert = "INSERT INTO sessions (id, token, user_id, expires_at) \
+                  SELECT i, format('token-%s', i), $1, now() + interval '1 hour' FROM generate_series(1, 3000) AS i";
+    let insert = sqlx::query(insert).bind(user_id);
+    insert.execute(pool).await.unwrap();
+}
+
+async fn plain_ids(pool: &PgPool) -> Vec<String> {
+    let ids = "SELECT id FROM sessions WHERE token NOT LIKE 'sha256:%' ORDER BY id::int";
+    sqlx::query_scalar(ids).fetch_all(pool).await.unwrap()
+}
+
+/// Runs the hashing, which has to end whatever stays.
+async fn hash_all(database: &SqlxAdapter) -> AuthResult<usize> {
+    let run = database.hash_stored_session_tokens();
+    let run = tokio::time::timeout(std::time::Duration::from_secs(120), run);
+    run.await.expect("it goes on for ever")
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_row_whose_token_cannot_be_hashed_keeps_no_other(pool: PgPool) {
+    for database in [hashing(&pool).await, SqlxAdapter::from_pool(pool.clone())] {
+        let user = new_user_id(&database).await;
+        store_many_plain(&pool, &user).await;
+        let mut holder = pool.begin().await.unwrap();
+        for (change, undo, kept) in [
+            (
+                "ALTER TABLE sessions ADD CONSTRAINT no_digest CHECK (id NOT IN ('7', '2999') OR token LIKE 'token%')",
+                "ALTER TABLE sessions DROP CONSTRAINT no_digest",
+                &["7", "2999"][..],
+            ),
+            (
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN IF OLD.id = '8' THEN RAISE 'not now'; ELSIF OLD.id = '9' THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+                 CREATE TRIGGER refuse BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
+                "DROP TRIGGER refuse ON sessions; DROP FUNCTION refuse()",
+                &["8", "9"][..],
+            ),
+            ("SELECT", "SELECT", &["10"][..]),
+        ] {
+            execute(&pool, "UPDATE sessions SET token = format('token-%s', id)").await;
+            execute(&pool, change).await;
+            if kept == ["10"] {
+                let lock = "SELECT FROM sessions WHERE id = '10' FOR UPDATE";
+                sqlx::query(lock).execute(&mut *holder).await.unwrap();
+            }
+            let error = hash_all(&database).await.unwrap_err();
+            let message = error.to_string();
+            assert_eq!(plain_ids(&pool).await, kept, "{message}");
+            assert!(message.contains("hash_stored_session_tokens"), "{message}");
+            for id in kept {
+                assert!(message.contains(id), "{message}");
+            }
+            assert!(!shown(&error).contains("token-"), "{error:?}");
+            // Nothing is wrong with a row that is only locked.
+            assert_eq!(error.is_retryable(), kept == ["10"], "{message}");
+            execute(&pool, undo).await;
+        }
+        holder.rollback().await.unwrap();
+        assert_eq!(hash_all(&database).await.unwrap(), 1);
+        execute(&pool, "DELETE FROM users").await;
+    }
+}
+
+/// A row that is locked for a moment is waited for.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_row_that_is_locked_for_a_moment_is_hashed_too(pool: PgPool) {
+    let database = hashing(&pool).await;
+    let user = new_user_id(&database).await;
+    store_many_plain(&pool, &user).await;
+    let mut holder = pool.begin().await.unwrap();
+    let lock = "SELECT FROM sessions WHERE id IN ('10', '20') FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    let run = tokio::spawn({
+        let database = database.clone();
+        async move { hash_all(&database).await }
+    });
+    while plain_ids(&pool).await.len() > 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    holder.rollback().await.unwrap();
+    assert_eq!(run.await.unwrap().unwrap(), 3000);
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_trigger_that_refuses_every_statement_ends_the_hashing(pool: PgPool) {
+    let database = hashing(&pool).await;
+    let user = new_user_id(&database).await;
+    store_many_plain(&pool, &user).await;
+    for sql in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed today'; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON sessions FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let error = hash_all(&database).await.unwrap_err();
+    assert!(error.to_string().contains("3000 of sessions"), "{error}");
 }

@@ -4,7 +4,8 @@ use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::types::{CreateAccount, UpdateSession};
 use better_auth::{
-    AuthError, AuthResult, ConflictField, CreateSession, CreateUser, CreateVerification, UpdateUser,
+    AuthError, AuthResult, ConflictField, CreateSession, CreateUser, CreateVerification,
+    UpdateUser, sqlx_transaction, transaction,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -444,6 +445,46 @@ async fn names_are_skipped_whatever_the_index_that_notices(pool: PgPool) {
     assert!(matches!(error, AuthError::Conflict { .. }), "{error:?}");
 }
 
+/// A user whom another transaction has locked keeps no other name from being changed, and many such users end the run.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn names_of_locked_users_are_skipped(pool: PgPool) {
+    execute(
+        &pool,
+        "INSERT INTO users (id, email) SELECT format('%s', i), format('Ada-%s@example.com', i) FROM generate_series(10, 40) AS i",
+    )
+    .await;
+    let config = PoolConfig {
+        acquire_timeout: std::time::Duration::from_millis(200),
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url(&pool), config).await.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    let lock = "SELECT FROM users WHERE id = ANY ($1) FOR UPDATE";
+    let mut lock_users = async |ids: &[&str]| {
+        sqlx::query(lock)
+            .bind(ids)
+            .execute(&mut *holder)
+            .await
+            .unwrap();
+    };
+    lock_users(&["11"]).await;
+    let done = database.normalize_names().await.unwrap();
+    assert_eq!((done.changed, done.skipped.len()), (30, 1));
+    assert_eq!(done.skipped[0].user_id, "11");
+    assert!(done.skipped[0].error.is_retryable(), "{:?}", done.skipped);
+    execute(
+        &pool,
+        "UPDATE users SET email = upper(email) WHERE id <> '11'",
+    )
+    .await;
+    let ids: Vec<String> = (12..40).map(|id| id.to_string()).collect();
+    lock_users(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let error = database.normalize_names().await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    holder.rollback().await.unwrap();
+    assert_eq!(database.normalize_names().await.unwrap().skipped.len(), 0);
+}
+
 /// The tables may be in any schema, and of several by the same names, the first one of the path is ours. A rule leaves no
 /// trace in the error of what it does.
 #[sqlx::test(migrations = false)]
@@ -624,4 +665,183 @@ async fn what_a_trigger_reports_closes_no_connection(pool: PgPool) {
         tx.rollback().await.unwrap();
         assert_eq!(process().await, before, "{code}");
     }
+}
+
+/// What a trigger of the application's raises at the commit comes before the server commits, whatever its code.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn what_a_trigger_raises_at_the_commit_says_that_nothing_was_done(pool: PgPool) {
+    execute(
+        &pool,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE 'the books do not balance' USING ERRCODE = 'XX000'; END $$; \
+         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    for database in [adapter(&pool).await, SqlxAdapter::from_pool(pool.clone())] {
+        let message = refusal(database.create_user(CreateUser::new()).await);
+        assert!(message.contains("XX000"), "{message}");
+        let tx = database.begin().await.unwrap();
+        tx.create_user(CreateUser::new()).await.unwrap();
+        let message = refusal(tx.commit().await);
+        assert!(message.contains("XX000"), "{message}");
+        let runs = std::sync::atomic::AtomicU32::new(0);
+        let runs = &runs;
+        let answer = transaction(&database, |tx| async move {
+            runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tx.create_user(CreateUser::new()).await.map(drop)
+        });
+        refusal::<()>(answer.await);
+        assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM users")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(stored, 0);
+}
+
+/// A feature that the server does not have is no stale plan, though the code is the same.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_feature_that_is_not_supported_closes_no_connection(pool: PgPool) {
+    let config = PoolConfig {
+        max_connections: 1,
+        ..PoolConfig::default()
+    };
+    let database = SqlxAdapter::with_config(&url(&pool), config).await.unwrap();
+    let process = async || -> i32 {
+        let mut connection = database.acquire().await.unwrap();
+        let pid = sqlx::query_scalar("SELECT pg_backend_pid()");
+        pid.fetch_one(&mut *connection).await.unwrap()
+    };
+    database.create_user(CreateUser::new()).await.unwrap();
+    let before = process().await;
+    execute(
+        &pool,
+        "CREATE RULE refuse AS ON INSERT TO users DO INSTEAD NOTHING",
+    )
+    .await;
+    let message = refusal(database.create_user(CreateUser::new()).await);
+    assert!(message.contains("0A000"), "{message}");
+    // The server's own words hold no value.
+    assert!(message.contains("RETURNING"), "{message}");
+    let tx = database.begin().await.unwrap();
+    refusal(tx.create_user(CreateUser::new()).await);
+    tx.rollback().await.unwrap();
+    assert_eq!(process().await, before);
+    execute(&pool, "DROP RULE refuse ON users").await;
+    database.create_user(CreateUser::new()).await.unwrap();
+}
+
+/// A transaction in which the application has set what holds until its end: the tenant's schema, and a role to which the
+/// server does not show an error's detail.
+async fn in_tenant(pool: &PgPool, role: &str) -> sqlx::PgTransaction<'static> {
+    let mut transaction = pool.begin().await.unwrap();
+    for sql in [
+        "SET LOCAL search_path TO tenant",
+        &format!("SET LOCAL ROLE {role}"),
+    ] {
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+    }
+    transaction
+}
+
+/// The tables that a transaction finds are ours, also if the application has set another path for it, which is gone when
+/// the failed transaction is rolled back.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn our_tables_are_those_that_a_transaction_of_the_applications_finds(pool: PgPool) {
+    execute(&pool, "CREATE SCHEMA tenant").await;
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("search_path", "tenant")]);
+    let tenant = SqlxAdapter::from_pool(PgPool::connect_lazy_with(options));
+    tenant.migrate().await.unwrap();
+    let ada = CreateUser::new()
+        .with_email("ada@example.com")
+        .with_username("ada");
+    let user = tenant.create_user(ada.clone()).await.unwrap();
+    let account = CreateAccount::new(&user.id, "github", "1");
+    tenant.create_account(account.clone()).await.unwrap();
+    let role = format!("tenant_{}", std::process::id());
+    for sql in [
+        &format!("CREATE ROLE {role}"),
+        &format!("GRANT USAGE ON SCHEMA tenant TO {role}"),
+        &format!("GRANT ALL ON ALL TABLES IN SCHEMA tenant TO {role}"),
+        "ALTER TABLE tenant.users ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY everything ON tenant.users USING (TRUE)",
+        "CREATE UNIQUE INDEX one_name ON tenant.users (username)",
+        "REINDEX INDEX CONCURRENTLY tenant.users_email_key",
+        "REINDEX INDEX CONCURRENTLY tenant.users_username_key",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = SqlxAdapter::from_pool(pool.clone());
+    for has_namesakes in [true, false] {
+        for with_savepoints in [false, true] {
+            let join = async || {
+                let joined = database.join(in_tenant(&pool, &role).await);
+                if with_savepoints {
+                    joined.with_savepoints()
+                } else {
+                    joined
+                }
+            };
+            for (create, field) in [
+                (ada.clone().with_id(&user.id), ConflictField::UserId),
+                (ada.clone(), ConflictField::Email),
+                (
+                    ada.clone().with_email("other@example.com"),
+                    ConflictField::Username,
+                ),
+            ] {
+                let created = join().await.create_user(create).await;
+                assert_eq!(
+                    conflict(created),
+                    field,
+                    "{has_namesakes} {with_savepoints}"
+                );
+            }
+            let created = join().await.create_account(account.clone()).await;
+            assert_eq!(conflict(created), ConflictField::Account);
+            let orphan = CreateSession::new("nobody", next_hour());
+            let created = join().await.create_session(orphan).await;
+            assert!(
+                matches!(created, Err(AuthError::UserNotFound)),
+                "{created:?}"
+            );
+        }
+        let create = &CreateUser::new().with_email("ada@example.com");
+        let created = sqlx_transaction(&database, |tx| async move {
+            let mut lent = tx.connection().await?;
+            let set = sqlx::query("SET LOCAL search_path TO tenant");
+            set.execute(&mut *lent)
+                .await
+                .map_err(AuthError::from_sqlx)?;
+            drop(lent);
+            tx.create_user(create.clone()).await
+        });
+        assert_eq!(conflict(created.await), ConflictField::Email);
+        if has_namesakes {
+            // What a rule writes to is not what the statement has found, whatever its name.
+            execute(
+                &pool,
+                "CREATE RULE copy AS ON INSERT TO public.users DO ALSO INSERT INTO tenant.users (id, email) \
+                 VALUES ('copy', 'ada@example.com')",
+            )
+            .await;
+            let joined = database.join(pool.begin().await.unwrap());
+            let message = refusal(joined.create_user(CreateUser::new()).await);
+            assert!(message.contains("tenant.users"), "{message}");
+            joined.rollback().await.unwrap();
+            execute(&pool, "DROP RULE copy ON public.users").await;
+            execute(
+                &pool,
+                "DROP TABLE public.users, public.sessions, public.accounts CASCADE",
+            )
+            .await;
+        }
+    }
+    tenant.close().await;
+    execute(&pool, &format!("DROP OWNED BY {role}")).await;
+    execute(&pool, &format!("DROP ROLE {role}")).await;
 }

@@ -189,9 +189,11 @@ impl SqlxAdapter {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable),
-    /// [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown) or
-    /// [`AuthError::Database`](crate::AuthError::Database). Some may be hashed by then; call again.
+    /// [`AuthError::Database`](crate::AuthError::Database) if the server, a constraint or a trigger refuses some rows: it names
+    /// them, and all others are hashed. [`AuthError::Unavailable`](crate::AuthError::Unavailable) if another transaction has
+    /// locked some for longer than two seconds; all others are hashed.
+    /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
+    /// [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown) also if the run ended early. Call again.
     pub async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
         self.repository.hash_stored_session_tokens().await
     }

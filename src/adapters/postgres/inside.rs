@@ -22,6 +22,10 @@ pub(super) struct Inside {
     /// A statement of the application's may have aborted the transaction at the server, or ended it. The server would
     /// answer COMMIT all the same.
     pub(super) is_doubtful: bool,
+    /// The application has had the connection, and may have set what holds until the transaction ends.
+    pub(super) was_lent: bool,
+    /// A statement of a call has failed, and is not undone.
+    has_failed: bool,
 }
 
 /// What a failed call goes back to.
@@ -42,6 +46,8 @@ impl Inside {
             lease,
             savepoint: Savepoint::Off,
             is_doubtful: false,
+            was_lent: false,
+            has_failed: false,
         }
     }
 
@@ -49,6 +55,7 @@ impl Inside {
     pub(super) fn joined(lease: Lease) -> Self {
         Self {
             is_doubtful: true,
+            was_lent: true,
             ..Self::own(lease)
         }
     }
@@ -76,18 +83,33 @@ impl Inside {
         }
         let answer = self.lease.run(statement).await;
         self.is_doubtful &= answer.is_err();
+        self.has_failed |= answer.is_err();
         answer
     }
 
-    /// Makes the connection usable for what else has to be asked after a statement of a call failed. Without a savepoint,
-    /// the transaction begins anew, and nothing of it will be done.
-    pub(super) async fn undo_statement(&mut self) -> sqlx::Result<()> {
+    /// Makes the connection usable for what else has to be asked after a statement of a call failed.
+    pub(super) async fn undo_failed_statement(&mut self) -> sqlx::Result<()> {
+        if self.has_failed {
+            self.undo_statement().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a failed statement leaves the connection without what the application has set for the transaction.
+    pub(super) fn loses_settings(&self) -> bool {
+        self.was_lent && self.savepoint == Savepoint::Off
+    }
+
+    /// Without a savepoint, the transaction begins anew, and nothing of it will be done.
+    async fn undo_statement(&mut self) -> sqlx::Result<()> {
         let undo = match self.savepoint {
             Savepoint::Off => "ROLLBACK AND CHAIN",
             _ => "ROLLBACK TO SAVEPOINT better_auth",
         };
         let undone = self.lease.run(|connection| connection.execute(undo));
-        undone.await.map(drop)
+        undone.await?;
+        self.has_failed = false;
+        Ok(())
     }
 
     pub(super) fn end_call(&mut self) {

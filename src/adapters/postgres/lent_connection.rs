@@ -37,6 +37,7 @@ pub struct LentConnection<'t>(WatchedConnection<'t>);
 impl<'t> LentConnection<'t> {
     pub(super) fn new(mut inside: MutexGuard<'t, Inside>, status: &'t Mutex<Status>) -> Self {
         inside.lease.mark_borrowed();
+        inside.was_lent = true;
         Self(WatchedConnection {
             inside,
             status,

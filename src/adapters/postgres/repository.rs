@@ -142,7 +142,7 @@ impl Repository {
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> Result<T, Failure> {
         if let Some(transaction) = &self.transaction {
-            let undone = transaction.lock().await.undo_statement().await;
+            let undone = transaction.lock().await.undo_failed_statement().await;
             undone.map_err(|error| Failure::of_statement(error, operation.in_transaction()))?;
         }
         self.try_run(operation, statement).await

@@ -10,11 +10,11 @@ use sqlx::postgres::types::PgInterval;
 use super::batch_loader::{BatchLoader, Keyed};
 use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::{Settings, StatementFuture};
-use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
 use super::live_session::LiveSession;
 use super::maintenance::AdvisoryLock;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
+use super::row_batches::{DeletedBatch, Instances, fetch_batch};
 use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
 use super::user::with_user_columns;
@@ -525,12 +525,11 @@ impl Repository {
             instances,
             |connection, query| {
                 let batch = sqlx::query_as!(
-                    Batch,
+                    DeletedBatch,
                     "WITH batch AS MATERIALIZED ( \
                      SELECT id, expires_at FROM sessions WHERE expires_at <= (SELECT statement_timestamp()) \
                      AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock( \
-                     hashtextextended(current_schema()::TEXT, $6)) ELSE TRUE END) \
+                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
                      ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
                      deleted AS (DELETE FROM sessions WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
                      SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
@@ -538,9 +537,9 @@ impl Repository {
                      (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
                      (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
                     query.after_time as _,
-                    query.after_id,
+                    query.after_id.as_deref().unwrap_or_default(),
                     query.limit,
-                    query.deletes,
+                    query.changes,
                     query.takes_lock,
                     query.lock,
                 );
@@ -555,11 +554,10 @@ impl Repository {
             instances,
             |connection, query| {
                 let batch = sqlx::query_as!(
-                    Batch,
+                    DeletedBatch,
                     "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM sessions WHERE NOT active AND id > $1 \
-                     AND (SELECT CASE WHEN $4 THEN pg_try_advisory_xact_lock( \
-                     hashtextextended(current_schema()::TEXT, $5)) ELSE TRUE END) \
+                     SELECT id, expires_at FROM sessions WHERE NOT active AND id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 \
+                     AND (SELECT CASE WHEN $4 THEN pg_try_advisory_xact_lock($5) ELSE TRUE END) \
                      ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED), \
                      deleted AS (DELETE FROM sessions WHERE $3 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
                      SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
@@ -568,7 +566,7 @@ impl Repository {
                      (SELECT max(id) FROM batch) AS last_id",
                     query.after_id,
                     query.limit,
-                    query.deletes,
+                    query.changes,
                     query.takes_lock,
                     query.lock,
                 );
@@ -577,48 +575,6 @@ impl Repository {
         );
         let inactive = inactive.await;
         Ok(expired? + inactive?)
-    }
-
-    /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
-    pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
-        const NAME: &str = "hash_stored_session_tokens";
-        const BATCH: i64 = 1000;
-        let mut hashed = 0;
-        let mut from = String::new();
-        loop {
-            let batch = self.fetch_all(Operation::read(NAME), || {
-                sqlx::query!(
-                    "SELECT id, token FROM sessions WHERE id >= $1 ORDER BY id LIMIT $2",
-                    from,
-                    BATCH,
-                )
-            });
-            let batch = batch.await?;
-            let last = batch.last().map(|session| session.id.clone());
-            let (ids, tokens): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .filter(|session| !is_digest(&session.token))
-                .map(|session| (session.id, session.token))
-                .unzip();
-            let digests: Vec<_> = tokens.iter().map(|token| digest(token)).collect();
-            let updated = self.execute(Operation::write(NAME), || {
-                sqlx::query!(
-                    "UPDATE sessions SET token = plain.digest \
-                     FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
-                     WHERE sessions.id = plain.id AND sessions.token = plain.token",
-                    &ids,
-                    &tokens,
-                    &digests,
-                )
-            });
-            if !ids.is_empty() {
-                hashed += usize::try_from(updated.await?).unwrap_or_default();
-            }
-            match last {
-                Some(last) if last != from => from = last,
-                _ => return Ok(hashed),
-            }
-        }
     }
 }
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::columns::{NullableTime, Time};
-use super::delete_batches::{Batch, Instances, fetch_batch};
 use super::error::Operation;
 use super::maintenance::AdvisoryLock;
 use super::repository::Repository;
+use super::row_batches::{DeletedBatch, Instances, fetch_batch};
 use super::verification_value::{digest, stored_values, with_value};
 use crate::AuthResult;
 use crate::adapters::{VerificationKeys, input};
@@ -325,12 +325,11 @@ impl Repository {
             instances,
             |connection, query| {
                 let batch = sqlx::query_as!(
-                    Batch,
+                    DeletedBatch,
                     "WITH batch AS MATERIALIZED ( \
                      SELECT id, expires_at FROM verifications WHERE expires_at <= (SELECT statement_timestamp()) \
                      AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock( \
-                     hashtextextended(current_schema()::TEXT, $6)) ELSE TRUE END) \
+                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
                      ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
                      deleted AS (DELETE FROM verifications WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
                      SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
@@ -338,9 +337,9 @@ impl Repository {
                      (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
                      (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
                     query.after_time as _,
-                    query.after_id,
+                    query.after_id.as_deref().unwrap_or_default(),
                     query.limit,
-                    query.deletes,
+                    query.changes,
                     query.takes_lock,
                     query.lock,
                 );

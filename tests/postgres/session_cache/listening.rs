@@ -157,3 +157,24 @@ async fn any_runtime_may_listen(pool: PgPool) {
     execute(&pool, "DELETE FROM sessions").await;
     assert_eq!(database.get_session(&session.token).await.unwrap(), None);
 }
+
+/// The server would end it, as nothing is sent on it while nothing is asked. 13 has no such limit.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_limit_for_idle_sessions_does_not_end_the_connection(pool: PgPool) {
+    let limit = "SELECT count(*) FROM pg_settings WHERE name = 'idle_session_timeout'";
+    let has_limit: i64 = sqlx::query_scalar(limit).fetch_one(&pool).await.unwrap();
+    if has_limit == 0 {
+        return;
+    }
+    let base = url(&pool);
+    let base = base.split('?').next().unwrap();
+    let cache =
+        SessionCache::exact().listen_url(format!("{base}?options=-c%20idle_session_timeout%3D200"));
+    let database = caching(&pool, cache).await;
+    let (session, _) = signed_in(&database).await;
+    warm(&database, &session.token).await;
+    let process = listening(&pool, "SELECT max(pid)::BIGINT").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(listening(&pool, "SELECT max(pid)::BIGINT").await, process);
+    assert!(finds(&database, &session.token).await);
+}

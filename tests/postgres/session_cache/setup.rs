@@ -108,6 +108,50 @@ async fn what_cannot_work_is_refused(pool: PgPool) {
     let nobody = refused(nobody).await;
     assert!(matches!(nobody, AuthError::Unavailable { .. }), "{nobody}");
     assert!(nobody.to_string().contains("127.0.0.1:1") && !nobody.to_string().contains("hunter2"));
+    assert!(nobody.to_string().contains("refused"), "{nobody}");
+}
+
+/// Once the triggers are there, the cache asks for no more than reading their record, and for nothing where it listens.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn few_privileges_are_enough(pool: PgPool) {
+    exact(&pool).await.close().await;
+    let role = format!("cached_{}", std::process::id());
+    let listener = format!("listening_{}", std::process::id());
+    for statement in [
+        &format!("CREATE ROLE {role} LOGIN PASSWORD 'password'"),
+        &format!("CREATE ROLE {listener} LOGIN PASSWORD 'password'"),
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        &format!("GRANT USAGE ON SCHEMA public TO {role}"),
+        &format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON users, sessions, accounts, verifications TO {role}"
+        ),
+        &format!(
+            "GRANT SELECT ON _better_auth_migrations, _better_auth_session_cache_migrations TO {role}"
+        ),
+    ] {
+        execute(&pool, statement).await;
+    }
+    let options = pool.connect_options();
+    let place = format!(
+        "{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap()
+    );
+    let cache =
+        SessionCache::exact().listen_url(format!("postgresql://{listener}:password@{place}"));
+    let builder = builder(&format!("postgresql://{role}:password@{place}"), cache);
+    let database = builder.check_schema(true).connect().await.unwrap();
+    let (session, _) = signed_in(&database).await;
+    warm(&database, &session.token).await.unwrap();
+    let sessions = database.get_user_sessions(&session.user_id).await.unwrap();
+    assert_eq!(sessions, std::slice::from_ref(&session));
+    database.delete_session(&session.token).await.unwrap();
+    assert!(!finds(&database, &session.token).await);
+    database.close().await;
+    for role in [role, listener] {
+        execute(&pool, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    }
 }
 
 /// An adapter on a pool of the application's listens on a connection of its own.

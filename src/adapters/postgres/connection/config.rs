@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
 use super::super::session_token::SessionTokens;
@@ -126,22 +127,25 @@ pub(in super::super) fn parse_url(url: &str) -> AuthResult<PgConnectOptions> {
         let message = format!("percent-encode the password; {EXPECTED}");
         return Err(AuthError::validation("url", message));
     }
-    let mut parameters = url
-        .split_once('?')
-        .map_or("", |(_, query)| query)
-        .split('&');
-    let keeps_no_statement = parameters.any(|parameter| {
-        parameter
-            .strip_prefix("statement-cache-capacity=")
-            .is_some_and(|capacity| capacity.parse() == Ok(0_usize))
-    });
-    if keeps_no_statement {
+    let parsed = url.parse();
+    let options = match &parsed {
+        Ok(url) => PgConnectOptions::from_url(url),
+        Err(error) => {
+            return Err(AuthError::validation("url", format!("{error}; {EXPECTED}")));
+        }
+    };
+    let options =
+        options.map_err(|error| AuthError::validation("url", format!("{error}; {EXPECTED}")))?;
+    // As sqlx reads it: decoded, and the last one counts.
+    let capacity = parsed.iter().flat_map(|url| url.query_pairs());
+    let capacity = capacity.filter(|(parameter, _)| parameter == "statement-cache-capacity");
+    if capacity
+        .last()
+        .is_some_and(|(_, capacity)| capacity.parse() == Ok(0_usize))
+    {
         let message = "statement-cache-capacity=0 leaves every statement that was prepared on the server: leave it out";
         return Err(AuthError::validation("url", message));
     }
-    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
-        AuthError::validation("url", format!("{error}; {EXPECTED}"))
-    })?;
     // A stock PgBouncer refuses the parameter, and no column of ours is a float.
     Ok(options.extra_float_digits(None))
 }

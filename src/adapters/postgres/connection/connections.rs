@@ -73,6 +73,7 @@ impl Connections {
                 _ => connection_error(error, "connect", &server),
             })?;
         let _ = probe.close().await;
+        pool.keep_minimum();
         Ok(Self {
             pool: Pool::Own(pool),
             server,
@@ -177,8 +178,21 @@ impl Connections {
     pub(in super::super) async fn ping(&self, limit: Duration) -> sqlx::Result<()> {
         let begun = Instant::now();
         let answer = timeout(limit, async {
-            let mut lease = self.acquire_within(limit / 2).await?;
-            lease.run(|connection| Box::pin(connection.ping())).await
+            // A connection that died while it was idle does not say whether the server is there.
+            let mut lost_connections = 0;
+            loop {
+                let mut lease = self.acquire_within(limit / 2).await?;
+                match lease.run(|connection| Box::pin(connection.ping())).await {
+                    Err(error)
+                        if broke_connection(&error)
+                            && !timed_out(&error)
+                            && lost_connections < self.max_connections() =>
+                    {
+                        lost_connections += 1;
+                    }
+                    answer => return answer,
+                }
+            }
         })
         .await
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));

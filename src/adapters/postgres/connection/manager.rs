@@ -53,7 +53,7 @@ pub(super) enum Place {
 pub(super) struct ConnectionManager {
     pub(super) target: Arc<Target>,
     pub(super) max_connections: u32,
-    min_connections: usize,
+    pub(super) min_connections: usize,
     pub(super) acquire_timeout: Duration,
     idle_timeout: Duration,
     max_lifetime: Duration,
@@ -256,7 +256,7 @@ impl ConnectionManager {
     }
 
     /// The runtime of this caller, with a task for the upkeep on it.
-    fn home(&self) -> Arc<Home> {
+    pub(super) fn home(&self) -> Arc<Home> {
         let id = Handle::current().id();
         let mut homes = lock(&self.homes);
         homes.retain(|home| !home.has_ended());

@@ -35,6 +35,13 @@ impl OwnPool {
         Ok(Self(pool))
     }
 
+    /// Opens `min_connections` before anybody uses one.
+    pub(super) fn keep_minimum(&self) {
+        if self.0.manager().min_connections > 0 {
+            self.0.manager().home();
+        }
+    }
+
     pub(super) fn of(slot: &Slot) -> Option<Self> {
         Object::pool(slot).map(Self)
     }

@@ -1,6 +1,6 @@
 //! The advisory locks of the library, in one list.
 
-/// What only one instance does at a time. The locks are the database's own; those of the cleanup hold the schema too.
+/// What only one instance does at a time. The locks are the database's own; those of the cleanup hold the table's schema too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum AdvisoryLock {
     Migration,

@@ -20,7 +20,8 @@ const NAME: &str = "check_schema";
 pub struct SchemaReport {
     /// Indexes on our tables that cost time and space for nothing, as another index does the same work. `DROP INDEX
     /// CONCURRENTLY` removes them. Programs that used these tables before leave such indexes behind: `idx_users_email`,
-    /// say, beside the index of `UNIQUE (email)`.
+    /// say, beside the index of `UNIQUE (email)`. So does an interrupted `REINDEX CONCURRENTLY`: `users_email_key_ccnew`,
+    /// which is INVALID.
     pub removable_indexes: Vec<String>,
     /// Whether a session's token is stored as it is. [`SessionTokens::HashedOnly`] needs that there is none.
     pub plain_session_tokens: bool,
@@ -91,6 +92,8 @@ struct Found {
     schemas: BTreeMap<String, String>,
     /// Pairs of an index and one that does the same work.
     covered_indexes: Vec<(String, String)>,
+    /// What an interrupted REINDEX has left.
+    left_over_indexes: Vec<String>,
     /// What needs no comparison.
     wrong: Vec<String>,
 }
@@ -101,6 +104,7 @@ impl Found {
             "migration" => self.migrations.extend(name.parse::<i64>().ok()),
             "schema" => drop(self.schemas.insert(table, name)),
             "covered index" => self.covered_indexes.push((name, definition)),
+            "left-over index" => self.left_over_indexes.push(name),
             "encoding" => self.wrong.extend(wrong_encoding(&name)),
             "row security" => self.wrong.push(format!(
                 "row level security on {table} hides rows from role {name}: ALTER ROLE {name} BYPASSRLS, or CREATE \
@@ -137,6 +141,14 @@ impl Found {
     fn part(&self, kind: &str, part: &Part) -> Option<&str> {
         let key = (kind.to_owned(), part.table.to_owned(), part.name.to_owned());
         self.parts.get(&key).map(String::as_str)
+    }
+
+    /// Whether a table has a constraint of this definition, by any name.
+    fn has_constraint(&self, table: &str, definition: &str) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|((kind, of_table, _), found)| {
+            kind == "constraint" && of_table == table && found == definition
+        })
     }
 
     /// Whether the migration that makes the index or constraint has run.
@@ -204,10 +216,13 @@ impl Found {
             definition: expected,
             ..
         } = part;
-        let add = match made_by(name) {
-            Some(migration) => one_line(migration.sql.as_str()),
-            None => format!("ALTER TABLE {table} ADD CONSTRAINT {name} {expected}"),
+        // As the migration does it: rows that another program has stored do not stop it.
+        let not_valid = if expected.starts_with("CHECK") {
+            " NOT VALID"
+        } else {
+            ""
         };
+        let add = format!("ALTER TABLE {table} ADD CONSTRAINT {name} {expected}{not_valid}");
         // The index of a constraint has its name. Without the constraint, a unique index does the same.
         let index = self.part("index", part);
         if index.is_some_and(|index| index.ends_with(" INVALID")) {
@@ -217,6 +232,11 @@ impl Found {
         let unique = expected.replace("PRIMARY KEY", "UNIQUE");
         match (self.part("constraint", part), index) {
             (Some(found), _) if found == expected => None,
+            _ if expected.starts_with("CHECK") && self.has_constraint(table, expected) => None,
+            (Some(found), _) if found.starts_with("CHECK") => Some(format!(
+                "constraint {name} on {table} is {found}, not {expected}: ALTER TABLE {table} RENAME CONSTRAINT {name} \
+                 TO …, or DROP CONSTRAINT {name}, then {add}"
+            )),
             (Some(found), _) => Some(format!(
                 "constraint {name} on {table} is {found}, not {expected}: ALTER TABLE {table} DROP CONSTRAINT {name}, \
                  then {add}"
@@ -255,7 +275,8 @@ impl Found {
         let covered = self.covered_indexes.iter();
         let removable =
             covered.filter(|(index, by)| !expected::is_index(index) && expected::is_index(by));
-        let removable: BTreeSet<&String> = removable.map(|(index, _)| index).collect();
+        let removable = removable.map(|(index, _)| index);
+        let removable: BTreeSet<&String> = removable.chain(&self.left_over_indexes).collect();
         removable.into_iter().cloned().collect()
     }
 }

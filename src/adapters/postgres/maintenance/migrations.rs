@@ -58,14 +58,13 @@ impl Failure {
     }
 }
 
-/// Building an index concurrently waits for transactions, and no writer waits behind it. Any other statement may make
-/// writers wait.
+/// Building or dropping an index concurrently waits for transactions, and no writer waits behind it. Any other statement
+/// may make writers wait.
 pub(super) async fn set_lock_timeout(
     connection: &mut PgConnection,
     migration: &Migration,
 ) -> Result<(), Failure> {
-    let builds_index = migration.no_tx && !drops_index(migration);
-    let lock_timeout = if builds_index { "0" } else { LOCK_TIMEOUT };
+    let lock_timeout = if migration.no_tx { "0" } else { LOCK_TIMEOUT };
     sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, false)", lock_timeout)
         .fetch_one(connection)
         .await?;

@@ -5,6 +5,7 @@ use sqlx::postgres::PgQueryResult;
 use super::super::SqlxAdapter;
 use super::super::error::{Failure, Operation};
 use super::super::repository::Repository;
+use super::super::row_batches::MAX_SLOW_ROWS;
 use super::super::user::{CONSTRAINTS, NewKeys};
 use crate::adapters::input;
 use crate::{AuthError, AuthResult};
@@ -29,8 +30,9 @@ pub struct SkippedName {
     /// The user that has the name.
     pub user_id: String,
     /// [`AuthError::Conflict`] if another user has the normalized name, [`AuthError::Validation`] if the name is not
-    /// valid, as one that is empty or too long or has white space at an end, and [`AuthError::Database`] if a constraint
-    /// or a trigger of the application refuses the change.
+    /// valid, as one that is empty or too long or has white space at an end, [`AuthError::Database`] if a constraint or a
+    /// trigger of the application refuses the change, and [`AuthError::Unavailable`] if another transaction has locked the
+    /// user or the change takes too long.
     pub error: AuthError,
 }
 
@@ -46,8 +48,8 @@ impl SqlxAdapter {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unavailable`], [`AuthError::OutcomeUnknown`] or [`AuthError::Database`]. Some names may be changed
-    /// already; call it again.
+    /// [`AuthError::Unavailable`], also after ten waits for a locked user, [`AuthError::OutcomeUnknown`] or
+    /// [`AuthError::Database`]. Some names may be changed already; call it again.
     pub async fn normalize_names(&self) -> AuthResult<NormalizedNames> {
         let mut done = NormalizedNames::default();
         let mut from = String::new();
@@ -98,10 +100,16 @@ impl NormalizedNames {
     fn note(&mut self, user_id: &str, changed: Result<bool, NotChanged>) -> AuthResult<()> {
         match changed {
             Ok(changed) => self.changed += usize::from(changed),
-            Err(NotChanged::Skipped(error)) => self.skipped.push(SkippedName {
-                user_id: user_id.to_owned(),
-                error,
-            }),
+            Err(NotChanged::Skipped(error)) => {
+                let slow = self.skipped.iter().filter(|name| name.error.is_retryable());
+                if error.is_retryable() && slow.count() >= MAX_SLOW_ROWS {
+                    return Err(error);
+                }
+                self.skipped.push(SkippedName {
+                    user_id: user_id.to_owned(),
+                    error,
+                });
+            }
             Err(NotChanged::Failed(error)) => return Err(error),
         }
         Ok(())
@@ -166,7 +174,7 @@ impl Repository {
             Ok(changed) => return Ok(changed.rows_affected() > 0),
             Err(failure) => failure,
         };
-        let refuses_row = failure.refuses_row();
+        let concerns_row = failure.refuses_row() || failure.took_too_long();
         let keys = NewKeys {
             own_id,
             is_new: false,
@@ -174,7 +182,7 @@ impl Repository {
             username,
         };
         let error = self.user_error(failure, OPERATION, keys).await;
-        Err(if refuses_row {
+        Err(if concerns_row {
             NotChanged::Skipped(error)
         } else {
             NotChanged::Failed(error)

@@ -40,7 +40,8 @@ SELECT 'constraint', name, conname::TEXT,
                 JOIN pg_attribute ON attrelid = confrelid AND attnum = number)
             || CASE confdeltype WHEN 'c' THEN ' ON DELETE CASCADE' WHEN 'r' THEN ' ON DELETE RESTRICT'
                WHEN 'n' THEN ' ON DELETE SET NULL' WHEN 'd' THEN ' ON DELETE SET DEFAULT' ELSE '' END
-        WHEN 'c' THEN 'CHECK'
+        WHEN 'c' THEN 'CHECK '
+            || regexp_replace(pg_get_expr(conbin, conrelid), 'pg_catalog\.|"', '', 'g')
         ELSE 'of another kind'
     END
     || CASE WHEN condeferrable THEN ' DEFERRABLE' ELSE '' END
@@ -72,7 +73,7 @@ WHERE NOT little.indisunique AND little.amname = 'btree' AND little.is_total AND
 AND big.indisvalid AND big.is_total
 AND CASE
     WHEN big.amname = 'btree' AND big.keys[1] = 0 AND cardinality(little.keys) = 1 THEN
-        (SELECT pg_get_indexdef(big.indexrelid, 1, FALSE) = format('hashtextextended(%I, (0)::bigint)', attname)
+        (SELECT replace(pg_get_indexdef(big.indexrelid, 1, FALSE), '"', '') = format('hashtextextended(%s, (0)::bigint)', attname)
         FROM columns WHERE attrelid = little.indrelid AND attnum = little.keys[1])
     WHEN big.amname = 'btree' THEN (big.keys[1:cardinality(little.keys)], big.indclass[0:cardinality(little.keys) - 1],
             big.indcollation[0:cardinality(little.keys) - 1], big.indoption[0:cardinality(little.keys) - 1])
@@ -81,6 +82,15 @@ AND CASE
     WHEN big.amname = 'hash' THEN big.keys = little.keys
     ELSE FALSE
     END
+UNION ALL
+-- As a REINDEX CONCURRENTLY leaves it that was interrupted. One that runs has this lock.
+SELECT 'left-over index', name, relname::TEXT, ''
+FROM tables JOIN indexes ON indrelid = tables.oid
+WHERE NOT indisvalid AND relname ~ '_cc(new|old)[0-9]*$' AND NOT EXISTS (
+    SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND relation = indrelid AND locktype = 'relation'
+    AND mode = 'ShareUpdateExclusiveLock' AND granted
+)
 UNION ALL
 SELECT 'schema', name, nspname::TEXT, '' FROM tables
 UNION ALL

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
 use super::super::connection::Connections;
@@ -44,12 +45,13 @@ impl CachedSessions {
             .as_ref()
             .map_or(PROBE_CHANNEL, |triggers| &triggers.channel);
         let target = &self.target;
+        // First, as the pool in which sqlx listens does not say why it cannot connect.
+        let witness = Box::pin(PgConnection::connect_with(&target.options)).await;
+        let mut witness = witness.map_err(Refusal::Connection)?;
         let listener = target.open(channel, connections).await?;
-        if listener
-            .is_shared(&target.options)
-            .await
-            .map_err(Refusal::Connection)?
-        {
+        let is_shared = listener.is_shared_with(&mut witness).await;
+        let _ = witness.close().await;
+        if is_shared.map_err(Refusal::Connection)? {
             return Err(Refusal::SharedProcess);
         }
         if triggers.as_ref().is_some_and(TriggerState::is_complete)

@@ -32,6 +32,10 @@ const MAX_STALENESS: Duration = Duration::from_secs(3600);
 ///   the cache is off. [`SqlxAdapter::check_schema`](crate::adapters::SqlxAdapter::check_schema) checks them.
 /// - One connection per instance beside the pool's, on which it listens. If a pooler in transaction mode sits in front of
 ///   the server, this connection needs a direct URL: [`listen_url`](Self::listen_url).
+/// - No privilege that other calls do not need, once the triggers are there: they run for every writer, who needs nothing
+///   for them. `migrate` on an adapter with a session cache also reads `_better_auth_session_cache_migrations` (`SELECT`). To
+///   install the triggers, the role has to own our tables, or be a member of the role that does, and needs `CREATE` on the
+///   schema. The role of [`listen_url`](Self::listen_url) needs `CONNECT` on the database alone.
 /// - PostgreSQL itself: engines without `LISTEN`, `NOTIFY` and triggers are refused by
 ///   [`connect`](crate::adapters::SqlxAdapterBuilder::connect).
 ///

@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::{PgConnectOptions, PgExecutor, PgListener, PgNotification, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -45,7 +45,14 @@ impl Listener {
         connection.eager_reconnect(false);
         connection.ignore_pool_close_event(true);
         connection.listen(channel).await?;
-        let pid = process(&mut connection).await?;
+        // Nothing is sent on it while nothing is asked. 13 does not have the setting.
+        let pid = sqlx::query!(
+            "SELECT pg_backend_pid() AS \"pid!\", \
+             (SELECT set_config(name, '0', FALSE) FROM pg_settings WHERE name = 'idle_session_timeout') AS idle_timeout"
+        )
+        .fetch_one(&mut connection)
+        .await?
+        .pid;
         Ok(Self {
             connection,
             pool,
@@ -95,13 +102,12 @@ impl Listener {
     }
 
     /// Whether a pooler gives this connection's process to other clients while it is idle, so that notifications get lost.
-    pub(super) async fn is_shared(&self, options: &PgConnectOptions) -> sqlx::Result<bool> {
-        let mut witness = Box::pin(PgConnection::connect_with(options)).await?;
+    pub(super) async fn is_shared_with(&self, witness: &mut PgConnection) -> sqlx::Result<bool> {
         let mut is_shared = false;
         for _ in 0..WITNESS_QUESTIONS {
-            is_shared |= process(&mut witness).await? == self.pid;
+            let pid = sqlx::query_scalar!("SELECT pg_backend_pid() AS \"pid!\"");
+            is_shared |= pid.fetch_one(&mut *witness).await? == self.pid;
         }
-        let _ = witness.close().await;
         Ok(is_shared)
     }
 
@@ -110,10 +116,4 @@ impl Listener {
         drop(self.connection);
         let _ = timeout(CONNECT_TIMEOUT, self.pool.close()).await;
     }
-}
-
-/// Which process of the server a connection has.
-async fn process(connection: impl PgExecutor<'_>) -> sqlx::Result<i32> {
-    let pid = sqlx::query_scalar!("SELECT pg_backend_pid() AS \"pid!\"");
-    pid.fetch_one(connection).await
 }

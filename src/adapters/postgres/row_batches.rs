@@ -1,0 +1,319 @@
+//! Changes of many rows, in batches and around the rows that the server refuses to change: the cleanup's deletes, and the
+//! hashing of stored tokens.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Map;
+use sqlx::{Connection as _, PgConnection, Postgres};
+
+use super::columns::Time;
+use super::connection::StatementFuture;
+use super::error::{Failure, Operation};
+use super::maintenance::AdvisoryLock;
+use super::redaction::Cause;
+use super::repository::Repository;
+use crate::types::Removed;
+use crate::{AuthError, AuthResult};
+
+/// The most rows that one statement changes.
+const MAX_BATCH: i64 = 1000;
+/// So many statements for one row each may run into a time limit before the run ends.
+pub(super) const MAX_SLOW_ROWS: usize = 10;
+/// The most rows that an error names.
+const MAX_NAMED_ROWS: usize = 10;
+
+/// How many instances may remove expired rows at the same time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instances {
+    /// One at a time: another instance at work ends the run.
+    One,
+    Any,
+}
+
+/// Which rows the next statement changes.
+pub(super) struct BatchQuery {
+    /// Only rows behind this time and id. The first may have an empty id.
+    pub(super) after_time: Time,
+    pub(super) after_id: Option<String>,
+    pub(super) limit: i64,
+    /// `false` only looks at the rows.
+    pub(super) changes: bool,
+    /// Whether the lock is needed.
+    pub(super) takes_lock: bool,
+    pub(super) lock: i64,
+}
+
+impl Default for BatchQuery {
+    fn default() -> Self {
+        Self {
+            after_time: Time::from(DateTime::<Utc>::MIN_UTC),
+            after_id: None,
+            limit: MAX_BATCH,
+            changes: true,
+            takes_lock: false,
+            lock: 0,
+        }
+    }
+}
+
+/// What a statement has found and changed.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) found: usize,
+    pub(super) changed: usize,
+    /// The ids of the rows that are as they were.
+    pub(super) kept: Vec<String>,
+    /// The ids of the rows that another transaction has locked, if they are to be waited for.
+    pub(super) locked: Vec<String>,
+    /// The last row that was found.
+    pub(super) last_time: Option<DateTime<Utc>>,
+    pub(super) last_id: Option<String>,
+}
+
+/// The answer of a statement that removes rows.
+pub(super) struct DeletedBatch {
+    pub(super) selected: i64,
+    pub(super) kept: Vec<String>,
+    pub(super) last_time: Option<DateTime<Utc>>,
+    pub(super) last_id: Option<String>,
+}
+
+/// Runs a statement that removes rows.
+pub(super) fn fetch_batch<'c>(
+    statement: Map<
+        'c,
+        Postgres,
+        impl FnMut(PgRow) -> sqlx::Result<DeletedBatch> + Send + 'c,
+        PgArguments,
+    >,
+    connection: &'c mut PgConnection,
+) -> StatementFuture<'c, Batch> {
+    Box::pin(async move {
+        let deleted = statement.fetch_one(&mut *connection).await;
+        let deleted = with_locks_gone(deleted, connection).await?;
+        let found = usize::try_from(deleted.selected).unwrap_or_default();
+        Ok(Batch {
+            found,
+            changed: found.saturating_sub(deleted.kept.len()),
+            kept: deleted.kept,
+            locked: Vec::new(),
+            last_time: deleted.last_time,
+            last_id: deleted.last_id,
+        })
+    })
+}
+
+/// The answer of a statement, when the locks of a failed one are gone: the server sends an error before it gives them up,
+/// and the next batch would skip the rows.
+pub(super) async fn with_locks_gone<T>(
+    answer: sqlx::Result<T>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<T> {
+    if let Err(sqlx::Error::Database(_)) = &answer {
+        // If the connection is dead, so is the statement.
+        let _ = connection.ping().await;
+    }
+    answer
+}
+
+impl Repository {
+    pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
+        // A transaction would keep every other instance waiting for its end.
+        let instances = match &self.transaction {
+            Some(_) => Instances::Any,
+            None => Instances::One,
+        };
+        let sessions = self.delete_dead_sessions("clean_up", instances).await;
+        let verifications = self.delete_dead_verifications("clean_up", instances).await;
+        Ok(Removed {
+            sessions: sessions?,
+            verifications: verifications?,
+        })
+    }
+
+    /// Removes the rows that a statement finds, and says how many there were.
+    pub(super) async fn delete_in_batches(
+        &self,
+        operation: Operation,
+        table: &'static str,
+        lock: AdvisoryLock,
+        instances: Instances,
+        statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
+    ) -> AuthResult<usize> {
+        let query = match instances {
+            Instances::Any => BatchQuery::default(),
+            Instances::One => BatchQuery {
+                takes_lock: true,
+                lock: self.cleanup_lock(operation, table, lock).await?,
+                ..BatchQuery::default()
+            },
+        };
+        let run = self.run_in_batches(operation, query, statement).await?;
+        self.end_run(operation, run, table, "removed")
+    }
+
+    /// The key of a lock for one table, whichever `search_path` leads to it.
+    async fn cleanup_lock(
+        &self,
+        operation: Operation,
+        table: &str,
+        lock: AdvisoryLock,
+    ) -> AuthResult<i64> {
+        let key = self.run(Operation::read(operation.name), |connection| {
+            let key = sqlx::query_scalar!(
+                "SELECT hashtextextended(nspname::TEXT, $2) AS \"key!\" FROM pg_class \
+                 JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = to_regclass($1)",
+                table,
+                lock.key(),
+            );
+            Box::pin(key.fetch_optional(connection))
+        });
+        // Without the table, the statement itself says what is wrong.
+        Ok(key.await?.unwrap_or_default())
+    }
+
+    /// Changes the rows that a statement finds, batch by batch. The run ends when a statement finds fewer rows than it
+    /// may, whatever it changes. If the server refuses a batch because of a row, or it takes too long, smaller batches
+    /// change the others.
+    pub(super) async fn run_in_batches(
+        &self,
+        operation: Operation,
+        mut query: BatchQuery,
+        statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
+    ) -> AuthResult<Run> {
+        let mut run = Run::default();
+        let mut slow_rows = 0;
+        loop {
+            let batch = self.try_run(operation, |connection| statement(connection, &query));
+            let batch = match batch.await {
+                Ok(batch) => batch,
+                Err(failure) if self.transaction.is_some() || !query.changes => {
+                    return Err(self.error(failure, operation));
+                }
+                Err(failure) if !failure.refuses_row() && !failure.took_too_long() => {
+                    return Err(self.error(failure, operation));
+                }
+                Err(_) if query.limit > 1 => {
+                    query.limit /= 2;
+                    continue;
+                }
+                Err(failure) => {
+                    slow_rows += usize::from(failure.took_too_long());
+                    if slow_rows > MAX_SLOW_ROWS {
+                        return Err(self.error(failure, operation));
+                    }
+                    // Which row it is, the statement tells if it changes nothing.
+                    run.kept.cause.get_or_insert(failure);
+                    query.changes = false;
+                    continue;
+                }
+            };
+            let is_last = i64::try_from(batch.found).is_ok_and(|found| found < query.limit);
+            run.changed += batch.changed;
+            run.kept.add(batch.kept);
+            run.locked.extend(batch.locked);
+            if let Some(time) = batch.last_time {
+                query.after_time = Time::from(time);
+            }
+            query.after_id = batch.last_id.or(query.after_id);
+            if is_last {
+                return Ok(run);
+            }
+            if query.changes {
+                query.limit = (query.limit * 2).min(MAX_BATCH);
+            }
+            query.changes = true;
+        }
+    }
+
+    /// How many rows were changed, or which were not and why.
+    pub(super) fn end_run(
+        &self,
+        operation: Operation,
+        run: Run,
+        table: &str,
+        done: &str,
+    ) -> AuthResult<usize> {
+        let server = &self.connections.server;
+        let begin = format!("{} on {server}:", operation.name);
+        let locked = ids(run.locked.len(), &run.locked);
+        match (run.kept.count, run.locked.len()) {
+            (0, 0) => Ok(run.changed),
+            (0, count) => Err(AuthError::Unavailable {
+                message: format!(
+                    "{begin} {count} of {table} are locked by another transaction, {locked}; all others were {done}: \
+                     call again"
+                ),
+                contention: false,
+                source: None,
+            }),
+            (count, count_locked) => {
+                let kept = ids(count, &run.kept.first);
+                let others = match count_locked {
+                    0 => String::new(),
+                    count => format!(" but {count} that another transaction has locked, {locked}"),
+                };
+                let cause = match &run.kept.cause {
+                    Some(failure) => Cause(&failure.error).to_string(),
+                    None => " (a trigger, a rule or a policy keeps them)".to_owned(),
+                };
+                Err(AuthError::Database {
+                    message: format!(
+                        "{begin} {count} of {table} cannot be {done}, {kept}; all others were{others}{cause}"
+                    ),
+                    source: run.kept.cause.map(Failure::into_source),
+                })
+            }
+        }
+    }
+}
+
+/// The first ids of so many rows.
+fn ids(count: usize, first: &[String]) -> String {
+    let first: Vec<&str> = first
+        .iter()
+        .map(String::as_str)
+        .take(MAX_NAMED_ROWS)
+        .collect();
+    let more = match count - first.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("ids {}{more}", first.join(", "))
+}
+
+/// What became of the rows.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) changed: usize,
+    kept: KeptRows,
+    /// The ids of the rows that another transaction had locked.
+    pub(super) locked: Vec<String>,
+}
+
+impl Run {
+    /// With what became of the rows that were locked.
+    pub(super) fn then(&mut self, again: Self) {
+        self.changed += again.changed;
+        self.kept.count += again.kept.count;
+        self.kept.first.extend(again.kept.first);
+        self.kept.cause = self.kept.cause.take().or(again.kept.cause);
+        self.locked = again.locked;
+    }
+}
+
+/// The rows that a run could not change.
+#[derive(Default)]
+struct KeptRows {
+    count: usize,
+    first: Vec<String>,
+    cause: Option<Failure>,
+}
+
+impl KeptRows {
+    fn add(&mut self, ids: Vec<String>) {
+        self.count += ids.len();
+        let more = MAX_NAMED_ROWS.saturating_sub(self.first.len());
+        self.first.extend(ids.into_iter().take(more));
+    }
+}

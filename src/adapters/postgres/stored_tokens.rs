@@ -1,0 +1,128 @@
+//! `hash_stored_session_tokens`: hashes the tokens that are stored as they are.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::error::Operation;
+use super::repository::Repository;
+use super::row_batches::{Batch, BatchQuery, with_locks_gone};
+use super::session_token::{digest, is_digest};
+use crate::AuthResult;
+
+/// How often rows that another transaction has locked are looked at again.
+const MAX_LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
+
+struct StoredToken {
+    id: String,
+    token: String,
+}
+
+impl Repository {
+    /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
+    pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
+        const OPERATION: Operation = Operation::write("hash_stored_session_tokens");
+        let walk = async |only: Option<&[String]>| {
+            self.run_in_batches(OPERATION, BatchQuery::default(), |connection, query| {
+                let (after_id, only) = (query.after_id.clone(), only.map(<[String]>::to_vec));
+                let (limit, changes) = (query.limit, query.changes);
+                Box::pin(async move {
+                    let found = find(connection, after_id, limit, only).await?;
+                    hash(connection, found, changes).await
+                })
+            })
+            .await
+        };
+        let mut run = walk(None).await?;
+        for _ in 0..MAX_LOOKS {
+            if run.locked.is_empty() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            let again = walk(Some(&run.locked)).await?;
+            run.then(again);
+        }
+        self.end_run(OPERATION, run, "sessions", "hashed")
+    }
+}
+
+/// The sessions behind an id, or those of them that are asked for.
+async fn find(
+    connection: &mut PgConnection,
+    after_id: Option<String>,
+    limit: i64,
+    only: Option<Vec<String>>,
+) -> sqlx::Result<Vec<StoredToken>> {
+    match only {
+        None => {
+            sqlx::query_as!(
+                StoredToken,
+                "SELECT id, token FROM sessions WHERE id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 ORDER BY id LIMIT $2",
+                after_id,
+                limit,
+            )
+            .fetch_all(connection)
+            .await
+        }
+        Some(ids) => sqlx::query_as!(
+            StoredToken,
+            "SELECT id, token FROM sessions \
+                 WHERE id = ANY ($3) AND id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 ORDER BY id LIMIT $2",
+            after_id,
+            limit,
+            &ids,
+        )
+        .fetch_all(connection)
+        .await,
+    }
+}
+
+/// Hashes the tokens of sessions, unless another transaction has locked them or they have changed.
+async fn hash(
+    connection: &mut PgConnection,
+    found: Vec<StoredToken>,
+    changes: bool,
+) -> sqlx::Result<Batch> {
+    let batch = Batch {
+        found: found.len(),
+        last_id: found.last().map(|session| session.id.clone()),
+        ..Batch::default()
+    };
+    let plain = found
+        .into_iter()
+        .filter(|session| !is_digest(&session.token));
+    let (ids, tokens): (Vec<_>, Vec<_>) = plain.map(|session| (session.id, session.token)).unzip();
+    if ids.is_empty() {
+        return Ok(batch);
+    }
+    if !changes {
+        return Ok(Batch { kept: ids, ..batch });
+    }
+    let digests: Vec<_> = tokens.iter().map(|token| digest(token)).collect();
+    let answer = sqlx::query!(
+        "WITH batch AS MATERIALIZED ( \
+         SELECT id FROM sessions WHERE id = ANY ($1) AND token = ANY ($2) FOR UPDATE SKIP LOCKED), \
+         hashed AS (UPDATE sessions SET token = plain.digest \
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS plain (id, token, digest) \
+         WHERE sessions.id = plain.id AND sessions.token = plain.token \
+         AND sessions.id = ANY (ARRAY(SELECT id FROM batch)) RETURNING sessions.id) \
+         SELECT ARRAY(SELECT id FROM batch) AS \"free!\", ARRAY(SELECT id FROM hashed) AS \"hashed!\"",
+        &ids,
+        &tokens,
+        &digests,
+    )
+    .fetch_one(&mut *connection)
+    .await;
+    let answer = with_locks_gone(answer, connection).await?;
+    let free: HashSet<&String> = answer.free.iter().collect();
+    let hashed: HashSet<&String> = answer.hashed.iter().collect();
+    let (free, locked): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| free.contains(id));
+    Ok(Batch {
+        changed: hashed.len(),
+        kept: free.into_iter().filter(|id| !hashed.contains(id)).collect(),
+        locked,
+        ..batch
+    })
+}
