@@ -80,7 +80,8 @@ macro_rules! with_database_adapter_methods {
 /// too: a wrapper written by hand that leaves out `get_session_with_user` costs a second round trip, and nothing says so.
 ///
 /// The arguments are the type with the generics of the `impl`, what `this` hands its calls to, and what a method does.
-/// `call` is the other adapter's method with its arguments, not yet called; the block runs in an `async fn`:
+/// `call` is the other adapter's method with its arguments, not yet called, and `method` its name, which may be left out.
+/// The block runs in an `async fn`:
 ///
 /// ```
 /// use std::time::Instant;
@@ -93,10 +94,10 @@ macro_rules! with_database_adapter_methods {
 /// }
 ///
 /// forward_database_adapter! {
-///     impl [A: DatabaseAdapter] for Timed<A>, |this| this.inner, |call| {
+///     impl [A: DatabaseAdapter] for Timed<A>, |this| this.inner, |call, method| {
 ///         let started = Instant::now();
 ///         let answer = call().await;
-///         println!("{:?}", started.elapsed());
+///         println!("{method}: {:?}", started.elapsed());
 ///         answer
 ///     }
 /// }
@@ -104,12 +105,15 @@ macro_rules! with_database_adapter_methods {
 #[macro_export]
 macro_rules! forward_database_adapter {
     (impl [$($generics:tt)*] for $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr) => {
+        $crate::forward_database_adapter!(impl [$($generics)*] for $type, |$this| $to, |$call, _method| $answer);
+    };
+    (impl [$($generics:tt)*] for $type:ty, |$this:ident| $to:expr, |$call:ident, $name:ident| $answer:expr) => {
         $crate::with_database_adapter_methods! {
-            $crate::forward_database_adapter { @impl [$($generics)*] $type, |$this| $to, |$call| $answer; }
+            $crate::forward_database_adapter { @impl [$($generics)*] $type, |$this| $to, |$call, $name| $answer; }
         }
     };
     (
-        @impl [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident| $answer:expr;
+        @impl [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident, $name:ident| $answer:expr;
         $($kind:ident { $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)* })*
     ) => {
         const _: () = {
@@ -122,6 +126,7 @@ macro_rules! forward_database_adapter {
                 $($(
                     async fn $method(&self $(, $argument: $argument_type)*) -> $crate::AuthResult<$output> {
                         let $this = self;
+                        let $name = stringify!($method);
                         let $call = || $to.$method($($argument),*);
                         $answer
                     }

@@ -10,6 +10,15 @@ pub mod input;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;
+#[cfg_attr(
+    not(feature = "sqlx-postgres"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the memory adapter is not observed"
+    )
+)]
+mod telemetry;
 mod transaction;
 mod user_query;
 mod verification_keys;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backoff::{DEFAULT_MAX_RETRIES, backoff};
 use super::delegate::forward_database_adapter;
+use super::telemetry::transaction_retried;
 use super::{DatabaseAdapter, Transaction};
 use crate::{AuthError, AuthResult};
 
@@ -114,6 +115,7 @@ where
         }
         tokio::time::sleep(backoff(retries)).await;
         retries += 1;
+        transaction_retried(retries);
     }
 }
 

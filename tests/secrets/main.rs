@@ -27,6 +27,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 use support::{execute, shown};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// In every secret and every value, and in no statement of this test.
 const MARK: &str = "hunter2";
@@ -64,6 +65,7 @@ impl Log {
             tracing_subscriber::fmt()
                 .with_max_level(LevelFilter::TRACE)
                 .with_ansi(false)
+                .with_span_events(FmtSpan::FULL)
                 .with_writer(move || writer.clone())
                 .init();
             log
@@ -294,7 +296,18 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
     );
 
     let logged = log.text();
-    assert!(logged.contains("INSERT INTO users") && logged.contains("UPDATE accounts"));
+    for shown in [
+        "INSERT INTO users",
+        "UPDATE accounts",
+        "otel.name=create_user users",
+        "db.response.status_code=\"23505\"",
+        "error.type=\"Conflict\"",
+        "a statement is sent again",
+        "a connection is closed",
+        "a write may or may not have happened",
+    ] {
+        assert!(logged.contains(shown), "{shown} is not logged");
+    }
     assert_no_secret(&logged);
     drop_role(&pool).await;
 }

@@ -177,8 +177,11 @@ impl SqlxAdapter {
         const PING: Operation = Operation::read("ping");
         let connections = &self.repository.connections;
         let limit = MAX_PING.min(connections.acquire_timeout());
-        let answer = connections.ping(limit).await;
-        answer.map_err(|error| connection_error(error, PING.name, &connections.server))
+        let ping = async {
+            let answer = connections.ping(limit).await;
+            answer.map_err(|error| connection_error(error, PING.name, &connections.server))
+        };
+        connections.observe(PING.name, ping).await
     }
 
     /// Stores the tokens of all sessions that are stored as they are by their digests, as
@@ -195,7 +198,11 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
     /// [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown) also if the run ended early. Call again.
     pub async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
-        self.repository.hash_stored_session_tokens().await
+        let hash = self.repository.hash_stored_session_tokens();
+        let connections = &self.repository.connections;
+        connections
+            .observe("hash_stored_session_tokens", hash)
+            .await
     }
 
     /// What the pool holds at the moment.
@@ -293,4 +300,7 @@ impl SqlxAdapterBuilder {
     }
 }
 
-forward_database_adapter!(impl [] for SqlxAdapter, |this| this.repository, |call| call().await);
+forward_database_adapter!(
+    impl [] for SqlxAdapter, |this| this.repository,
+    |call, method| this.repository.connections.observe(method, call()).await
+);

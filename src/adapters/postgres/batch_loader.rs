@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use crate::adapters::telemetry;
 use crate::{AuthError, AuthResult};
 
 #[cfg(test)]
@@ -58,6 +59,14 @@ pub(super) trait Source<R>: Clone + Send + Sync + 'static {
         &self,
         take: impl Fn() -> Vec<String> + Send + Sync,
     ) -> impl Future<Output = Result<Vec<R>, Self::Failure>> + Send;
+
+    /// As [`find`](Self::find), for several callers.
+    fn find_for_batch(
+        &self,
+        take: impl Fn() -> Vec<String> + Send + Sync,
+    ) -> impl Future<Output = Result<Vec<R>, Self::Failure>> + Send {
+        self.find(take)
+    }
 }
 
 /// Answers a few lookups at a time directly, each by one statement, and further ones in batches.
@@ -157,7 +166,10 @@ impl<R: Keyed> BatchLoader<R> {
             worker.start(source);
         }
         match waiter.wait(source).await {
-            WaitOutcome::Answer(answer) => answer,
+            WaitOutcome::Answer(answer) => {
+                telemetry::answered_by_batch();
+                answer
+            }
             WaitOutcome::Unanswered => ask_directly(key, source).await,
             WaitOutcome::TooLong => Err(source.timed_out()),
         }
@@ -286,7 +298,7 @@ impl<R: Keyed> Worker<R> {
             let batch = Mutex::new(Batch::default());
             let taken = || batch.lock().unwrap_or_else(PoisonError::into_inner);
             let found = {
-                let mut finding = pin!(source.find(|| {
+                let mut finding = pin!(source.find_for_batch(|| {
                     let mut batch = taken();
                     batch.take(&loader, u64::MAX);
                     batch.keys()

@@ -189,6 +189,16 @@ impl SqlxAdapterBuilder {
         self
     }
 
+    /// How long an operation may take before it is reported as slow, by an event of the level WARN. Default: one second.
+    ///
+    /// The time counts from the call to the answer, with the wait for a connection. Operations that are meant to take
+    /// long are never reported: `clean_up`, `delete_expired_*`, `migrate`, `normalize_names`,
+    /// `hash_stored_session_tokens`. It has no effect without the feature `tracing`.
+    pub fn slow_operation_threshold(mut self, slow_operation_threshold: Duration) -> Self {
+        self.settings.slow_operation_threshold = slow_operation_threshold;
+        self
+    }
+
     /// Answers `get_session`, `get_session_with_user` and `refresh_session` of what is not due from memory. Default: no cache.
     ///
     /// [`SessionCache`] says what it needs and what it costs. [`connect`](Self::connect) fails if the listening connection

@@ -11,6 +11,7 @@ use super::server_error::{by_code_of_the_application, postgres_error, sqlstate};
 use super::sqlstate;
 use super::tls::configuration_mistake;
 use super::violation::{Constraints, Violation};
+use crate::adapters::telemetry;
 use crate::{AuthError, SharedError};
 
 /// An operation on behalf of a caller, for messages and for what may be tried again.
@@ -147,6 +148,23 @@ impl Class {
         }
     }
 
+    /// As telemetry names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Contention => "contention",
+            Self::StalePlan => "stale_plan",
+            Self::ReadOnly => "read_only_server",
+            Self::DeadConnection => "dead_connection",
+            Self::NoAnswer => "no_answer",
+            Self::NoConnection => "no_connection",
+            Self::Busy => "busy",
+            Self::TookTooMuch => "took_too_much",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Violation => "violation",
+            Self::Refused => "refused",
+        }
+    }
+
     /// Whether the connection is to be closed, as it would refuse the next statement too.
     pub(super) fn is_connection_unfit(self) -> bool {
         matches!(self, Self::StalePlan | Self::ReadOnly)
@@ -185,17 +203,20 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn of_statement(error: sqlx::Error, operation: Operation) -> Self {
-        Self {
-            class: Class::of_statement(&error, operation),
-            error,
-        }
+        Self::new(Class::of_statement(&error, operation), error)
     }
 
     pub(super) fn of_connection(error: sqlx::Error) -> Self {
-        Self {
-            class: Class::of_connection(&error),
-            error,
-        }
+        Self::new(Class::of_connection(&error), error)
+    }
+
+    fn of_commit(error: sqlx::Error) -> Self {
+        Self::new(Class::of_commit(&error), error)
+    }
+
+    fn new(class: Class, error: sqlx::Error) -> Self {
+        telemetry::failed(sqlstate(&error));
+        Self { class, error }
     }
 
     /// Whether the server knows no table of that name.
@@ -253,6 +274,12 @@ impl Failure {
             },
             _ => AuthError::Database { message, source },
         }
+    }
+}
+
+impl telemetry::Kind for Failure {
+    fn kind(&self) -> &'static str {
+        self.class.name()
     }
 }
 
@@ -358,8 +385,7 @@ pub(super) fn statement_error(
 
 /// The error of a COMMIT that was sent.
 pub(super) fn commit_error(error: sqlx::Error, server: &Server) -> AuthError {
-    let class = Class::of_commit(&error);
-    Failure { class, error }.into_error(COMMIT, server)
+    Failure::of_commit(error).into_error(COMMIT, server)
 }
 
 /// The error of an attempt to get a connection, so of an operation that was not begun.

@@ -139,7 +139,7 @@ impl Drop for WatchedConnection<'_> {
             inside.lease.abandon_statement();
         }
         if self.watch.is_unfit {
-            inside.lease.spoil();
+            inside.lease.spoil("unfit");
         }
         inside.is_doubtful |= self.is_unwatched || self.watch.has_failed;
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,6 +16,7 @@ use super::inside::Inside;
 use super::live_session::LiveSession;
 use super::session_cache::CachedSessions;
 use super::violation::Violated;
+use crate::adapters::telemetry;
 use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
 
@@ -233,5 +234,17 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
             R::find(connection, &keys, &self.settings)
         });
         found.await
+    }
+
+    async fn find_for_batch(
+        &self,
+        take: impl Fn() -> Vec<String> + Send + Sync,
+    ) -> Result<Vec<R>, Failure> {
+        let find = self.find(|| {
+            let keys = take();
+            telemetry::batch_of(keys.len());
+            keys
+        });
+        telemetry::observe_batch(self.subject(R::OPERATION.name), find).await
     }
 }

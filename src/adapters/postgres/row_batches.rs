@@ -12,6 +12,7 @@ use super::error::{Failure, Operation};
 use super::maintenance::AdvisoryLock;
 use super::redaction::Cause;
 use super::repository::Repository;
+use crate::adapters::telemetry;
 use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
@@ -149,6 +150,7 @@ impl Repository {
             },
         };
         let run = self.run_in_batches(operation, query, statement).await?;
+        telemetry::rows_removed(operation.name, table, run.changed);
         self.end_run(operation, run, table, "removed")
     }
 

@@ -58,7 +58,9 @@ where
     Done: Future<Output = Result<T, E>>,
 {
     let begin = || async {
-        let transaction = adapter.repository.begin_transaction().await?;
+        let repository = &adapter.repository;
+        let begin = repository.begin_transaction();
+        let transaction = repository.connections.observe("begin", begin).await?;
         Ok(Box::new(transaction))
     };
     run_until_committed(begin, |attempt| {

@@ -132,16 +132,22 @@ impl SqlxTransaction {
     }
 
     pub(super) async fn commit(self) -> AuthResult<()> {
-        let server = self.repository.connections.server.clone();
-        let committed = self.into_whole().await?.lease.commit().await;
-        committed.map_err(|error| commit_error(error, &server))
+        let connections = Arc::clone(&self.repository.connections);
+        let commit = async {
+            let committed = self.into_whole().await?.lease.commit().await;
+            committed.map_err(|error| commit_error(error, &connections.server))
+        };
+        connections.observe("commit", commit).await
     }
 
     pub(super) async fn rollback(self) -> AuthResult<()> {
         const ROLLBACK: Operation = Operation::write("rollback").in_transaction();
-        let server = self.repository.connections.server.clone();
-        let undone = self.into_inside()?.lease.rollback().await;
-        undone.map_err(|error| statement_error(error, ROLLBACK, &server))
+        let connections = Arc::clone(&self.repository.connections);
+        let rollback = async {
+            let undone = self.into_inside()?.lease.rollback().await;
+            undone.map_err(|error| statement_error(error, ROLLBACK, &connections.server))
+        };
+        connections.observe(ROLLBACK.name, rollback).await
     }
 }
 
@@ -184,7 +190,10 @@ impl Repository {
     }
 }
 
-forward_database_adapter!(impl [] for SqlxTransaction, |this| this.repository, |call| this.call(call()).await);
+forward_database_adapter!(
+    impl [] for SqlxTransaction, |this| this.repository,
+    |call, method| this.repository.connections.observe(method, this.call(call())).await
+);
 
 #[async_trait]
 impl Transaction for SqlxTransaction {

@@ -99,6 +99,7 @@ pub(in super::super) struct Settings {
     pub(in super::super) answer_timeout: Option<Duration>,
     pub(in super::super) batch_lookups: bool,
     pub(in super::super) pool_resets_connections: bool,
+    pub(in super::super) slow_operation_threshold: Duration,
 }
 
 impl Default for Settings {
@@ -110,6 +111,7 @@ impl Default for Settings {
             answer_timeout: None,
             batch_lookups: true,
             pool_resets_connections: false,
+            slow_operation_threshold: Duration::from_secs(1),
         }
     }
 }

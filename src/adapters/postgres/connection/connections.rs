@@ -1,6 +1,9 @@
 //! The connections of an adapter, from its own pool or from the application's.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -19,6 +22,7 @@ use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::pool::OwnPool;
 use crate::adapters::backoff::backoff;
+use crate::adapters::telemetry::{self, Subject};
 use crate::{AuthError, AuthResult};
 
 /// How long an answer may take if `acquire_timeout` is short, so that a statement with much to do gets through.
@@ -133,6 +137,23 @@ impl Connections {
         }
     }
 
+    /// Runs an operation of a caller's, where telemetry sees it.
+    pub(in super::super) fn observe<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = AuthResult<T>>,
+    ) -> impl Future<Output = AuthResult<T>> {
+        telemetry::observe(self.subject(operation), call)
+    }
+
+    pub(in super::super) fn subject(&self, operation: &'static str) -> Subject<'_> {
+        Subject {
+            operation,
+            database: self.server.database(),
+            slow_threshold: self.settings.slow_operation_threshold,
+        }
+    }
+
     /// A connection within `acquire_timeout`.
     pub(in super::super) async fn acquire(&self) -> sqlx::Result<Lease> {
         self.acquire_within(self.acquire_timeout()).await
@@ -142,7 +163,7 @@ impl Connections {
         match &self.pool {
             Pool::Own(pool) if pool.is_closed() => Err(sqlx::Error::PoolClosed),
             Pool::Own(pool) => {
-                let slot = pool.acquire(limit).await?;
+                let slot = timed(pool.acquire(limit)).await?;
                 Ok(Lease::own(slot, self.answer_timeout))
             }
             Pool::Shared(pool) => {
@@ -151,7 +172,7 @@ impl Connections {
                 let mut lost_connections = 0;
                 loop {
                     let left = limit.saturating_sub(begun.elapsed());
-                    let connection = timeout(left, pool.acquire())
+                    let connection = timed(timeout(left, pool.acquire()))
                         .await
                         .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                     let lease = Lease::shared(
@@ -250,6 +271,20 @@ impl Connections {
             pool.begin_epoch();
         }
     }
+}
+
+/// Tells telemetry how long a connection was waited for.
+async fn timed<T>(acquire: impl Future<Output = T>) -> T {
+    let mut acquire = pin!(acquire);
+    if let Poll::Ready(acquired) =
+        poll_fn(|context| Poll::Ready(acquire.as_mut().poll(context))).await
+    {
+        return acquired;
+    }
+    let begun = Instant::now();
+    let acquired = acquire.await;
+    telemetry::waited_for_connection(begun.elapsed());
+    acquired
 }
 
 /// Tries again while the server has no connection left: one that was just closed still counts.

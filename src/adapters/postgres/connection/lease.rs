@@ -20,6 +20,7 @@ use super::backend::{Home, Pulse};
 use super::depth::{commit, depth, end_transaction, rollback};
 use super::manager::{Place, Slot, UPKEEP};
 use super::pool::OwnPool;
+use crate::adapters::telemetry;
 
 /// How long a statement may go on whose caller has gone, before its connection is closed.
 const ABANDONED_PATIENCE: Duration = Duration::from_millis(250);
@@ -57,8 +58,8 @@ struct State {
 enum Fate {
     #[default]
     Reuse,
-    /// It works, and fits no other caller.
-    Close,
+    /// It works, and fits no other caller, for this reason.
+    Close(&'static str),
     /// No answer comes from it any more.
     Broken,
 }
@@ -120,10 +121,10 @@ impl Lease {
         self.is_replaceable = true;
     }
 
-    /// Closes the connection when it is done with.
-    pub(in super::super) fn spoil(&mut self) {
+    /// Closes the connection when it is done with, for a reason that telemetry shows.
+    pub(in super::super) fn spoil(&mut self, reason: &'static str) {
         if self.state.fate == Fate::Reuse {
-            self.state.fate = Fate::Close;
+            self.state.fate = Fate::Close(reason);
         }
     }
 
@@ -268,6 +269,17 @@ impl State {
     fn is_clean(self) -> bool {
         !(self.is_busy || self.in_transaction || self.is_borrowed) && self.fate == Fate::Reuse
     }
+
+    /// Why a connection is closed that could not be recovered, or is not to be used again.
+    fn reason_to_close(self) -> &'static str {
+        match self.fate {
+            Fate::Close(reason) => reason,
+            Fate::Broken if self.is_busy => "answer_timeout",
+            Fate::Broken => "broken",
+            Fate::Reuse if self.is_busy => "abandoned_statement",
+            Fate::Reuse => "not_cleaned",
+        }
+    }
 }
 
 /// The answer to a statement, unless the runtime that reads it does not run.
@@ -321,6 +333,10 @@ impl Leased {
             let recovery = timeout(patience, self.clean(state)).await;
             recovery.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         };
+        let is_closed = recovered.is_err() || state.fate != Fate::Reuse;
+        if is_closed && !matches!(self, Self::Joined(_)) {
+            telemetry::connection_closed(state.reason_to_close());
+        }
         match (self, &recovered) {
             (Self::Own(slot), Ok(())) if state.fate == Fate::Reuse => give_back(slot),
             (Self::Own(slot), Ok(())) => close(slot, LastStatement::Ended).await,

@@ -22,6 +22,7 @@ use super::super::sqlstate::TOO_MANY_CONNECTIONS;
 use super::backend::{Backend, Home, Pulse, Target};
 use super::config::{MAX_TIMEOUT, PoolConfig};
 use super::opening::Orphans;
+use crate::adapters::telemetry;
 
 /// A connection that was idle for longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -161,6 +162,10 @@ impl Manager for ConnectionManager {
 
     /// Closes a connection that leaves the pool in order, if it runs where that can be waited for.
     fn detach(&self, place: &mut Place) {
+        if let Place::Open(backend) = place {
+            let reason = self.unfit_because(backend);
+            telemetry::connection_closed(reason.unwrap_or("idle_timeout"));
+        }
         let left = mem::replace(place, Place::Closed);
         if let (Place::Open(backend), Ok(runtime)) = (left, Handle::try_current())
             && let Some(pool) = self.pool.get().and_then(WeakPool::upgrade)
@@ -218,14 +223,20 @@ impl ConnectionManager {
 
     /// Whether a connection may serve another caller.
     pub(super) fn is_current(&self, place: &Place) -> bool {
-        match place {
-            Place::Open(backend) => {
-                backend.is_fit
-                    && backend.epoch == self.epoch.number()
-                    && backend.opened_at.elapsed() < self.max_lifetime
-                    && backend.home.pulse() != Pulse::Dead
-            }
-            Place::Refused(_) | Place::Closed => false,
+        matches!(place, Place::Open(backend) if self.unfit_because(backend).is_none())
+    }
+
+    fn unfit_because(&self, backend: &Backend) -> Option<&'static str> {
+        if !backend.is_fit {
+            Some("no_answer")
+        } else if backend.epoch != self.epoch.number() {
+            Some("server_changed")
+        } else if backend.opened_at.elapsed() >= self.max_lifetime {
+            Some("max_lifetime")
+        } else if backend.home.pulse() == Pulse::Dead {
+            Some("runtime_stopped")
+        } else {
+            None
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::error::{Class, Failure, Operation};
 use super::connections::Connections;
 use super::lease::{Lease, StatementFuture};
 use crate::adapters::backoff::backoff;
+use crate::adapters::telemetry;
 
 impl Connections {
     /// Runs a statement, and runs it again if that is safe: after a conflict with others, and on another connection if
@@ -54,13 +55,18 @@ impl Connections {
                 }
                 _ => return Err(failure),
             }
+            telemetry::retried(
+                operation.name,
+                failure.class.name(),
+                conflicts + lost_connections,
+            );
         }
     }
 
     /// Keeps a connection that fits no longer from the next caller.
     pub(in super::super) fn note_failure(&self, class: Class, lease: &mut Lease) {
         if class.is_connection_unfit() {
-            lease.spoil();
+            lease.spoil(class.name());
         }
         if class == Class::ReadOnly {
             self.suspect_all();

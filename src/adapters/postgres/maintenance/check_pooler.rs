@@ -44,9 +44,12 @@ impl SqlxAdapter {
             options: connections.options(),
             server: connections.server.clone(),
         };
-        tokio::time::timeout(connections.acquire_timeout(), check.run())
-            .await
-            .unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))
+        let limit = connections.acquire_timeout();
+        let asked = async {
+            let asked = tokio::time::timeout(limit, check.run()).await;
+            asked.unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))
+        };
+        connections.observe(OPERATION.name, asked).await
     }
 }
 

@@ -41,6 +41,11 @@ impl SqlxAdapter {
     /// or was altered; row level security hides rows from this role; the encoding is not UTF8; the tables are in several
     /// schemas. [`AuthError::Unavailable`] if the database does not answer.
     pub async fn check_schema(&self) -> AuthResult<SchemaReport> {
+        let connections = &self.repository.connections;
+        connections.observe(NAME, self.compare_schema()).await
+    }
+
+    async fn compare_schema(&self) -> AuthResult<SchemaReport> {
         let database = &self.repository;
         let tables = expected::tables();
         let rows = database.run(Operation::read(NAME), |connection| {

@@ -14,6 +14,7 @@ use super::migrations::{Failure, MIGRATIONS_TABLE, index_name, set_lock_timeout}
 use super::schema_place::{check_encoding, find_place};
 use super::session_cache_triggers;
 use crate::AuthResult;
+use crate::adapters::telemetry;
 
 const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
 /// The pause before the next try, in which those writers go on.
@@ -59,6 +60,13 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`]: crate::AuthError::Unavailable
     /// [`AuthError::Database`]: crate::AuthError::Database
     pub async fn migrate(&self) -> AuthResult<()> {
+        let connections = &self.repository.connections;
+        connections
+            .observe("migrate", self.bring_up_to_date())
+            .await
+    }
+
+    async fn bring_up_to_date(&self) -> AuthResult<()> {
         let connections = &self.repository.connections;
         // Its advisory lock goes with it, also if this future is dropped.
         let mut connection = connections
@@ -168,7 +176,9 @@ async fn take_step(
         Some(Step::Record(migration)) => connection.skip(MIGRATIONS_TABLE, migration).await?,
         Some(Step::Apply(migration)) => {
             set_lock_timeout(connection, migration).await?;
-            connection.apply(MIGRATIONS_TABLE, migration).await?;
+            telemetry::migrating(migration.version, &migration.description);
+            let took = connection.apply(MIGRATIONS_TABLE, migration).await?;
+            telemetry::migrated(migration.version, took);
             *builds.entry(migration.version).or_default() += 1;
         }
         Some(Step::Drop(undo)) => {

@@ -51,6 +51,11 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`], also after ten waits for a locked user, [`AuthError::OutcomeUnknown`] or
     /// [`AuthError::Database`]. Some names may be changed already; call it again.
     pub async fn normalize_names(&self) -> AuthResult<NormalizedNames> {
+        let connections = &self.repository.connections;
+        connections.observe(NAME, self.normalize_all_names()).await
+    }
+
+    async fn normalize_all_names(&self) -> AuthResult<NormalizedNames> {
         let mut done = NormalizedNames::default();
         let mut from = String::new();
         loop {

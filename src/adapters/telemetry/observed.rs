@@ -1,0 +1,204 @@
+//! Operations and batches under observation: what happens below them is noted while they are polled.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use super::spans::{self, Span};
+use super::{Kind, Subject};
+
+thread_local! {
+    /// Of the operation or batch that is being polled.
+    static CURRENT: Cell<Facts> = const { Cell::new(Facts::NONE) };
+}
+
+/// What the layers below tell of an operation.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) retries: u32,
+    pub(super) connection_wait: Duration,
+    /// Whether another caller's statement brought the answer.
+    pub(super) is_batched: bool,
+    /// The number of keys, of a batch.
+    pub(super) batch_size: usize,
+    /// Of the last failure.
+    pub(super) sqlstate: Option<[u8; 5]>,
+}
+
+impl Facts {
+    const NONE: Self = Self {
+        retries: 0,
+        connection_wait: Duration::ZERO,
+        is_batched: false,
+        batch_size: 0,
+        sqlstate: None,
+    };
+
+    pub(super) fn sqlstate(&self) -> Option<&str> {
+        let code = self.sqlstate.as_ref()?;
+        std::str::from_utf8(code).ok()
+    }
+}
+
+fn note(change: impl FnOnce(&mut Facts)) {
+    // A future may be dropped when the thread's values are gone.
+    let _ = CURRENT.try_with(|current| {
+        let mut facts = current.get();
+        change(&mut facts);
+        current.set(facts);
+    });
+}
+
+/// The operation has waited for a connection.
+pub(in crate::adapters) fn waited_for_connection(wait: Duration) {
+    note(|facts| facts.connection_wait += wait);
+}
+
+/// The operation's answer came with a batch.
+pub(in crate::adapters) fn answered_by_batch() {
+    note(|facts| facts.is_batched = true);
+}
+
+/// A statement of the operation has failed.
+pub(in crate::adapters) fn failed(sqlstate: Option<&str>) {
+    note(|facts| facts.sqlstate = sqlstate.and_then(|code| code.as_bytes().try_into().ok()));
+}
+
+pub(super) fn count_retry() {
+    note(|facts| facts.retries += 1);
+}
+
+pub(super) fn note_batch_size(keys: usize) {
+    note(|facts| facts.batch_size = keys);
+}
+
+pin_project! {
+    /// A call of an operation, or a batch.
+    pub(in crate::adapters) struct Observed<F> {
+        #[pin]
+        call: F,
+        observation: Observation,
+    }
+}
+
+/// Observes an operation of a caller's.
+pub(in crate::adapters) fn observe<F>(subject: Subject<'_>, call: F) -> Observed<F> {
+    let span = Span::of_operation(subject);
+    Observed::new(subject, What::Operation, span, call)
+}
+
+/// Observes a statement for several callers.
+pub(in crate::adapters) fn observe_batch<F>(subject: Subject<'_>, call: F) -> Observed<F> {
+    let span = Span::of_batch(subject);
+    Observed::new(subject, What::Batch, span, call)
+}
+
+impl<F> Observed<F> {
+    fn new(subject: Subject<'_>, what: What, span: Span, call: F) -> Self {
+        Self {
+            call,
+            observation: Observation {
+                what,
+                operation: subject.operation,
+                slow_threshold: subject.slow_threshold,
+                begun: Instant::now(),
+                facts: Facts::NONE,
+                span,
+            },
+        }
+    }
+}
+
+impl<F, T, E> Future for Observed<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Kind,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = this.observation.poll(|| this.call.poll(context));
+        if let Poll::Ready(answer) = &answer {
+            this.observation.end(answer.as_ref().err().map(Kind::kind));
+        }
+        answer
+    }
+}
+
+struct Observation {
+    what: What,
+    operation: &'static str,
+    slow_threshold: Duration,
+    begun: Instant,
+    facts: Facts,
+    span: Span,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Operation,
+    Batch,
+}
+
+impl Observation {
+    fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        let _current = Current::enter(&mut self.facts);
+        self.span.in_scope(poll)
+    }
+
+    /// The answer is there, or an error of this kind.
+    fn end(&self, error: Option<&'static str>) {
+        self.span.record(&self.facts, error);
+        if self.what == What::Batch {
+            return;
+        }
+        let duration = self.begun.elapsed();
+        self.span.in_scope(|| {
+            if error == Some("OutcomeUnknown") {
+                spans::outcome_unknown(self.operation);
+            }
+            if duration >= self.slow_threshold && !may_take_long(self.operation) {
+                spans::slow(self.operation, duration, &self.facts);
+            }
+        });
+    }
+}
+
+/// Whether an operation works through a whole table.
+fn may_take_long(operation: &str) -> bool {
+    const LONG: [&str; 4] = [
+        "clean_up",
+        "migrate",
+        "normalize_names",
+        "hash_stored_session_tokens",
+    ];
+    LONG.contains(&operation) || operation.starts_with("delete_expired_")
+}
+
+/// While it lives, the facts of an operation are the current ones.
+struct Current<'a> {
+    own: &'a mut Facts,
+    outer: Facts,
+}
+
+impl<'a> Current<'a> {
+    fn enter(own: &'a mut Facts) -> Self {
+        let outer = CURRENT.try_with(|current| current.replace(*own));
+        Self {
+            own,
+            outer: outer.unwrap_or(Facts::NONE),
+        }
+    }
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        if let Ok(facts) = CURRENT.try_with(|current| current.replace(self.outer)) {
+            *self.own = facts;
+        }
+    }
+}
