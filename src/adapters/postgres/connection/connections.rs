@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -273,18 +272,23 @@ impl Connections {
     }
 }
 
-/// Tells telemetry how long a connection was waited for.
+/// Tells telemetry how long a connection was waited for, if it was not there at once.
 async fn timed<T>(acquire: impl Future<Output = T>) -> T {
     let mut acquire = pin!(acquire);
-    if let Poll::Ready(acquired) =
-        poll_fn(|context| Poll::Ready(acquire.as_mut().poll(context))).await
-    {
-        return acquired;
-    }
-    let begun = Instant::now();
-    let acquired = acquire.await;
-    telemetry::waited_for_connection(begun.elapsed());
-    acquired
+    let mut begun = None;
+    poll_fn(|context| {
+        let acquired = acquire.as_mut().poll(context);
+        let begun: Instant = match begun {
+            Some(begun) => begun,
+            None if acquired.is_ready() => return acquired,
+            None => *begun.insert(Instant::now()),
+        };
+        if acquired.is_ready() {
+            telemetry::waited_for_connection(begun.elapsed());
+        }
+        acquired
+    })
+    .await
 }
 
 /// Tries again while the server has no connection left: one that was just closed still counts.
