@@ -137,7 +137,8 @@ lint:
     cargo clippy --package better-auth-tests --test infrastructure --features conformance,sqlx-postgres -- --deny warnings
     # The tests have the features that observe switched on.
     cargo clippy --package better-auth --features sqlx-postgres -- --deny warnings
-    cargo clippy --package better-auth --features tracing -- --deny warnings
+    cargo clippy --package better-auth --features sqlx-postgres,metrics -- --deny warnings
+    cargo clippy --package better-auth --features sqlx-postgres,tracing -- --deny warnings
     cargo clippy --package better-auth --all-features -- --deny warnings
 
 # Build the documentation, with warnings denied

@@ -41,7 +41,8 @@
 //!
 //! # Features
 //!
-//! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `tracing`: its spans and events. `conformance`: the public test suite for adapters.
+//! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `tracing`: its spans and events. `metrics`: its
+//! metrics. `conformance`: the public test suite for adapters.
 //! `tls-rustls-ring-webpki`, `tls-rustls-ring-native-roots`, `tls-rustls-aws-lc-rs`, `tls-native-tls`: how sqlx encrypts
 //! connections; without one of them, `sslmode=require` fails to connect.
 

@@ -1,5 +1,6 @@
-//! What operators see: spans, events.
+//! What operators see: spans, events, metrics.
 
+mod metrics;
 mod recorder;
 mod spans;
 #[path = "../support/mod.rs"]

@@ -242,7 +242,7 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
     ) -> Result<Vec<R>, Failure> {
         let find = self.find(|| {
             let keys = take();
-            telemetry::batch_of(keys.len());
+            telemetry::batch_of(R::OPERATION.name, keys.len());
             keys
         });
         telemetry::observe_batch(self.subject(R::OPERATION.name), find).await

@@ -19,10 +19,12 @@ impl Server {
             Some(socket) => socket.display().to_string(),
             None => options.get_host().to_owned(),
         };
+        let port = options.get_port();
         Self(Arc::new(Database {
+            pool_name: format!("{address}:{port}/{name}").into(),
             name: name.to_owned(),
             address,
-            port: options.get_port(),
+            port,
         }))
     }
 
@@ -37,6 +39,7 @@ impl fmt::Display for Server {
             name,
             address,
             port,
+            ..
         } = &*self.0;
         write!(f, "database \"{name}\" at {address}:{port}")
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::spans::{self, Span};
-use super::{Kind, Subject};
+use super::{Kind, Subject, meters};
 
 thread_local! {
     /// Of the operation or batch that is being polled.
@@ -52,11 +52,6 @@ fn note(change: impl FnOnce(&mut Facts)) {
     });
 }
 
-/// The operation has waited for a connection.
-pub(in crate::adapters) fn waited_for_connection(wait: Duration) {
-    note(|facts| facts.connection_wait += wait);
-}
-
 /// The operation's answer came with a batch.
 pub(in crate::adapters) fn answered_by_batch() {
     note(|facts| facts.is_batched = true);
@@ -65,6 +60,10 @@ pub(in crate::adapters) fn answered_by_batch() {
 /// A statement of the operation has failed.
 pub(in crate::adapters) fn failed(sqlstate: Option<&str>) {
     note(|facts| facts.sqlstate = sqlstate.and_then(|code| code.as_bytes().try_into().ok()));
+}
+
+pub(super) fn add_connection_wait(wait: Duration) {
+    note(|facts| facts.connection_wait += wait);
 }
 
 pub(super) fn count_retry() {
@@ -105,6 +104,7 @@ impl<F> Observed<F> {
                 operation: subject.operation,
                 slow_threshold: subject.slow_threshold,
                 begun: Instant::now(),
+                has_ended: false,
                 facts: Facts::NONE,
                 span,
             },
@@ -134,8 +134,18 @@ struct Observation {
     operation: &'static str,
     slow_threshold: Duration,
     begun: Instant,
+    has_ended: bool,
     facts: Facts,
     span: Span,
+}
+
+impl Drop for Observation {
+    /// The caller has gone.
+    fn drop(&mut self) {
+        if self.what == What::Operation && !self.has_ended {
+            meters::operation_ended(self.operation, "dropped", self.begun.elapsed());
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,14 +161,17 @@ impl Observation {
     }
 
     /// The answer is there, or an error of this kind.
-    fn end(&self, error: Option<&'static str>) {
+    fn end(&mut self, error: Option<&'static str>) {
+        self.has_ended = true;
         self.span.record(&self.facts, error);
         if self.what == What::Batch {
             return;
         }
         let duration = self.begun.elapsed();
+        meters::operation_ended(self.operation, error.unwrap_or("ok"), duration);
         self.span.in_scope(|| {
             if error == Some("OutcomeUnknown") {
+                meters::outcome_unknown(self.operation);
                 spans::outcome_unknown(self.operation);
             }
             if duration >= self.slow_threshold && !may_take_long(self.operation) {

@@ -12,11 +12,11 @@ pub(in crate::adapters) fn observe_batch<F>(_subject: Subject<'_>, call: F) -> F
     call
 }
 
-pub(in crate::adapters) fn waited_for_connection(_wait: Duration) {}
-
 pub(in crate::adapters) fn answered_by_batch() {}
 
 pub(in crate::adapters) fn failed(_sqlstate: Option<&str>) {}
+
+pub(super) fn add_connection_wait(_wait: Duration) {}
 
 pub(super) fn count_retry() {}
 

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use tokio::runtime;
 
+use super::super::server::Server;
 use super::depth::end_transaction;
 
 /// A runtime that has not run for so long may not run again.
@@ -21,6 +22,7 @@ const FIRST_WITH_CLIENT_CHECK: u32 = 140_000;
 /// How connections are opened, and what is set on each.
 pub(in super::super) struct Target {
     pub(in super::super) options: PgConnectOptions,
+    pub(in super::super) server: Server,
     pub(in super::super) lock_timeout: Duration,
     pub(in super::super) statement_timeout: Duration,
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -20,8 +21,9 @@ use super::backend::Target;
 use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::pool::OwnPool;
+use super::pressure::Pressure;
 use crate::adapters::backoff::backoff;
-use crate::adapters::telemetry::{self, Subject};
+use crate::adapters::telemetry::{self, PoolState, Subject, WaitEnd};
 use crate::{AuthError, AuthResult};
 
 /// How long an answer may take if `acquire_timeout` is short, so that a statement with much to do gets through.
@@ -36,6 +38,7 @@ pub(in super::super) struct Connections {
     pub(in super::super) settings: Settings,
     answer_timeout: Duration,
     pub(in super::super) our_tables: OurTables,
+    pub(in super::super) pressure: Arc<Pressure>,
 }
 
 enum Pool {
@@ -57,13 +60,17 @@ impl Connections {
         let answer_timeout = answer_timeout(&settings, acquire_timeout);
         let target = Target {
             options,
+            server: server.clone(),
             lock_timeout: acquire_timeout,
             statement_timeout: answer_timeout
                 .saturating_sub(MAX_ANSWER_DELAY.min(answer_timeout / 10)),
         };
-        let pool = OwnPool::new(target, config).map_err(|error| AuthError::Database {
-            message: format!("connect on {server}: the pool could not be made ({error})"),
-            source: Some(error.into()),
+        let pressure = Arc::new(Pressure::new());
+        let pool = OwnPool::new(target, config, Arc::clone(&pressure)).map_err(|error| {
+            AuthError::Database {
+                message: format!("connect on {server}: the pool could not be made ({error})"),
+                source: Some(error.into()),
+            }
         })?;
         // It sends no statement, which a pooler may mix up with those of others: that is for `check_pooler` to say.
         // Unboxed, its 16 kB would be part of every caller's future.
@@ -77,23 +84,27 @@ impl Connections {
             })?;
         let _ = probe.close().await;
         pool.keep_minimum();
+        telemetry::describe();
         Ok(Self {
             pool: Pool::Own(pool),
             server,
             settings,
             answer_timeout,
             our_tables: OurTables::default(),
+            pressure,
         })
     }
 
     /// Connections of the application's pool.
     pub(in super::super) fn shared(pool: PgPool, settings: Settings) -> Self {
+        telemetry::describe();
         Self {
             server: Server::new(&pool.connect_options()),
             answer_timeout: answer_timeout(&settings, pool.options().get_acquire_timeout()),
             settings,
             pool: Pool::Shared(pool),
             our_tables: OurTables::default(),
+            pressure: Arc::new(Pressure::new()),
         }
     }
 
@@ -116,15 +127,21 @@ impl Connections {
     }
 
     pub(in super::super) fn stats(&self) -> PoolStats {
+        let state = self.pool_state();
+        PoolStats {
+            size: state.open,
+            idle: state.idle as usize,
+        }
+    }
+
+    pub(in super::super) fn pool_state(&self) -> PoolState {
         match &self.pool {
-            Pool::Own(pool) => {
-                let (size, idle) = pool.counts();
-                let size = u32::try_from(size).unwrap_or(u32::MAX);
-                PoolStats { size, idle }
-            }
-            Pool::Shared(pool) => PoolStats {
-                size: pool.size(),
-                idle: pool.num_idle(),
+            Pool::Own(pool) => pool.state(),
+            Pool::Shared(pool) => PoolState {
+                open: pool.size(),
+                idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX),
+                max: self.max_connections(),
+                waiting: self.pressure.waiting(),
             },
         }
     }
@@ -162,7 +179,7 @@ impl Connections {
         match &self.pool {
             Pool::Own(pool) if pool.is_closed() => Err(sqlx::Error::PoolClosed),
             Pool::Own(pool) => {
-                let slot = timed(pool.acquire(limit)).await?;
+                let slot = self.wait(limit, pool.acquire(limit)).await?;
                 Ok(Lease::own(slot, self.answer_timeout))
             }
             Pool::Shared(pool) => {
@@ -171,9 +188,12 @@ impl Connections {
                 let mut lost_connections = 0;
                 loop {
                     let left = limit.saturating_sub(begun.elapsed());
-                    let connection = timed(timeout(left, pool.acquire()))
-                        .await
-                        .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+                    let acquire = async {
+                        let acquired = timeout(left, pool.acquire()).await;
+                        acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    };
+                    let connection = self.wait(left, acquire).await?;
+                    telemetry::pool(self.server.database(), self.pool_state());
                     let lease = Lease::shared(
                         connection,
                         self.answer_timeout,
@@ -192,6 +212,32 @@ impl Connections {
                 }
             }
         }
+    }
+
+    /// Waits for a connection, where telemetry and `health` see it.
+    async fn wait<T>(
+        &self,
+        limit: Duration,
+        acquire: impl Future<Output = sqlx::Result<T>>,
+    ) -> sqlx::Result<T> {
+        let mut acquire = pin!(acquire);
+        let mut waiting = None;
+        let acquired = poll_fn(|context| {
+            let acquired = acquire.as_mut().poll(context);
+            if acquired.is_pending() && waiting.is_none() {
+                waiting = Some(self.pressure.enter());
+            }
+            acquired
+        })
+        .await;
+        let wait = waiting.map_or(Duration::ZERO, |waiting| waiting.elapsed());
+        let end = match &acquired {
+            Ok(_) => WaitEnd::Acquired,
+            Err(_) if wait >= limit => WaitEnd::TimedOut,
+            Err(_) => WaitEnd::Failed,
+        };
+        telemetry::waited_for_connection(self.server.database(), wait, end);
+        acquired
     }
 
     /// One round trip within `limit`. Fails with what the server or the network says, not with a pool that waits.
@@ -270,25 +316,6 @@ impl Connections {
             pool.begin_epoch();
         }
     }
-}
-
-/// Tells telemetry how long a connection was waited for, if it was not there at once.
-async fn timed<T>(acquire: impl Future<Output = T>) -> T {
-    let mut acquire = pin!(acquire);
-    let mut begun = None;
-    poll_fn(|context| {
-        let acquired = acquire.as_mut().poll(context);
-        let begun: Instant = match begun {
-            Some(begun) => begun,
-            None if acquired.is_ready() => return acquired,
-            None => *begun.insert(Instant::now()),
-        };
-        if acquired.is_ready() {
-            telemetry::waited_for_connection(begun.elapsed());
-        }
-        acquired
-    })
-    .await
 }
 
 /// Tries again while the server has no connection left: one that was just closed still counts.

@@ -22,7 +22,8 @@ use super::super::sqlstate::TOO_MANY_CONNECTIONS;
 use super::backend::{Backend, Home, Pulse, Target};
 use super::config::{MAX_TIMEOUT, PoolConfig};
 use super::opening::Orphans;
-use crate::adapters::telemetry;
+use super::pressure::Pressure;
+use crate::adapters::telemetry::{self, PoolState};
 
 /// A connection that was idle for longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -53,6 +54,7 @@ pub(super) enum Place {
 /// Opens connections and judges whether they may be used again.
 pub(super) struct ConnectionManager {
     pub(super) target: Arc<Target>,
+    pressure: Arc<Pressure>,
     pub(super) max_connections: u32,
     pub(super) min_connections: usize,
     pub(super) acquire_timeout: Duration,
@@ -182,9 +184,10 @@ impl Manager for ConnectionManager {
 }
 
 impl ConnectionManager {
-    pub(super) fn new(target: Target, config: &PoolConfig) -> Self {
+    pub(super) fn new(target: Target, config: &PoolConfig, pressure: Arc<Pressure>) -> Self {
         Self {
             target: Arc::new(target),
+            pressure,
             max_connections: config.max_connections,
             min_connections: config.min_connections as usize,
             acquire_timeout: config.acquire_timeout.min(MAX_TIMEOUT),
@@ -319,6 +322,7 @@ impl Drop for Residence {
 /// One round of upkeep.
 fn tidy(pool: &Pool) {
     let manager = pool.manager();
+    telemetry::pool(manager.target.server.database(), state(pool));
     manager.orphans.forget_finished();
     let open = open_count(pool);
     let mut refusals = manager.refusals();
@@ -375,8 +379,20 @@ async fn fill(pool: Pool) {
     }
 }
 
+/// What a pool holds at the moment.
+pub(super) fn state(pool: &Pool) -> PoolState {
+    let manager = pool.manager();
+    let count = |connections| u32::try_from(connections).unwrap_or(u32::MAX);
+    PoolState {
+        open: count(open_count(pool)),
+        idle: count(pool.status().available),
+        max: manager.max_connections,
+        waiting: manager.pressure.waiting(),
+    }
+}
+
 /// How many connections are open.
-pub(super) fn open_count(pool: &Pool) -> usize {
+fn open_count(pool: &Pool) -> usize {
     let refused = pool.manager().refusals().places.len();
     pool.status().size.saturating_sub(refused)
 }

@@ -8,6 +8,7 @@ mod lease;
 mod manager;
 mod opening;
 mod pool;
+mod pressure;
 mod retry;
 
 pub use self::config::{PoolConfig, PoolStats};

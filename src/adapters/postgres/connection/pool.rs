@@ -14,8 +14,10 @@ use tokio::time::{sleep, timeout};
 use super::super::error::is_final_refusal;
 use super::backend::{CLIENT_CHECK, Target};
 use super::config::PoolConfig;
-use super::manager::{ConnectionManager, Place, Pool, Slot, open_count, vacate};
+use super::manager::{ConnectionManager, Place, Pool, Slot, state, vacate};
+use super::pressure::Pressure;
 use crate::adapters::backoff::backoff;
+use crate::adapters::telemetry::{self, PoolState};
 
 /// Connections that only the adapter uses.
 #[derive(Clone)]
@@ -25,8 +27,9 @@ impl OwnPool {
     pub(in super::super) fn new(
         target: Target,
         config: &PoolConfig,
+        pressure: Arc<Pressure>,
     ) -> Result<Self, managed::BuildError> {
-        let manager = ConnectionManager::new(target, config);
+        let manager = ConnectionManager::new(target, config, pressure);
         let pool = Pool::builder(manager)
             .max_size(config.max_connections as usize)
             .queue_mode(QueueMode::Lifo)
@@ -62,9 +65,8 @@ impl OwnPool {
         self.0.is_closed()
     }
 
-    /// How many are open, and how many of those are idle.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (open_count(&self.0), self.0.status().available)
+    pub(super) fn state(&self) -> PoolState {
+        state(&self.0)
     }
 
     /// A connection within `limit`, or the error that stopped the last attempt.
@@ -144,6 +146,7 @@ impl OwnPool {
         loop {
             let changed = manager.changed.notified();
             if self.0.status().size == 0 && manager.closing.load(Ordering::Acquire) == 0 {
+                telemetry::pool(manager.target.server.database(), self.state());
                 return;
             }
             changed.await;
