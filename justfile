@@ -60,7 +60,7 @@ faults *arguments:
 soak minutes="10":
     #!/usr/bin/env bash
     set -euo pipefail
-    export DATABASE_URL=$(just _database-url) DIFFERENTIAL_CASES=1000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
+    export DATABASE_URL=$(just _database-url) DIFFERENTIAL_OPERATIONS=50000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
     until (( SECONDS >= 60 * {{ minutes }} )); do
         cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done

@@ -4,8 +4,10 @@
 //! PostgreSQL makes an operation wait for the rows that another transaction has changed; the memory adapter does not. A
 //! short `lock_timeout` ends such a wait. The operation is then left out on both sides, and its transaction undone.
 //!
-//! `DIFFERENTIAL_CASES` sets how many sequences are tried, and `DIFFERENTIAL_SEED` (64 hexadecimal digits, as each run
-//! shows them) which. A failure shows the seed that has its sequence as the first. It belongs into `seeds.txt`, whose
+//! Every second sequence runs on an adapter with a session cache, which is asked for every session after each step.
+//!
+//! `DIFFERENTIAL_OPERATIONS` sets how many operations are compared at least, and `DIFFERENTIAL_SEED` (64 hexadecimal
+//! digits, as each run shows them) which. A failure shows the seed that has its sequence as the first. It belongs into `seeds.txt`, whose
 //! sequences are tried before all others.
 
 #[path = "../support/calls.rs"]
@@ -20,7 +22,7 @@ mod values;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use better_auth::adapters::{MemoryDatabaseAdapter, SqlxAdapter};
+use better_auth::adapters::{MemoryDatabaseAdapter, SessionCache, SqlxAdapter, SqlxAdapterBuilder};
 use calls::Call;
 use proptest::prop_assert_eq;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -46,6 +48,7 @@ async fn compare(
     database: &SqlxAdapter,
     pool: &PgPool,
     steps: &[(Place, Step)],
+    is_cached: bool,
     tally: &mut Tally,
 ) -> Result<(), TestCaseError> {
     execute(pool, "DELETE FROM users; DELETE FROM verifications").await;
@@ -74,6 +77,17 @@ async fn compare(
         );
         tally.operations += 1;
         tally.open[postgres.open()] += 1;
+        if is_cached {
+            let (left, right) = (memory.sessions().await, postgres.sessions().await);
+            prop_assert_eq!(
+                left,
+                right,
+                "after step {}, {:?}: {:?}",
+                number,
+                place,
+                step
+            );
+        }
         if right == aborted() {
             // It would only repeat itself: another transaction takes its place.
             memory.undo(*place).await;
@@ -126,7 +140,7 @@ fn known_seeds() -> impl Iterator<Item = Seed> {
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_adapters_cannot_be_told_apart(pool: PgPool) {
     const STEPS: usize = 50;
-    let cases = std::env::var("DIFFERENTIAL_CASES").map_or(350, |cases| cases.parse().unwrap());
+    let wanted = std::env::var("DIFFERENTIAL_OPERATIONS").map_or(20_000, |n| n.parse().unwrap());
     let seed = Seed::of_environment("DIFFERENTIAL_SEED");
     announce(format_args!("DIFFERENTIAL_SEED={seed}"));
     let options = pool.connect_options().as_ref().clone();
@@ -135,13 +149,29 @@ async fn the_adapters_cannot_be_told_apart(pool: PgPool) {
         .connect_with(options.options([("lock_timeout", "20ms")]))
         .await
         .unwrap();
-    let database = SqlxAdapter::from_pool(impatient);
+    let plain = SqlxAdapter::from_pool(impatient.clone());
+    let cached = SqlxAdapterBuilder::from_pool(impatient)
+        .session_cache(SessionCache::exact())
+        .migrate(true);
+    let cached = cached.connect().await.unwrap();
+    let databases = [plain, cached.clone()];
     let runtime = tokio::runtime::Handle::current();
     let tried = tokio::task::spawn_blocking(move || {
         let tally = std::cell::RefCell::new(Tally::default());
-        for seed in known_seeds().chain((0..cases).map(|case| seed.nth(case))) {
+        for seed in known_seeds().chain((0..).map(|case| seed.nth(case))) {
+            if tally.borrow().operations >= wanted {
+                break;
+            }
+            let is_cached = seed.is_odd();
+            let database = &databases[usize::from(is_cached)];
             let outcome = seed.runner(1).run(&steps(STEPS), |steps| {
-                runtime.block_on(compare(&database, &pool, &steps, &mut tally.borrow_mut()))
+                runtime.block_on(compare(
+                    database,
+                    &pool,
+                    &steps,
+                    is_cached,
+                    &mut tally.borrow_mut(),
+                ))
             });
             outcome.map_err(|error| format!("DIFFERENTIAL_SEED={seed}\n{error}"))?;
         }
@@ -155,9 +185,11 @@ async fn the_adapters_cannot_be_told_apart(pool: PgPool) {
         .await
         .unwrap()
         .unwrap_or_else(|difference| panic!("{difference}"));
+    let hits = cached.session_cache_stats().unwrap().hits;
+    assert!(hits > 0, "the session cache answered nothing");
     announce(format_args!(
         "{operations} operations compared, no difference; by transactions open: {open:?}; {waited} that would have \
-         waited were left out"
+         waited were left out; {hits} answers came from the session cache"
     ));
 }
 

@@ -153,6 +153,19 @@ impl<A: DatabaseAdapter> Subject<A> {
         json!([found, verifications, dead])
     }
 
+    /// The sessions that it has made and that live, with their users, as a caller outside all transactions finds them.
+    pub(crate) async fn sessions(&self) -> Value {
+        let mut found = Vec::new();
+        for session in self.made.get("sessions").into_iter().flatten() {
+            let token = session.text("token").unwrap().to_owned();
+            let answer = Call::get_session_with_user { token }
+                .make(&self.adapter)
+                .await;
+            found.push(self.answer(answer));
+        }
+        found.into()
+    }
+
     fn answer(&self, answer: AuthResult<impl Into<Answer>>) -> Value {
         match answer.map(Into::into) {
             Ok(Answer { rows, numbers }) => {

@@ -43,6 +43,11 @@ impl Seed {
         self
     }
 
+    /// True of every second case.
+    pub fn is_odd(self) -> bool {
+        self.0[0] % 2 == 1
+    }
+
     pub fn runner(self, cases: u32) -> TestRunner {
         let config = Config {
             cases,
