@@ -603,3 +603,18 @@ async fn debug_shows_no_password(pool: PgPool) {
         "{shown}"
     );
 }
+
+/// Every call allocates its future. What waits for the network is in a box of its own, so that an answer from memory or
+/// from a batch does not pay for it.
+#[tokio::test]
+async fn futures_of_lookups_are_small() {
+    let pool = PgPoolOptions::new().connect_lazy("postgresql://localhost/none");
+    let database = SqlxAdapter::from_pool(pool.unwrap());
+    let sizes = [
+        size_of_val(&*database.get_user_by_id("1")),
+        size_of_val(&*database.get_session("token")),
+        size_of_val(&*database.get_session_with_user("token")),
+        size_of_val(&*database.refresh_session("token", Duration::ZERO, Duration::ZERO)),
+    ];
+    assert!(sizes.iter().all(|size| *size <= 1280), "{sizes:?}");
+}

@@ -177,7 +177,8 @@ impl<R: Keyed> BatchLoader<R> {
 }
 
 async fn ask_directly<R>(key: &str, source: &impl Source<R>) -> AuthResult<Option<R>> {
-    let rows = source.find(|| vec![key.to_owned()]).await;
+    // In a box, so that the futures of those who wait for others' answers stay small.
+    let rows = Box::pin(source.find(|| vec![key.to_owned()])).await;
     let rows = rows.map_err(|failure| source.error(failure))?;
     Ok(rows.into_iter().next())
 }

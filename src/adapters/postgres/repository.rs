@@ -169,7 +169,8 @@ impl Repository {
         let rows = self.run(R::OPERATION, |connection| {
             R::find(connection, &keys, settings)
         });
-        Ok(rows.await?.into_iter().next())
+        // As in the loader.
+        Ok(Box::pin(rows).await?.into_iter().next())
     }
 }
 

@@ -358,6 +358,17 @@ impl Repository {
         if !refresh.is_due(&session, now) {
             return Ok(Some((session, user)));
         }
+        // Few calls have to, so it is no part of every call's future.
+        let extended = Box::pin(self.extend_session(token, &refresh)).await?;
+        Ok(Some((extended.unwrap_or(session), user)))
+    }
+
+    /// `None` if someone else has just extended it, ended it, or does so at this moment.
+    async fn extend_session(
+        &self,
+        token: &str,
+        refresh: &input::Refresh,
+    ) -> AuthResult<Option<Session>> {
         let stored = self.session_tokens().stored(token);
         let extended = self.fetch_optional(Operation::write("refresh_session"), || {
             query_session!(
@@ -374,8 +385,7 @@ impl Repository {
                 microseconds(refresh.due_within()),
             )
         });
-        let extended = extended.await?.map(|session| with_token(session, token));
-        Ok(Some((extended.unwrap_or(session), user)))
+        Ok(extended.await?.map(|session| with_token(session, token)))
     }
 
     pub(super) async fn update_session_expiry(
