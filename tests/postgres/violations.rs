@@ -453,11 +453,9 @@ async fn names_of_locked_users_are_skipped(pool: PgPool) {
         "INSERT INTO users (id, email) SELECT format('%s', i), format('Ada-%s@example.com', i) FROM generate_series(10, 40) AS i",
     )
     .await;
-    let config = PoolConfig {
-        acquire_timeout: std::time::Duration::from_millis(200),
-        ..PoolConfig::default()
-    };
-    let database = SqlxAdapter::with_config(&url(&pool), config).await.unwrap();
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("lock_timeout", "200")]);
+    let database = SqlxAdapter::from_pool(PgPool::connect_lazy_with(options));
     let mut holder = pool.begin().await.unwrap();
     let lock = "SELECT FROM users WHERE id = ANY ($1) FOR UPDATE";
     let mut lock_users = async |ids: &[&str]| {
@@ -699,6 +697,34 @@ async fn what_a_trigger_raises_at_the_commit_says_that_nothing_was_done(pool: Pg
         .await
         .unwrap();
     assert_eq!(stored, 0);
+}
+
+/// An error inside the server says nothing of what became of a commit. Here it misses the constraint of a trigger.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_server_that_fails_at_the_commit_leaves_the_outcome_unknown(pool: PgPool) {
+    for sql in [
+        "ALTER TABLE sessions ADD CONSTRAINT late FOREIGN KEY (user_id) REFERENCES users (id) \
+         DEFERRABLE INITIALLY DEFERRED",
+        "DELETE FROM pg_constraint WHERE conname = 'late'",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let unknown = |answer: AuthResult<()>| match answer {
+        Err(error @ AuthError::OutcomeUnknown { .. }) => {
+            let message = error.to_string();
+            assert!(message.contains("XX000"), "{message}");
+            assert!(message.contains("cache lookup failed"), "{message}");
+        }
+        answer => panic!("{answer:?}"),
+    };
+    for database in [adapter(&pool).await, SqlxAdapter::from_pool(pool.clone())] {
+        let user = database.create_user(CreateUser::new()).await.unwrap();
+        let create = CreateSession::new(&user.id, next_hour());
+        unknown(database.create_session(create.clone()).await.map(drop));
+        let tx = database.begin().await.unwrap();
+        tx.create_session(create).await.unwrap();
+        unknown(tx.commit().await);
+    }
 }
 
 /// A feature that the server does not have is no stale plan, though the code is the same.

@@ -24,73 +24,75 @@ impl Repository {
     /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
     pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
         const OPERATION: Operation = Operation::write("hash_stored_session_tokens");
-        let walk = async |only: Option<&[String]>| {
-            self.run_in_batches(OPERATION, BatchQuery::default(), |connection, query| {
-                let (after_id, only) = (query.after_id.clone(), only.map(<[String]>::to_vec));
-                let (limit, changes) = (query.limit, query.changes);
+        let start = BatchQuery::default;
+        let mut run = self
+            .run_in_batches(OPERATION, start(), |connection, query| {
+                let (after_id, limit) = (query.after_id.clone(), query.limit);
+                let changes = query.changes;
                 Box::pin(async move {
-                    let found = find(connection, after_id, limit, only).await?;
-                    hash(connection, found, changes).await
+                    let sessions = sqlx::query_as!(
+                        StoredToken,
+                        "SELECT id, token FROM sessions \
+                         WHERE id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 ORDER BY id LIMIT $2",
+                        after_id,
+                        limit,
+                    );
+                    let sessions = sessions.fetch_all(&mut *connection).await?;
+                    let batch = Batch {
+                        found: sessions.len(),
+                        last_id: sessions.last().map(|session| session.id.clone()),
+                        ..Batch::default()
+                    };
+                    hash(connection, sessions, changes, batch).await
                 })
             })
-            .await
-        };
-        let mut run = walk(None).await?;
+            .await?;
         for _ in 0..MAX_LOOKS {
             if run.locked.is_empty() {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            let again = walk(Some(&run.locked)).await?;
-            run.then(again);
+            let mut locked = run.locked.clone();
+            locked.sort_unstable();
+            let again = self.run_in_batches(OPERATION, start(), |connection, query| {
+                let ids = after(&locked, query.after_id.as_deref(), query.limit);
+                let changes = query.changes;
+                Box::pin(async move {
+                    let sessions = sqlx::query_as!(
+                        StoredToken,
+                        "SELECT id, token FROM sessions WHERE id = ANY ($1)",
+                        &ids,
+                    );
+                    let sessions = sessions.fetch_all(&mut *connection).await?;
+                    let batch = Batch {
+                        found: ids.len(),
+                        last_id: ids.into_iter().next_back(),
+                        ..Batch::default()
+                    };
+                    hash(connection, sessions, changes, batch).await
+                })
+            });
+            run.then(again.await?);
         }
         self.end_run(OPERATION, run, "sessions", "hashed")
     }
 }
 
-/// The sessions behind an id, or those of them that are asked for.
-async fn find(
-    connection: &mut PgConnection,
-    after_id: Option<String>,
-    limit: i64,
-    only: Option<Vec<String>>,
-) -> sqlx::Result<Vec<StoredToken>> {
-    match only {
-        None => {
-            sqlx::query_as!(
-                StoredToken,
-                "SELECT id, token FROM sessions WHERE id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 ORDER BY id LIMIT $2",
-                after_id,
-                limit,
-            )
-            .fetch_all(connection)
-            .await
-        }
-        Some(ids) => sqlx::query_as!(
-            StoredToken,
-            "SELECT id, token FROM sessions \
-                 WHERE id = ANY ($3) AND id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 ORDER BY id LIMIT $2",
-            after_id,
-            limit,
-            &ids,
-        )
-        .fetch_all(connection)
-        .await,
-    }
+/// The next ids behind one.
+fn after(ids: &[String], after: Option<&str>, limit: i64) -> Vec<String> {
+    let begin = ids.partition_point(|id| Some(id.as_str()) <= after);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    ids.iter().skip(begin).take(limit).cloned().collect()
 }
 
 /// Hashes the tokens of sessions, unless another transaction has locked them or they have changed.
 async fn hash(
     connection: &mut PgConnection,
-    found: Vec<StoredToken>,
+    sessions: Vec<StoredToken>,
     changes: bool,
+    batch: Batch,
 ) -> sqlx::Result<Batch> {
-    let batch = Batch {
-        found: found.len(),
-        last_id: found.last().map(|session| session.id.clone()),
-        ..Batch::default()
-    };
-    let plain = found
+    let plain = sessions
         .into_iter()
         .filter(|session| !is_digest(&session.token));
     let (ids, tokens): (Vec<_>, Vec<_>) = plain.map(|session| (session.id, session.token)).unzip();
