@@ -28,8 +28,9 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    Joined, LentConnection, MIGRATOR, NormalizedNames, OpenSqlxTransaction, PoolConfig, PoolStats,
-    PooledConnection, SchemaReport, SessionCache, SessionCacheStats, SessionTokens, SkippedName,
+    ConnectionHealth, Health, Joined, LentConnection, MIGRATOR, MigrationHealth, NormalizedNames,
+    OpenSqlxTransaction, PoolConfig, PoolHealth, PoolStats, PooledConnection, PoolerHealth,
+    SchemaReport, SessionCache, SessionCacheHealth, SessionCacheStats, SessionTokens, SkippedName,
     SqlxAdapter, SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};

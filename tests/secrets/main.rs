@@ -383,6 +383,7 @@ async fn kinds_when_disconnected(
         seen.extend(kinds([SqlxAdapter::new(&wrong).await]));
     }
     database.close().await;
+    assert_no_secret(&format!("{:?}", database.health().await));
     seen.extend(kinds_of_all_calls(database).await);
     seen
 }

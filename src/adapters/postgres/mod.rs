@@ -8,6 +8,7 @@ mod builder;
 pub mod columns;
 mod connection;
 mod error;
+mod health;
 mod inside;
 mod joined;
 mod lent_connection;
@@ -36,6 +37,9 @@ mod violation;
 pub use self::adapter::SqlxAdapter;
 pub use self::builder::SqlxAdapterBuilder;
 pub use self::connection::{PoolConfig, PoolStats, PooledConnection};
+pub use self::health::{
+    ConnectionHealth, Health, MigrationHealth, PoolHealth, PoolerHealth, SessionCacheHealth,
+};
 pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{MIGRATOR, NormalizedNames, SchemaReport, SkippedName};

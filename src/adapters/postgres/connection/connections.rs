@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::error::{broke_connection, connection_error, timed_out};
+use super::super::health::PoolerHealth;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
 use super::super::sqlstate::TOO_MANY_CONNECTIONS;
@@ -21,7 +22,7 @@ use super::backend::Target;
 use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::pool::OwnPool;
-use super::pressure::Pressure;
+use super::pressure::{Pressure, Waits};
 use crate::adapters::backoff::backoff;
 use crate::adapters::telemetry::{self, PoolState, Subject, WaitEnd};
 use crate::{AuthError, AuthResult};
@@ -38,7 +39,9 @@ pub(in super::super) struct Connections {
     pub(in super::super) settings: Settings,
     answer_timeout: Duration,
     pub(in super::super) our_tables: OurTables,
-    pub(in super::super) pressure: Arc<Pressure>,
+    pressure: Arc<Pressure>,
+    /// What `check_pooler` has found.
+    pub(in super::super) pooler: Mutex<PoolerHealth>,
 }
 
 enum Pool {
@@ -92,6 +95,7 @@ impl Connections {
             answer_timeout,
             our_tables: OurTables::default(),
             pressure,
+            pooler: Mutex::new(PoolerHealth::Unchecked),
         })
     }
 
@@ -105,6 +109,7 @@ impl Connections {
             pool: Pool::Shared(pool),
             our_tables: OurTables::default(),
             pressure: Arc::new(Pressure::new()),
+            pooler: Mutex::new(PoolerHealth::Unchecked),
         }
     }
 
@@ -144,6 +149,11 @@ impl Connections {
                 waiting: self.pressure.waiting(),
             },
         }
+    }
+
+    /// What callers have waited for connections of late.
+    pub(in super::super) fn waits(&self) -> Waits {
+        self.pressure.waits()
     }
 
     pub(in super::super) async fn close(&self) {

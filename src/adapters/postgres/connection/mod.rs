@@ -18,3 +18,4 @@ pub(super) use self::config::{Settings, parse_url};
 pub(super) use self::connections::Connections;
 pub(super) use self::depth::{begin, depth};
 pub(super) use self::lease::{Lease, StatementFuture, is_idle};
+pub(super) use self::pressure::{WINDOW as PRESSURE_WINDOW, Waits};

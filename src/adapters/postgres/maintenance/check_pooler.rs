@@ -1,7 +1,7 @@
 //! `check_pooler`: asks through several connections whether a pooler keeps prepared statements apart.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::super::SqlxAdapter;
 use super::super::error::{Operation, connection_error, statement_error};
+use super::super::health::{PoolerHealth, lock};
 use super::super::redaction::Cause;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
@@ -43,19 +44,23 @@ impl SqlxAdapter {
         let check = Check {
             options: connections.options(),
             server: connections.server.clone(),
+            found: &connections.pooler,
         };
         let limit = connections.acquire_timeout();
         let asked = async {
             let asked = tokio::time::timeout(limit, check.run()).await;
-            asked.unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))
+            asked.unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))?;
+            *lock(check.found) = PoolerHealth::Safe;
+            Ok(())
         };
         connections.observe(OPERATION.name, asked).await
     }
 }
 
-struct Check {
+struct Check<'a> {
     options: PgConnectOptions,
     server: Server,
+    found: &'a Mutex<PoolerHealth>,
 }
 
 /// A connection that prepares a single statement, so that sqlx gives it the same name on every connection.
@@ -64,7 +69,7 @@ struct Client {
     statement: usize,
 }
 
-impl Check {
+impl Check<'_> {
     async fn run(&self) -> AuthResult<()> {
         let mut clients = Vec::new();
         for statement in 0..CLIENTS {
@@ -123,6 +128,7 @@ impl Check {
                 return Err(statement_error(error, OPERATION, &self.server));
             }
         };
+        *lock(self.found) = PoolerHealth::Unsafe;
         Err(AuthError::Database {
             message: format!(
                 "check_pooler on {}: the pooler mixes up its clients' prepared statements{said}, so lookups can return \

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migration};
 use sqlx::postgres::types::Oid;
 
+use super::super::connection::StatementFuture;
 use super::expected;
 use super::migrations::{Failure, MIGRATOR, drops_index, index_name, made_by};
 
@@ -20,7 +21,44 @@ pub(super) struct Progress {
     busy_tables: BTreeSet<String>,
 }
 
-struct Applied {
+/// How many migrations are applied.
+#[derive(Clone, Copy)]
+pub(in super::super) struct MigrationCounts {
+    pub(in super::super) applied: usize,
+    pub(in super::super) pending: usize,
+    /// Of a newer version of this crate.
+    pub(in super::super) unknown: usize,
+}
+
+impl MigrationCounts {
+    pub(in super::super) fn of(applied: &[Applied]) -> Self {
+        let versions = applied.iter().filter(|applied| applied.success);
+        let applied: BTreeSet<i64> = versions.map(|applied| applied.version).collect();
+        let ups = MIGRATOR.iter();
+        let ups = ups.filter(|migration| migration.migration_type.is_up_migration());
+        let known: BTreeSet<i64> = ups.map(|migration| migration.version).collect();
+        Self {
+            applied: applied.intersection(&known).count(),
+            pending: known.difference(&applied).count(),
+            unknown: applied.difference(&known).count(),
+        }
+    }
+}
+
+/// Reads the table of migrations by `search_path`.
+pub(in super::super) fn read_migration_counts(
+    connection: &mut PgConnection,
+) -> StatementFuture<'_, MigrationCounts> {
+    Box::pin(async move {
+        let applied = sqlx::query_as!(
+            Applied,
+            "SELECT version, checksum, success FROM _better_auth_migrations ORDER BY version"
+        );
+        Ok(MigrationCounts::of(&applied.fetch_all(connection).await?))
+    })
+}
+
+pub(in super::super) struct Applied {
     version: i64,
     checksum: Vec<u8>,
     success: bool,

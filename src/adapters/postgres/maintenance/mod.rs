@@ -13,6 +13,7 @@ mod session_cache_triggers;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_schema::SchemaReport;
+pub(super) use self::migration_state::{MigrationCounts, read_migration_counts};
 pub use self::migrations::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};
 pub(super) use self::session_cache_triggers::{TriggerState, read_triggers};
