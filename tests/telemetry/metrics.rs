@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
 
 use crate::support::{MIGRATED, execute, url};
+use crate::{look_up_at_once, recorder};
 
 const DASHBOARD: &str = include_str!("../../docs/operations/dashboard.json");
 const ALERTS: &str = include_str!("../../docs/operations/alerts.yml");
@@ -83,13 +84,7 @@ async fn use_everything(pool: &PgPool) -> SqlxAdapter {
     database.clean_up().await.unwrap();
     let unknown = database.ban_user(&user.id, None, None).await;
     assert!(matches!(unknown, Err(AuthError::OutcomeUnknown { .. })));
-    let lookups = (0..20).map(|number: u32| {
-        let database = database.clone();
-        tokio::spawn(async move { database.get_user_by_id(&number.to_string()).await })
-    });
-    for lookup in lookups.collect::<Vec<_>>() {
-        lookup.await.unwrap().unwrap();
-    }
+    look_up_at_once(&database).await;
     let held = database.acquire().await.unwrap();
     let waiting = database.get_user_by_email("ada@example.com");
     let gone = tokio::time::timeout(Duration::from_millis(50), waiting).await;
@@ -102,6 +97,7 @@ async fn use_everything(pool: &PgPool) -> SqlxAdapter {
 
 #[sqlx::test(migrator = "MIGRATED")]
 async fn a_scrape_has_what_the_dashboard_and_the_alerts_read(pool: PgPool) {
+    recorder::start();
     let prometheus = prometheus();
     let database = use_everything(&pool).await;
     let name = pool_name(&pool);

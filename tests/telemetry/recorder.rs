@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -65,10 +65,11 @@ impl Recorded {
 
 /// Everything that was seen so far.
 pub(crate) fn recorded() -> MutexGuard<'static, Recorded> {
-    RECORDED.lock().unwrap()
+    // A test that has failed is no concern of the others.
+    RECORDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins to record. All tests call it first.
+/// Begins to record. All tests call it first, as what was logged before may never be recorded.
 pub(crate) fn start() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| tracing_subscriber::registry().with(Recorder).init());

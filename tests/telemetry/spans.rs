@@ -5,10 +5,10 @@ use std::time::Duration;
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter, SqlxAdapterBuilder};
 use better_auth::types::{CreateSession, CreateUser};
 use better_auth::{AuthError, transaction};
-use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tracing::Instrument as _;
 
+use crate::look_up_at_once;
 use crate::recorder::{self, recorded};
 use crate::support::{MIGRATED, execute, url};
 
@@ -25,10 +25,6 @@ fn builder(pool: &PgPool, max_connections: u32) -> SqlxAdapterBuilder {
         acquire_timeout: Duration::from_secs(10),
         ..PoolConfig::default()
     })
-}
-
-fn far_future() -> DateTime<Utc> {
-    "2999-01-01T00:00:00Z".parse().unwrap()
 }
 
 /// As a server that stops would.
@@ -127,33 +123,14 @@ async fn retries_are_counted_and_told(pool: PgPool) {
 #[sqlx::test(migrator = "MIGRATED")]
 async fn a_batch_has_a_span_with_its_size_and_its_callers_say_so(pool: PgPool) {
     let database = builder(&pool, 1).connect().await.unwrap();
-    let mut tokens = Vec::new();
-    for _ in 0..20 {
-        let user = database.create_user(CreateUser::new()).await.unwrap();
-        let session = CreateSession::new(&user.id, far_future());
-        tokens.push(database.create_session(session).await.unwrap().token);
-    }
-    let mut callers = Vec::new();
-    for token in tokens {
-        let database = database.clone();
-        callers.push(tokio::spawn(async move {
-            database
-                .get_session_with_user(&token)
-                .await
-                .unwrap()
-                .unwrap();
-        }));
-    }
-    for caller in callers {
-        caller.await.unwrap();
-    }
+    look_up_at_once(&database).await;
 
     let recorded = recorded();
     let name = name(&pool);
     let lookups: Vec<_> = recorded
         .spans_of(&name, "operation")
         .into_iter()
-        .filter(|span| span.seen.get("db.operation.name") == Some("get_session_with_user"))
+        .filter(|span| span.seen.get("db.operation.name") == Some("get_user_by_id"))
         .collect();
     let is_batched = |field: &str| {
         let with = |span: &&&recorder::Span| span.seen.get("better_auth.batched") == Some(field);
@@ -166,7 +143,7 @@ async fn a_batch_has_a_span_with_its_size_and_its_callers_say_so(pool: PgPool) {
         .map(|batch| {
             assert_eq!(batch.parent, None);
             let summary = batch.seen.get("otel.name");
-            assert_eq!(summary, Some("BATCH get_session_with_user sessions"));
+            assert_eq!(summary, Some("BATCH get_user_by_id users"));
             assert!(batch.is_closed);
             let size = batch.seen.get("db.operation.batch.size");
             size.unwrap().parse().unwrap()
@@ -210,13 +187,7 @@ async fn the_names_are_those_of_the_list(pool: PgPool) {
     let session = CreateSession::new(&user.id, "2001-01-01T00:00:00Z".parse().unwrap());
     database.create_session(session).await.unwrap();
     assert_eq!(database.clean_up().await.unwrap().sessions, 1);
-    let lookups = (0..20).map(|_| {
-        let database = database.clone();
-        tokio::spawn(async move { database.get_user_by_id("nobody").await })
-    });
-    for lookup in lookups.collect::<Vec<_>>() {
-        assert_eq!(lookup.await.unwrap().unwrap(), None);
-    }
+    look_up_at_once(&database).await;
     // An answer that cannot be read.
     execute(
         &pool,
