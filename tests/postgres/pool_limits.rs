@@ -77,12 +77,22 @@ async fn the_minimum_is_open_while_nothing_happens(pool: PgPool) {
     }
     // A dead connection shows when it is used.
     until("three others are open", async || {
-        let _ = database.get_user_by_id("nobody").await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(database.acquire().await.unwrap());
+        }
+        for connection in &mut held {
+            let _ = sqlx::query("SELECT 1").execute(&mut **connection).await;
+        }
+        drop(held);
         let pids = pids(&pool).await;
         pids.len() == 3 && pids.iter().all(|pid| !before.contains(pid))
     })
     .await;
-    assert_eq!(database.pool_stats().size, 3);
+    until("the pool counts them", async || {
+        database.pool_stats().size == 3
+    })
+    .await;
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]

@@ -341,10 +341,11 @@ impl Leased {
             (Self::Own(slot), Ok(())) if state.fate == Fate::Reuse => give_back(slot),
             (Self::Own(slot), Ok(())) => close(slot, LastStatement::Ended).await,
             (Self::Own(slot), Err(error)) => {
-                let last_statement = if broke_connection(error) && !timed_out(error) {
-                    LastStatement::Ended
-                } else {
+                // Any other error is an answer, or the server has closed the connection.
+                let last_statement = if timed_out(error) {
                     LastStatement::MayRun
+                } else {
+                    LastStatement::Ended
                 };
                 close(slot, last_statement).await;
             }
