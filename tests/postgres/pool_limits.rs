@@ -75,7 +75,7 @@ async fn the_minimum_is_open_while_nothing_happens(pool: PgPool) {
         let end = sqlx::query("SELECT pg_terminate_backend($1)").bind(pid);
         end.execute(&pool).await.unwrap();
     }
-    // A dead connection shows when it is used.
+    // A dead connection shows when it is used, and another one may be open before it is gone.
     until("three others are open", async || {
         let mut held = Vec::new();
         for _ in 0..3 {
