@@ -11,11 +11,11 @@ mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;
 #[cfg_attr(
-    not(feature = "sqlx-postgres"),
+    not(all(feature = "metrics", feature = "sqlx-postgres", feature = "tracing")),
     allow(
         dead_code,
         unused_imports,
-        reason = "the memory adapter is not observed"
+        reason = "what only one feature needs is unused without it"
     )
 )]
 mod telemetry;
