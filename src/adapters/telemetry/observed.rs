@@ -79,7 +79,8 @@ pin_project! {
     pub(in crate::adapters) struct Observed<F> {
         #[pin]
         call: F,
-        observation: Observation,
+        // In a box, so that the futures of calls stay small.
+        observation: Box<Observation>,
     }
 }
 
@@ -99,7 +100,7 @@ impl<F> Observed<F> {
     fn new(subject: Subject<'_>, what: What, span: Span, call: F) -> Self {
         Self {
             call,
-            observation: Observation {
+            observation: Box::new(Observation {
                 what,
                 operation: subject.operation,
                 slow_threshold: subject.slow_threshold,
@@ -107,7 +108,7 @@ impl<F> Observed<F> {
                 has_ended: false,
                 facts: Facts::NONE,
                 span,
-            },
+            }),
         }
     }
 }
