@@ -110,5 +110,6 @@ async fn old_connections_are_replaced(pool: PgPool) {
         !pids.is_empty() && pids.iter().all(|pid| !before.contains(pid))
     })
     .await;
-    assert!(most <= 2, "{most}");
+    // One that was closed may be seen until its backend has ended.
+    assert!(most <= 4, "{most}");
 }

@@ -1,5 +1,6 @@
 //! `health`: what a monitoring system asks for, in bounded time.
 
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use tokio::time::timeout;
 
 use super::SqlxAdapter;
 use super::connection::{PRESSURE_WINDOW, Waits};
-use super::error::{Operation, connection_error};
+use super::error::{Class, Operation, connection_error};
 use super::maintenance::{MigrationCounts, read_migration_counts};
-use crate::AuthResult;
 use crate::adapters::telemetry::PoolState;
+use crate::{AuthError, AuthResult};
 
 const NAME: &str = "health";
 /// Longest wait for the server.
@@ -32,7 +33,7 @@ pub struct Health {
     pub is_ready: bool,
     /// Whether the server answers.
     pub connection: ConnectionHealth,
-    /// Whether the schema is migrated. `None` if the server did not answer.
+    /// Whether the schema is migrated. `None` if the server did not answer, or with an error.
     pub migrations: Option<MigrationHealth>,
     /// What is known of a pooler in front of the server.
     pub pooler: PoolerHealth,
@@ -51,7 +52,7 @@ pub struct ConnectionHealth {
     pub is_up: bool,
     /// How long that took, in seconds, with the wait for a connection.
     pub seconds: f64,
-    /// Why it has not answered.
+    /// Why it has not answered, or the error that it has answered with.
     pub error: Option<String>,
 }
 
@@ -145,7 +146,8 @@ impl SqlxAdapter {
         let begun = Instant::now();
         let counts = connections.observe(NAME, self.ask_for_migrations()).await;
         let connection = ConnectionHealth {
-            is_up: counts.is_ok(),
+            // An error of the server's is an answer.
+            is_up: !matches!(counts, Err(AuthError::Unavailable { .. })),
             seconds: begun.elapsed().as_secs_f64(),
             error: counts.as_ref().err().map(ToString::to_string),
         };
@@ -169,15 +171,26 @@ impl SqlxAdapter {
         let connections = &self.repository.connections;
         let limit = MAX_WAIT.min(connections.acquire_timeout());
         let operation = Operation::read(NAME);
-        let asked = connections.run(operation, read_migration_counts);
+        let begun = Instant::now();
+        // The pool is left time to say why there is no connection.
+        let asked = connections.run_within(limit / 2, operation, read_migration_counts);
         match timeout(limit, asked).await {
+            Ok(Ok((counts, _lease))) => Ok(counts),
             Ok(Err(failure)) if failure.is_missing_table() => Ok(MigrationCounts::of(&[])),
-            Ok(answer) => answer.map_err(|failure| self.repository.error(failure, operation)),
-            Err(_) => Err(connection_error(
-                sqlx::Error::PoolTimedOut,
-                NAME,
-                &connections.server,
-            )),
+            Ok(Err(failure)) if failure.class == Class::NoConnection => {
+                let left = limit.saturating_sub(begun.elapsed());
+                let cause = connections.cause(failure.error, left).await;
+                Err(connection_error(cause, NAME, &connections.server))
+            }
+            Ok(Err(failure)) => Err(self.repository.error(failure, operation)),
+            Err(_) => {
+                let no_answer = io::Error::from(io::ErrorKind::TimedOut);
+                Err(connection_error(
+                    no_answer.into(),
+                    NAME,
+                    &connections.server,
+                ))
+            }
         }
     }
 }

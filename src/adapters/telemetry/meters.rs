@@ -1,10 +1,10 @@
 //! The metrics, by OpenTelemetry's conventions for database clients. `docs/operations/README.md` lists them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use super::{Database, PoolState};
@@ -29,7 +29,14 @@ const POOL: &str = "db.client.connection.pool.name";
 const STATE: &str = "db.client.connection.state";
 
 /// Tells the recorder what the metrics are.
-pub(in crate::adapters) fn describe() {
+pub(in crate::adapters) fn describe(database: &Database) {
+    // A counter that is there from the start has its first event seen by `increase`.
+    timeouts(database).increment(0);
+    static DESCRIBED: Once = Once::new();
+    DESCRIBED.call_once(describe_all);
+}
+
+fn describe_all() {
     describe_histogram!(
         OPERATION_DURATION,
         Unit::Seconds,
@@ -94,11 +101,16 @@ pub(super) fn waited_for_connection(database: &Database, wait: Duration) {
 }
 
 pub(super) fn connection_timed_out(database: &Database) {
-    counter!(TIMEOUTS, POOL => Arc::clone(&database.pool_name)).increment(1);
+    timeouts(database).increment(1);
+}
+
+fn timeouts(database: &Database) -> Counter {
+    counter!(TIMEOUTS, POOL => Arc::clone(&database.pool_name))
 }
 
 /// What a pool holds at the moment.
-pub(in crate::adapters) fn pool(database: &Database, state: PoolState) {
+pub(in crate::adapters) fn pool(database: &Database, state: impl FnOnce() -> PoolState) {
+    let state = state();
     let pool = || Arc::clone(&database.pool_name);
     let used = state.open.saturating_sub(state.idle);
     gauge!(CONNECTION_COUNT, POOL => pool(), STATE => "used").set(used);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Database, PoolState};
 
-pub(in crate::adapters) fn describe() {}
+pub(in crate::adapters) fn describe(_database: &Database) {}
 
 #[cfg(feature = "tracing")]
 pub(super) fn operation_ended(_operation: &'static str, _outcome: &'static str, _took: Duration) {}
@@ -22,4 +22,4 @@ pub(super) fn waited_for_connection(_database: &Database, _wait: Duration) {}
 
 pub(super) fn connection_timed_out(_database: &Database) {}
 
-pub(in crate::adapters) fn pool(_database: &Database, _state: PoolState) {}
+pub(in crate::adapters) fn pool(_database: &Database, _state: impl FnOnce() -> PoolState) {}

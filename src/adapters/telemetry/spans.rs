@@ -59,6 +59,7 @@ impl Span {
             server.port = subject.database.port,
             db.response.status_code = Empty,
             error.type = Empty,
+            otel.status_code = Empty,
             better_auth.retries = Empty,
             better_auth.connection_wait = Empty,
             better_auth.batched = Empty,
@@ -85,6 +86,7 @@ impl Span {
             server.port = subject.database.port,
             db.response.status_code = Empty,
             error.type = Empty,
+            otel.status_code = Empty,
             better_auth.retries = Empty,
             better_auth.connection_wait = Empty,
         ))
@@ -106,6 +108,7 @@ impl Span {
         self.0.record("db.operation.batch.size", facts.batch_size);
         if let Some(error) = error {
             self.0.record("error.type", error);
+            self.0.record("otel.status_code", "ERROR");
             if let Some(code) = facts.sqlstate() {
                 self.0.record("db.response.status_code", code);
             }

@@ -32,6 +32,9 @@ const MIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// By how much the server's limit for a statement is shorter than the adapter's, so that the server's answer arrives.
 const MAX_ANSWER_DELAY: Duration = Duration::from_secs(2);
 
+/// By how much a wait may seem shorter than its limit.
+const TIMER_DELAY: Duration = Duration::from_millis(10);
+
 /// Connections to one server, each leased for a statement, a batch or a transaction.
 pub(in super::super) struct Connections {
     pool: Pool,
@@ -87,7 +90,7 @@ impl Connections {
             })?;
         let _ = probe.close().await;
         pool.keep_minimum();
-        telemetry::describe();
+        telemetry::describe(server.database());
         Ok(Self {
             pool: Pool::Own(pool),
             server,
@@ -101,9 +104,10 @@ impl Connections {
 
     /// Connections of the application's pool.
     pub(in super::super) fn shared(pool: PgPool, settings: Settings) -> Self {
-        telemetry::describe();
+        let server = Server::new(&pool.connect_options());
+        telemetry::describe(server.database());
         Self {
-            server: Server::new(&pool.connect_options()),
+            server,
             answer_timeout: answer_timeout(&settings, pool.options().get_acquire_timeout()),
             settings,
             pool: Pool::Shared(pool),
@@ -185,11 +189,11 @@ impl Connections {
         self.acquire_within(self.acquire_timeout()).await
     }
 
-    async fn acquire_within(&self, limit: Duration) -> sqlx::Result<Lease> {
+    pub(in super::super) async fn acquire_within(&self, limit: Duration) -> sqlx::Result<Lease> {
         match &self.pool {
             Pool::Own(pool) if pool.is_closed() => Err(sqlx::Error::PoolClosed),
             Pool::Own(pool) => {
-                let slot = self.wait(limit, pool.acquire(limit)).await?;
+                let slot = self.wait(limit, true, pool.acquire(limit)).await?;
                 Ok(Lease::own(slot, self.answer_timeout))
             }
             Pool::Shared(pool) => {
@@ -203,10 +207,12 @@ impl Connections {
                         let acquired = timeout(left, Box::pin(pool.acquire())).await;
                         acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
                     };
-                    let connection = self.wait(left, acquire).await?;
-                    telemetry::pool(self.server.database(), self.pool_state());
+                    // An idle one is asked whether it lives, which is no wait for a connection.
+                    let is_exhausted = pool.num_idle() == 0;
+                    let connection = self.wait(left, is_exhausted, acquire).await;
+                    telemetry::pool(self.server.database(), || self.pool_state());
                     let lease = Lease::shared(
-                        connection,
+                        connection?,
                         self.answer_timeout,
                         self.settings.pool_resets_connections,
                     );
@@ -225,17 +231,18 @@ impl Connections {
         }
     }
 
-    /// Waits for a connection, where telemetry and `health` see it.
+    /// Waits for a connection, where telemetry and `health` see it, unless what it waits for is no connection.
     async fn wait<T>(
         &self,
         limit: Duration,
+        is_seen: bool,
         acquire: impl Future<Output = sqlx::Result<T>>,
     ) -> sqlx::Result<T> {
         let mut acquire = pin!(acquire);
         let mut waiting = None;
         let acquired = poll_fn(|context| {
             let acquired = acquire.as_mut().poll(context);
-            if acquired.is_pending() && waiting.is_none() {
+            if is_seen && acquired.is_pending() && waiting.is_none() {
                 waiting = Some(self.pressure.enter());
             }
             acquired
@@ -244,7 +251,9 @@ impl Connections {
         let wait = waiting.map_or(Duration::ZERO, |waiting| waiting.elapsed());
         let end = match &acquired {
             Ok(_) => WaitEnd::Acquired,
-            Err(_) if wait >= limit => WaitEnd::TimedOut,
+            Err(sqlx::Error::PoolTimedOut) => WaitEnd::TimedOut,
+            // The pool's own timer began a moment earlier.
+            Err(_) if wait + TIMER_DELAY >= limit => WaitEnd::TimedOut,
             Err(_) => WaitEnd::Failed,
         };
         telemetry::waited_for_connection(self.server.database(), wait, end);
@@ -273,17 +282,26 @@ impl Connections {
         })
         .await
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-        if let (Pool::Shared(pool), Err(sqlx::Error::PoolTimedOut)) = (&self.pool, &answer)
+        match answer {
+            Err(error) => Err(self
+                .cause(error, limit.saturating_sub(begun.elapsed()))
+                .await),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Why there is no connection, if that can be found out within `limit`: the application's pool goes on trying, and
+    /// keeps to itself why it fails.
+    pub(in super::super) async fn cause(&self, error: sqlx::Error, limit: Duration) -> sqlx::Error {
+        if let (Pool::Shared(pool), sqlx::Error::PoolTimedOut) = (&self.pool, &error)
             && pool.num_idle() == 0
         {
-            // The pool goes on trying, and keeps to itself why it fails.
             let options = pool.connect_options();
-            let left = limit.saturating_sub(begun.elapsed());
-            if let Ok(Err(cause)) = timeout(left, PgConnection::connect_with(&options)).await {
-                return Err(cause);
+            if let Ok(Err(cause)) = timeout(limit, PgConnection::connect_with(&options)).await {
+                return cause;
             }
         }
-        answer
+        error
     }
 
     /// A connection beside the pool's. It is closed after its use.

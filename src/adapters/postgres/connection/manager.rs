@@ -166,7 +166,12 @@ impl Manager for ConnectionManager {
     fn detach(&self, place: &mut Place) {
         if let Place::Open(backend) = place {
             let reason = self.unfit_because(backend);
-            telemetry::connection_closed(reason.unwrap_or("idle_timeout"));
+            let pool = self.pool.get().and_then(WeakPool::upgrade);
+            let otherwise = match pool {
+                Some(pool) if !pool.is_closed() => "idle_timeout",
+                _ => "pool_closed",
+            };
+            telemetry::connection_closed(reason.unwrap_or(otherwise));
         }
         let left = mem::replace(place, Place::Closed);
         if let (Place::Open(backend), Ok(runtime)) = (left, Handle::try_current())
@@ -322,7 +327,7 @@ impl Drop for Residence {
 /// One round of upkeep.
 fn tidy(pool: &Pool) {
     let manager = pool.manager();
-    telemetry::pool(manager.target.server.database(), state(pool));
+    telemetry::pool(manager.target.server.database(), || state(pool));
     manager.orphans.forget_finished();
     let open = open_count(pool);
     let mut refusals = manager.refusals();

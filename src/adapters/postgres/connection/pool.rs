@@ -146,7 +146,7 @@ impl OwnPool {
         loop {
             let changed = manager.changed.notified();
             if self.0.status().size == 0 && manager.closing.load(Ordering::Acquire) == 0 {
-                telemetry::pool(manager.target.server.database(), self.state());
+                telemetry::pool(manager.target.server.database(), || self.state());
                 return;
             }
             changed.await;

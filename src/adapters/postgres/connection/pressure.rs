@@ -49,9 +49,8 @@ impl Pressure {
 
     /// A caller begins to wait.
     pub(super) fn enter(&self) -> Waiting<'_> {
-        let now = Instant::now();
         let mut state = self.state();
-        state.count_to(now);
+        let now = state.count();
         state.waiting += 1;
         Waiting {
             pressure: self,
@@ -65,9 +64,8 @@ impl Pressure {
     }
 
     pub(in super::super) fn waits(&self) -> Waits {
-        let now = Instant::now();
         let mut state = self.state();
-        state.count_to(now);
+        state.count();
         state.waits()
     }
 
@@ -77,6 +75,13 @@ impl Pressure {
 }
 
 impl State {
+    /// The time, up to which is counted now. Read below the lock, so that it does not go back.
+    fn count(&mut self) -> Instant {
+        let now = Instant::now();
+        self.count_to(now);
+        now
+    }
+
     fn count_to(&mut self, now: Instant) {
         if self.waiting > 0 {
             let oldest = now.checked_sub(Duration::from_secs(WINDOW));
@@ -135,7 +140,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.pressure.state();
-        state.count_to(Instant::now());
+        state.count();
         state.waiting -= 1;
     }
 }

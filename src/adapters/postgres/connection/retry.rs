@@ -1,5 +1,7 @@
 //! Statements that are sent again if that is safe.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 use super::super::error::{Class, Failure, Operation};
@@ -26,11 +28,25 @@ impl Connections {
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> Result<(T, Lease), Failure> {
+        self.run_within(self.acquire_timeout(), operation, statement)
+            .await
+    }
+
+    /// As [`run_on_lease`](Self::run_on_lease), with a limit for each wait for a connection.
+    pub(in super::super) async fn run_within<T>(
+        &self,
+        limit: Duration,
+        operation: Operation,
+        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+    ) -> Result<(T, Lease), Failure> {
         let mut conflicts = 0;
         // Each of them leaves the pool when it is found.
         let mut lost_connections = 0;
         loop {
-            let mut lease = self.acquire().await.map_err(Failure::of_connection)?;
+            let mut lease = self
+                .acquire_within(limit)
+                .await
+                .map_err(Failure::of_connection)?;
             if operation.in_transaction {
                 lease.enter_transaction();
             }
