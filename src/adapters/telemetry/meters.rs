@@ -30,9 +30,9 @@ const STATE: &str = "db.client.connection.state";
 
 /// Tells the recorder what the metrics are.
 pub(in crate::adapters) fn describe(database: &Database) {
+    static DESCRIBED: Once = Once::new();
     // A counter that is there from the start has its first event seen by `increase`.
     timeouts(database).increment(0);
-    static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(describe_all);
 }
 
