@@ -23,7 +23,7 @@ use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::pool::OwnPool;
 use super::pressure::{Pressure, Waits};
-use crate::adapters::backoff::backoff;
+use crate::adapters::backoff::connect_backoff;
 use crate::adapters::telemetry::{self, PoolState, Subject, WaitEnd};
 use crate::{AuthError, AuthResult};
 
@@ -358,7 +358,7 @@ async fn connect_when_admitted(
             Ok((connection, _)) => return Ok(connection),
             Err(error) if sqlstate(&error) == Some(TOO_MANY_CONNECTIONS) => {
                 *refusal = Some(error);
-                sleep(backoff(refusals)).await;
+                sleep(connect_backoff(refusals)).await;
                 refusals += 1;
             }
             Err(error) => return Err(error),

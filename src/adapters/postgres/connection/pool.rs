@@ -16,7 +16,7 @@ use super::backend::{CLIENT_CHECK, Target};
 use super::config::PoolConfig;
 use super::manager::{ConnectionManager, Place, Pool, Slot, state, vacate};
 use super::pressure::Pressure;
-use crate::adapters::backoff::backoff;
+use crate::adapters::backoff::connect_backoff;
 use crate::adapters::telemetry::{self, PoolState};
 
 /// Connections that only the adapter uses.
@@ -103,7 +103,7 @@ impl OwnPool {
                 return Err(error);
             }
             *cause = Some(error);
-            sleep(backoff(failures)).await;
+            sleep(connect_backoff(failures)).await;
             failures += 1;
         }
     }
