@@ -1,4 +1,4 @@
-//! The pauses between attempts of what conflicts with concurrent transactions, or to connect.
+//! The pauses between attempts of what conflicts with concurrent transactions.
 
 use std::time::Duration;
 
@@ -7,19 +7,12 @@ pub(super) const DEFAULT_MAX_RETRIES: u32 = 10;
 /// The upper bound of the first pause. It doubles with each retry up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How often the pause between attempts to connect doubles: what became possible is to be noticed soon.
-const MAX_CONNECT_DOUBLINGS: u32 = 6;
 
 /// The pause before the next attempt, after this many retries: a random part of the bound, so that transactions that
 /// conflicted do not meet again.
 pub(super) fn backoff(retries: u32) -> Duration {
     let bound = FIRST_PAUSE.saturating_mul(1 << retries.min(16));
     bound.min(MAX_PAUSE).mul_f64(random_fraction())
-}
-
-/// The pause before the next attempt to connect, after this many.
-pub(super) fn connect_backoff(attempts: u32) -> Duration {
-    backoff(attempts.min(MAX_CONNECT_DOUBLINGS))
 }
 
 /// From 0 to 1.

@@ -21,9 +21,9 @@ use super::PoolStats;
 use super::backend::Target;
 use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
+use super::opening::connect_backoff;
 use super::pool::OwnPool;
 use super::pressure::{Pressure, Waits};
-use crate::adapters::backoff::connect_backoff;
 use crate::adapters::telemetry::{self, PoolState, Subject, WaitEnd};
 use crate::{AuthError, AuthResult};
 

@@ -11,6 +11,15 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::backend::Backend;
+use crate::adapters::backoff::backoff;
+
+/// How often the pause between attempts to connect doubles: what became possible is to be noticed soon.
+const MAX_DOUBLINGS: u32 = 6;
+
+/// The pause before the next attempt to connect, after this many.
+pub(super) fn connect_backoff(attempts: u32) -> Duration {
+    backoff(attempts.min(MAX_DOUBLINGS))
+}
 
 /// Openings whose caller has gone.
 #[derive(Default)]

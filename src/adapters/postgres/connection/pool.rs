@@ -15,8 +15,8 @@ use super::super::error::is_final_refusal;
 use super::backend::{CLIENT_CHECK, Target};
 use super::config::PoolConfig;
 use super::manager::{ConnectionManager, Place, Pool, Slot, state, vacate};
+use super::opening::connect_backoff;
 use super::pressure::Pressure;
-use crate::adapters::backoff::connect_backoff;
 use crate::adapters::telemetry::{self, PoolState};
 
 /// Connections that only the adapter uses.
