@@ -164,25 +164,25 @@ impl Manager for ConnectionManager {
 
     /// Closes a connection that leaves the pool in order, if it runs where that can be waited for.
     fn detach(&self, place: &mut Place) {
-        if let Place::Open(backend) = place {
-            let reason = self.unfit_because(backend);
+        if let Place::Open(backend) = mem::replace(place, Place::Closed) {
             let pool = self.pool.get().and_then(WeakPool::upgrade);
-            let otherwise = match pool {
+            let otherwise = match &pool {
                 Some(pool) if !pool.is_closed() => "idle_timeout",
                 _ => "pool_closed",
             };
-            telemetry::connection_closed(reason.unwrap_or(otherwise));
-        }
-        let left = mem::replace(place, Place::Closed);
-        if let (Place::Open(backend), Ok(runtime)) = (left, Handle::try_current())
-            && let Some(pool) = self.pool.get().and_then(WeakPool::upgrade)
-        {
-            self.closing.fetch_add(1, Ordering::AcqRel);
-            let closing = Closing(pool);
-            runtime.spawn(async move {
-                let _closing = closing;
-                let _ = timeout(MAX_PATIENCE, backend.connection.close()).await;
-            });
+            let reason = self.unfit_because(&backend).unwrap_or(otherwise);
+            if let (Some(pool), Ok(runtime)) = (pool, Handle::try_current()) {
+                self.closing.fetch_add(1, Ordering::AcqRel);
+                let closing = Closing(pool);
+                runtime.spawn(async move {
+                    let _closing = closing;
+                    // Here the pool's lock is not held: a subscriber may ask for the pool's state.
+                    telemetry::connection_closed(reason);
+                    let _ = timeout(MAX_PATIENCE, backend.connection.close()).await;
+                });
+            } else {
+                telemetry::connection_closed(reason);
+            }
         }
         self.changed.notify_waiters();
     }
