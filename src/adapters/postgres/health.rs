@@ -1,14 +1,13 @@
 //! `health`: what a monitoring system asks for, in bounded time.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::SqlxAdapter;
-use super::connection::{PRESSURE_WINDOW, Waits};
+use super::connection::{PRESSURE_WINDOW, PoolerHealth, Waits};
 use super::error::{Class, Operation, connection_error};
 use super::maintenance::{MigrationCounts, read_migration_counts};
 use crate::adapters::telemetry::PoolState;
@@ -69,19 +68,6 @@ pub struct MigrationHealth {
     pub pending: usize,
     /// How many are applied that only a newer version of this crate knows.
     pub unknown: usize,
-}
-
-/// What is known of a pooler in front of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum PoolerHealth {
-    /// [`SqlxAdapter::check_pooler`] has not run on this adapter.
-    Unchecked,
-    /// [`SqlxAdapter::check_pooler`] has passed: there is none, or it keeps prepared statements apart.
-    Safe,
-    /// [`SqlxAdapter::check_pooler`] has found a pooler that mixes up the statements of its clients.
-    Unsafe,
 }
 
 /// How the connections suffice.
@@ -157,7 +143,7 @@ impl SqlxAdapter {
             is_ready: connection.is_up && is_migrated,
             connection,
             migrations,
-            pooler: *lock(&connections.pooler),
+            pooler: connections.pooler.get(),
             pool: PoolHealth::new(connections.pool_state(), connections.waits()),
             session_cache: self.session_cache_stats().map(|stats| SessionCacheHealth {
                 is_listening: stats.is_listening,
@@ -193,10 +179,6 @@ impl SqlxAdapter {
             }
         }
     }
-}
-
-pub(super) fn lock(pooler: &Mutex<PoolerHealth>) -> MutexGuard<'_, PoolerHealth> {
-    pooler.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MigrationHealth {

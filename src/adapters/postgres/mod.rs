@@ -36,10 +36,8 @@ mod violation;
 
 pub use self::adapter::SqlxAdapter;
 pub use self::builder::SqlxAdapterBuilder;
-pub use self::connection::{PoolConfig, PoolStats, PooledConnection};
-pub use self::health::{
-    ConnectionHealth, Health, MigrationHealth, PoolHealth, PoolerHealth, SessionCacheHealth,
-};
+pub use self::connection::{PoolConfig, PoolStats, PooledConnection, PoolerHealth};
+pub use self::health::{ConnectionHealth, Health, MigrationHealth, PoolHealth, SessionCacheHealth};
 pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{MIGRATOR, NormalizedNames, SchemaReport, SkippedName};

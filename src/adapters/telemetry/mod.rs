@@ -3,6 +3,8 @@
 //! The functions here are called where something happens. Without a feature they are empty, so that no call site asks
 //! for features. None of them takes a value of a statement.
 
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod facts;
 #[cfg_attr(not(feature = "metrics"), path = "no_meters.rs")]
 mod meters;
 #[cfg_attr(

@@ -10,7 +10,7 @@ mod of_operations {
     use std::time::Duration;
 
     use crate::adapters::telemetry::Subject;
-    use crate::adapters::telemetry::observed::Facts;
+    use crate::adapters::telemetry::facts::Facts;
 
     pub(in crate::adapters::telemetry) struct Span;
 

@@ -7,40 +7,13 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use super::facts::Facts;
 use super::spans::{self, Span};
 use super::{Kind, Subject, meters};
 
 thread_local! {
     /// Of the operation or batch that is being polled.
     static CURRENT: Cell<Facts> = const { Cell::new(Facts::NONE) };
-}
-
-/// What the layers below tell of an operation.
-#[derive(Clone, Copy)]
-pub(super) struct Facts {
-    pub(super) retries: u32,
-    pub(super) connection_wait: Duration,
-    /// Whether another caller's statement brought the answer.
-    pub(super) is_batched: bool,
-    /// The number of keys, of a batch.
-    pub(super) batch_size: usize,
-    /// Of the last failure.
-    pub(super) sqlstate: Option<[u8; 5]>,
-}
-
-impl Facts {
-    const NONE: Self = Self {
-        retries: 0,
-        connection_wait: Duration::ZERO,
-        is_batched: false,
-        batch_size: 0,
-        sqlstate: None,
-    };
-
-    pub(super) fn sqlstate(&self) -> Option<&str> {
-        let code = self.sqlstate.as_ref()?;
-        std::str::from_utf8(code).ok()
-    }
 }
 
 fn note(change: impl FnOnce(&mut Facts)) {

@@ -7,7 +7,7 @@ use tracing::field::Empty;
 use tracing::{debug, info, info_span, warn};
 
 use super::Subject;
-use super::observed::Facts;
+use super::facts::Facts;
 
 /// Of all spans and events, for filters.
 const TARGET: &str = "better_auth";

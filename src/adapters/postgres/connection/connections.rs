@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -11,7 +11,6 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::error::{broke_connection, connection_error, timed_out};
-use super::super::health::PoolerHealth;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
 use super::super::sqlstate::TOO_MANY_CONNECTIONS;
@@ -23,6 +22,7 @@ use super::config::{MAX_TIMEOUT, PoolConfig, Settings, parse_url};
 use super::lease::Lease;
 use super::opening::connect_backoff;
 use super::pool::OwnPool;
+use super::pooler::Pooler;
 use super::pressure::{Pressure, Waits};
 use crate::adapters::telemetry::{self, PoolState, Subject, WaitEnd};
 use crate::{AuthError, AuthResult};
@@ -44,7 +44,7 @@ pub(in super::super) struct Connections {
     pub(in super::super) our_tables: OurTables,
     pressure: Arc<Pressure>,
     /// What `check_pooler` has found.
-    pub(in super::super) pooler: Mutex<PoolerHealth>,
+    pub(in super::super) pooler: Pooler,
 }
 
 enum Pool {
@@ -98,7 +98,7 @@ impl Connections {
             answer_timeout,
             our_tables: OurTables::default(),
             pressure,
-            pooler: Mutex::new(PoolerHealth::Unchecked),
+            pooler: Pooler::new(),
         })
     }
 
@@ -113,7 +113,7 @@ impl Connections {
             pool: Pool::Shared(pool),
             our_tables: OurTables::default(),
             pressure: Arc::new(Pressure::new()),
-            pooler: Mutex::new(PoolerHealth::Unchecked),
+            pooler: Pooler::new(),
         }
     }
 

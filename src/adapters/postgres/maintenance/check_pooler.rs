@@ -1,7 +1,7 @@
 //! `check_pooler`: asks through several connections whether a pooler keeps prepared statements apart.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -9,8 +9,8 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::super::SqlxAdapter;
+use super::super::connection::{Pooler, PoolerHealth};
 use super::super::error::{Operation, connection_error, statement_error};
-use super::super::health::{PoolerHealth, lock};
 use super::super::redaction::Cause;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
@@ -50,7 +50,7 @@ impl SqlxAdapter {
         let asked = async {
             let asked = tokio::time::timeout(limit, check.run()).await;
             asked.unwrap_or_else(|_| Err(check.connection_error(sqlx::Error::PoolTimedOut)))?;
-            *lock(check.found) = PoolerHealth::Safe;
+            check.found.set(PoolerHealth::Safe);
             Ok(())
         };
         connections.observe(OPERATION.name, asked).await
@@ -60,7 +60,7 @@ impl SqlxAdapter {
 struct Check<'a> {
     options: PgConnectOptions,
     server: Server,
-    found: &'a Mutex<PoolerHealth>,
+    found: &'a Pooler,
 }
 
 /// A connection that prepares a single statement, so that sqlx gives it the same name on every connection.
@@ -128,7 +128,7 @@ impl Check<'_> {
                 return Err(statement_error(error, OPERATION, &self.server));
             }
         };
-        *lock(self.found) = PoolerHealth::Unsafe;
+        self.found.set(PoolerHealth::Unsafe);
         Err(AuthError::Database {
             message: format!(
                 "check_pooler on {}: the pooler mixes up its clients' prepared statements{said}, so lookups can return \
