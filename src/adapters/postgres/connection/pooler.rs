@@ -5,17 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 /// What is known of a pooler in front of the server.
-///
-/// [`check_pooler`]: crate::adapters::SqlxAdapter::check_pooler
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum PoolerHealth {
-    /// [`check_pooler`] has not run on this adapter.
+    /// [`SqlxAdapter::check_pooler`](crate::adapters::SqlxAdapter::check_pooler) has not run on this adapter.
     Unchecked,
-    /// [`check_pooler`] has passed: there is none, or it keeps prepared statements apart.
+    /// [`SqlxAdapter::check_pooler`](crate::adapters::SqlxAdapter::check_pooler) has passed: there is none, or it
+    /// keeps prepared statements apart.
     Safe,
-    /// [`check_pooler`] has found a pooler that mixes up the statements of its clients.
+    /// [`SqlxAdapter::check_pooler`](crate::adapters::SqlxAdapter::check_pooler) has found a pooler that mixes up
+    /// the statements of its clients.
     Unsafe,
 }
 
