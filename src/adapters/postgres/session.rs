@@ -278,7 +278,7 @@ impl Repository {
         }
     }
 
-    /// The cache, for a token that it may hold. A very long one costs time and is nobody's.
+    /// The cache, if there is one. `None` for a very long token: no session has such a token, and its digest costs time.
     fn session_cache_for(&self, token: &str) -> Option<&CachedSessions> {
         let cache = self.session_cache.as_ref();
         cache.filter(|_| token.len() <= MAX_SHARED_KEY)

@@ -221,8 +221,8 @@ impl Repository {
         deleted.await.map(drop)
     }
 
-    /// Decides which row is the newest before it locks that row: whoever waited for it finds it gone if another caller was
-    /// faster, and never falls back to an older one. What is written here is what [`input::Attempts`] says of the row.
+    /// Finds the newest row first and then locks that row. A caller who waits for the lock while another one deletes the row
+    /// gets no row, and not an older one. What is written here is what [`input::Attempts`] says of the row.
     pub(super) async fn check_code(
         &self,
         identifier: &str,

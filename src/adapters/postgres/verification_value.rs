@@ -34,8 +34,8 @@ fn hmac(key: &[u8], text: &str) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// All that the table may hold for a value that a client presents. Nothing, if it can be nobody's: a digest, above all, is
-/// what a leaked table shows.
+/// All forms in which the table may hold a value that a client presents. None if no client can have it: a digest, above
+/// all, because a leaked table shows digests.
 pub(super) fn stored_values(value: &str, keys: Option<&VerificationKeys>) -> Vec<String> {
     forms(value, keys, digest)
         .map(std::borrow::Cow::into_owned)
