@@ -9,6 +9,7 @@ mod clocks;
 mod conformance;
 mod connections;
 mod equal_values;
+mod foreign_databases;
 mod health;
 mod joined;
 mod migration_locks;

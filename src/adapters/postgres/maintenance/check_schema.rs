@@ -7,6 +7,7 @@ use super::super::error::Operation;
 use super::super::session::PLAIN_TOKEN;
 use super::super::session_token::SessionTokens;
 use super::expected::{self, Part};
+use super::foreign_tables::{Neighbours, refusal_by_search_path};
 use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, made_by};
 use super::schema_place::wrong_encoding;
 use super::session_cache_triggers::{TriggerState, read_triggers};
@@ -48,14 +49,23 @@ impl SqlxAdapter {
     async fn compare_schema(&self) -> AuthResult<SchemaReport> {
         let database = &self.repository;
         let tables = expected::tables();
-        let rows = database.run(Operation::read(NAME), |connection| {
+        let rows = database.try_run(Operation::read(NAME), |connection| {
             Box::pin(
                 sqlx::query_file!("src/adapters/postgres/maintenance/schema.sql", &tables)
                     .fetch_all(connection),
             )
         });
+        let rows = match rows.await {
+            Ok(rows) => rows,
+            Err(failure) => {
+                if failure.is_missing_table() {
+                    self.check_place().await?;
+                }
+                return Err(database.error(failure, Operation::read(NAME)));
+            }
+        };
         let mut found = Found::default();
-        for row in rows.await? {
+        for row in rows {
             found.note(&row.kind, row.table, row.name, row.definition);
         }
         let mut wrong = found.wrong();
@@ -79,11 +89,29 @@ impl SqlxAdapter {
                 plain_session_tokens,
             });
         }
-        let server = &database.connections.server;
-        Err(AuthError::Database {
-            message: format!("{NAME} on {server}: {}", wrong.join("; ")),
+        if !found.is_migrated() {
+            self.check_place().await?;
+        }
+        Err(self.schema_error(&wrong.join("; ")))
+    }
+
+    /// Fails if tables of another program are where ours would be.
+    async fn check_place(&self) -> AuthResult<()> {
+        let refusal = self.repository.run(Operation::read(NAME), |connection| {
+            Box::pin(refusal_by_search_path(connection, Neighbours::Unrelated))
+        });
+        match refusal.await? {
+            Some(reason) => Err(self.schema_error(&reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn schema_error(&self, what: &str) -> AuthError {
+        let server = &self.repository.connections.server;
+        AuthError::Database {
+            message: format!("{NAME} on {server}: {what}"),
             source: None,
-        })
+        }
     }
 }
 
@@ -159,6 +187,12 @@ impl Found {
     /// Whether the migration that makes the index or constraint has run.
     fn has_run(&self, name: &str) -> bool {
         made_by(name).is_none_or(|migration| self.migrations.contains(&migration.version))
+    }
+
+    /// Whether every migration that is known here has run.
+    fn is_migrated(&self) -> bool {
+        let mut known = MIGRATOR.iter();
+        known.all(|migration| self.migrations.contains(&migration.version))
     }
 
     fn wrong_migrations(&self) -> Vec<String> {

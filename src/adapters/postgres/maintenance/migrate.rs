@@ -9,6 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::super::SqlxAdapter;
 use super::super::error::connection_error;
 use super::advisory_lock::AdvisoryLock;
+use super::foreign_tables::{Neighbours, refusal};
 use super::migration_state::{Progress, Step};
 use super::migrations::{Failure, MIGRATIONS_TABLE, index_name, set_lock_timeout};
 use super::schema_place::{check_encoding, find_place};
@@ -45,6 +46,9 @@ impl SqlxAdapter {
     /// the first that has our tables, created by hand; if there is none, in the first schema of `search_path`. It never
     /// creates tables that hide others of ours: if our tables are spread over several schemas, it changes nothing and
     /// names them. For tenants with a schema each, let `search_path` name that schema alone.
+    ///
+    /// Before it changes anything, it refuses a schema with tables of another program: an application's own by the names of
+    /// ours, tables of ours that lack columns, and those of Better Auth (TypeScript). The error says what to do.
     ///
     /// # Privileges
     ///
@@ -103,6 +107,9 @@ async fn bring_up_to_date(
     lock(connection).await?;
     // Another process may have migrated meanwhile.
     let place = find_place(connection).await?;
+    if let Some(reason) = refusal(connection, &place, Neighbours::Unrelated).await? {
+        return Err(Failure::Refused(reason));
+    }
     sqlx::query_scalar!(
         "SELECT set_config('search_path', format('%I, pg_temp', $1::TEXT), false)",
         place.schema,

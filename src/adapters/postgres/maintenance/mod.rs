@@ -4,6 +4,7 @@ mod advisory_lock;
 mod check_pooler;
 mod check_schema;
 mod expected;
+mod foreign_tables;
 mod migrate;
 mod migration_state;
 mod migrations;

@@ -9,6 +9,8 @@ pub(super) struct Place {
     pub(super) schema: String,
     /// Whether the schema has the table of migrations.
     pub(super) is_recorded: bool,
+    /// Whether it has tables of ours, recorded or made by hand.
+    pub(super) has_tables: bool,
 }
 
 /// A schema of `search_path`.
@@ -46,6 +48,13 @@ pub(super) fn wrong_encoding(encoding: &str) -> Option<String> {
 
 /// Finds the schema in which the migrations are recorded, or our tables are, or nothing is yet.
 pub(super) async fn find_place(connection: &mut PgConnection) -> Result<Place, Failure> {
+    choose_place(connection).await?.map_err(Failure::Refused)
+}
+
+/// As [`find_place`], with the reason if there is no such schema.
+pub(super) async fn choose_place(
+    connection: &mut PgConnection,
+) -> sqlx::Result<Result<Place, String>> {
     let (tables, columns): (Vec<_>, Vec<_>) = expected::parts_of_kind("column")
         .map(|column| (column.table.to_owned(), column.name.to_owned()))
         .unzip();
@@ -69,7 +78,7 @@ pub(super) async fn find_place(connection: &mut PgConnection) -> Result<Place, F
     )
     .fetch_all(connection)
     .await?;
-    choose(&candidates).map_err(Failure::Refused)
+    Ok(choose(&candidates))
 }
 
 fn choose(candidates: &[Candidate]) -> Result<Place, String> {
@@ -112,6 +121,7 @@ fn choose(candidates: &[Candidate]) -> Result<Place, String> {
     Ok(Place {
         schema: schema.clone(),
         is_recorded: place.is_recorded,
+        has_tables: place.is_recorded || !place.ours.is_empty(),
     })
 }
 
