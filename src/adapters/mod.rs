@@ -28,10 +28,11 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    ConnectionHealth, Health, Joined, LentConnection, MIGRATOR, MigrationHealth, NormalizedNames,
-    OpenSqlxTransaction, PoolConfig, PoolHealth, PoolStats, PooledConnection, PoolerHealth,
-    SchemaReport, SessionCache, SessionCacheHealth, SessionCacheStats, SessionTokens, SkippedName,
-    SqlxAdapter, SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
+    ConnectionHealth, Health, Joined, LentConnection, MIGRATOR, MigrationAction, MigrationHealth,
+    NameReport, NormalizedNames, OpenSqlxTransaction, PendingMigration, PendingMigrations,
+    PoolConfig, PoolHealth, PoolStats, PooledConnection, PoolerHealth, Progress, SchemaReport,
+    SessionCache, SessionCacheHealth, SessionCacheStats, SessionTokens, SkippedName, SqlxAdapter,
+    SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};
 pub use verification_keys::VerificationKeys;

@@ -18,8 +18,10 @@ mod migrations;
 #[cfg(feature = "arbitrary-precision")]
 mod numbers;
 mod page;
+mod pending_migrations;
 mod plans;
 mod pool_limits;
+mod progress;
 mod refreshes;
 mod schema;
 mod session_cache;

@@ -9,9 +9,11 @@ use sqlx::PgPool;
 use super::builder::{MAX_RETRIES, Source, SqlxAdapterBuilder};
 use super::connection::{Connections, PoolConfig, PoolStats, PooledConnection, Settings};
 use super::error::{Operation, connection_error};
+use super::progress::{Observer, Progress};
 use super::repository::Repository;
 use super::session_cache::{CachedSessions, SessionCacheStats};
 use crate::adapters::delegate::forward_database_adapter;
+use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
 /// Longest wait of [`SqlxAdapter::ping`].
@@ -198,11 +200,56 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`](crate::AuthError::Unavailable) or
     /// [`AuthError::OutcomeUnknown`](crate::AuthError::OutcomeUnknown) also if the run ended early. Call again.
     pub async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
-        let hash = self.repository.hash_stored_session_tokens();
+        self.observe_hashing(&mut Observer::silent()).await
+    }
+
+    /// As [`hash_stored_session_tokens`](Self::hash_stored_session_tokens), with an observer that hears how many sessions
+    /// were looked at, after each piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`hash_stored_session_tokens`](Self::hash_stored_session_tokens).
+    pub async fn hash_stored_session_tokens_with(
+        &self,
+        mut observe: impl FnMut(&Progress) + Send,
+    ) -> AuthResult<usize> {
+        self.observe_hashing(&mut Observer::new(&mut observe)).await
+    }
+
+    async fn observe_hashing(&self, observer: &mut Observer<'_>) -> AuthResult<usize> {
+        let hash = self.repository.hash_stored_session_tokens(observer);
         let connections = &self.repository.connections;
         connections
             .observe("hash_stored_session_tokens", hash)
             .await
+    }
+
+    /// As [`clean_up`](crate::DatabaseAdapter::clean_up), with an observer that hears how many rows were removed, after
+    /// each batch.
+    ///
+    /// ```no_run
+    /// use better_auth::adapters::SqlxAdapter;
+    ///
+    /// # async fn example(database: SqlxAdapter) -> better_auth::AuthResult<()> {
+    /// let removed = database
+    ///     .clean_up_with(|progress| eprintln!("{}: {}", progress.step, progress.done))
+    ///     .await?;
+    /// println!("{} sessions are gone", removed.sessions);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`clean_up`](crate::DatabaseAdapter::clean_up).
+    pub async fn clean_up_with(
+        &self,
+        mut observe: impl FnMut(&Progress) + Send,
+    ) -> AuthResult<Removed> {
+        let mut observer = Observer::new(&mut observe);
+        let connections = &self.repository.connections;
+        let clean_up = self.repository.clean_up_with(&mut observer);
+        connections.observe("clean_up", clean_up).await
     }
 
     /// What the pool holds at the moment.

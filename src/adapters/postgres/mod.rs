@@ -8,12 +8,14 @@ mod builder;
 pub mod columns;
 mod connection;
 mod error;
+mod estimates;
 mod health;
 mod inside;
 mod joined;
 mod lent_connection;
 mod live_session;
 mod maintenance;
+mod progress;
 mod redaction;
 mod repository;
 mod row_batches;
@@ -40,7 +42,11 @@ pub use self::connection::{PoolConfig, PoolStats, PooledConnection, PoolerHealth
 pub use self::health::{ConnectionHealth, Health, MigrationHealth, PoolHealth, SessionCacheHealth};
 pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
-pub use self::maintenance::{MIGRATOR, NormalizedNames, SchemaReport, SkippedName};
+pub use self::maintenance::{
+    MIGRATOR, MigrationAction, NameReport, NormalizedNames, PendingMigration, PendingMigrations,
+    SchemaReport, SkippedName,
+};
+pub use self::progress::Progress;
 pub use self::session_cache::{SessionCache, SessionCacheStats};
 pub use self::session_token::SessionTokens;
 pub use self::sqlx_transaction::{OpenSqlxTransaction, sqlx_transaction};

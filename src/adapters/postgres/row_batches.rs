@@ -9,7 +9,9 @@ use sqlx::{Connection as _, PgConnection, Postgres};
 use super::columns::Time;
 use super::connection::StatementFuture;
 use super::error::{Failure, Operation};
+use super::estimates::Rows;
 use super::maintenance::AdvisoryLock;
+use super::progress::Observer;
 use super::redaction::Cause;
 use super::repository::Repository;
 use crate::adapters::telemetry;
@@ -29,6 +31,47 @@ pub(super) enum Instances {
     /// One at a time: another instance at work ends the run.
     One,
     Any,
+}
+
+/// The rows that a cleanup removes.
+#[derive(Clone, Copy)]
+pub(super) enum DeadRows {
+    ExpiredSessions,
+    InactiveSessions,
+    ExpiredVerifications,
+}
+
+impl DeadRows {
+    fn table(self) -> &'static str {
+        match self {
+            Self::ExpiredSessions | Self::InactiveSessions => "sessions",
+            Self::ExpiredVerifications => "verifications",
+        }
+    }
+
+    fn lock(self) -> AdvisoryLock {
+        match self {
+            Self::ExpiredSessions => AdvisoryLock::ExpiredSessions,
+            Self::InactiveSessions => AdvisoryLock::InactiveSessions,
+            Self::ExpiredVerifications => AdvisoryLock::ExpiredVerifications,
+        }
+    }
+
+    fn step(self) -> &'static str {
+        match self {
+            Self::ExpiredSessions => "removing expired sessions",
+            Self::InactiveSessions => "removing inactive sessions",
+            Self::ExpiredVerifications => "removing expired verifications",
+        }
+    }
+
+    fn rows(self) -> Rows {
+        match self {
+            Self::ExpiredSessions => Rows::ExpiredSessions,
+            Self::InactiveSessions => Rows::InactiveSessions,
+            Self::ExpiredVerifications => Rows::ExpiredVerifications,
+        }
+    }
 }
 
 /// Which rows the next statement changes.
@@ -119,13 +162,21 @@ pub(super) async fn with_locks_gone<T>(
 
 impl Repository {
     pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
+        self.clean_up_with(&mut Observer::silent()).await
+    }
+
+    pub(super) async fn clean_up_with(&self, observer: &mut Observer<'_>) -> AuthResult<Removed> {
         // A transaction would keep every other instance waiting for its end.
         let instances = match &self.transaction {
             Some(_) => Instances::Any,
             None => Instances::One,
         };
-        let sessions = self.delete_dead_sessions("clean_up", instances).await;
-        let verifications = self.delete_dead_verifications("clean_up", instances).await;
+        let sessions = self
+            .delete_dead_sessions("clean_up", instances, observer)
+            .await;
+        let verifications = self
+            .delete_dead_verifications("clean_up", instances, observer)
+            .await;
         Ok(Removed {
             sessions: sessions?,
             verifications: verifications?,
@@ -136,22 +187,26 @@ impl Repository {
     pub(super) async fn delete_in_batches(
         &self,
         operation: Operation,
-        table: &'static str,
-        lock: AdvisoryLock,
+        dead: DeadRows,
         instances: Instances,
+        observer: &mut Observer<'_>,
         statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
     ) -> AuthResult<usize> {
         let query = match instances {
             Instances::Any => BatchQuery::default(),
             Instances::One => BatchQuery {
                 takes_lock: true,
-                lock: self.cleanup_lock(operation, table, lock).await?,
+                lock: self
+                    .cleanup_lock(operation, dead.table(), dead.lock())
+                    .await?,
                 ..BatchQuery::default()
             },
         };
-        let run = self.run_in_batches(operation, query, statement).await?;
-        telemetry::rows_removed(operation.name, table, run.changed);
-        self.end_run(operation, run, table, "removed")
+        self.begin_step(observer, dead.step(), dead.rows()).await;
+        let run = self.run_in_batches(operation, query, observer, |batch| batch.changed, statement);
+        let run = run.await?;
+        telemetry::rows_removed(operation.name, dead.table(), run.changed);
+        self.end_run(operation, run, dead.table(), "removed")
     }
 
     /// The key of a lock for one table, whichever `search_path` leads to it.
@@ -174,13 +229,15 @@ impl Repository {
         Ok(key.await?.unwrap_or_default())
     }
 
-    /// Changes the rows that a statement finds, batch by batch. The run ends when a statement finds fewer rows than it
+    /// Changes the rows that a statement finds, batch by batch, and tells the observer of each batch's `progress`. The run ends when a statement finds fewer rows than it
     /// may, whatever it changes. If the server refuses a batch because of a row, or it takes too long, smaller batches
     /// change the others.
     pub(super) async fn run_in_batches(
         &self,
         operation: Operation,
         mut query: BatchQuery,
+        observer: &mut Observer<'_>,
+        progress: fn(&Batch) -> usize,
         statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
     ) -> AuthResult<Run> {
         let mut run = Run::default();
@@ -211,6 +268,7 @@ impl Repository {
                 }
             };
             let is_last = i64::try_from(batch.found).is_ok_and(|found| found < query.limit);
+            let progress = progress(&batch);
             run.changed += batch.changed;
             run.kept.add(batch.kept);
             run.locked.extend(batch.locked);
@@ -218,6 +276,9 @@ impl Repository {
                 query.after_time = Time::from(time);
             }
             query.after_id = batch.last_id.or(query.after_id);
+            if progress > 0 {
+                observer.advance(progress).await;
+            }
             if is_last {
                 return Ok(run);
             }

@@ -12,9 +12,9 @@ use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::{Settings, StatementFuture};
 use super::error::Operation;
 use super::live_session::LiveSession;
-use super::maintenance::AdvisoryLock;
+use super::progress::Observer;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
-use super::row_batches::{DeletedBatch, Instances, fetch_batch};
+use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
 use super::user::with_user_columns;
@@ -516,7 +516,8 @@ impl Repository {
     }
 
     pub(super) async fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        self.delete_dead_sessions("delete_expired_sessions", Instances::Any)
+        let observer = &mut Observer::silent();
+        self.delete_dead_sessions("delete_expired_sessions", Instances::Any, observer)
             .await
     }
 
@@ -526,13 +527,14 @@ impl Repository {
         &self,
         name: &'static str,
         instances: Instances,
+        observer: &mut Observer<'_>,
     ) -> AuthResult<usize> {
         let operation = Operation::write(name);
         let expired = self.delete_in_batches(
             operation,
-            "sessions",
-            AdvisoryLock::ExpiredSessions,
+            DeadRows::ExpiredSessions,
             instances,
+            observer,
             |connection, query| {
                 let batch = sqlx::query_as!(
                     DeletedBatch,
@@ -559,9 +561,9 @@ impl Repository {
         let expired = expired.await;
         let inactive = self.delete_in_batches(
             operation,
-            "sessions",
-            AdvisoryLock::InactiveSessions,
+            DeadRows::InactiveSessions,
             instances,
+            observer,
             |connection, query| {
                 let batch = sqlx::query_as!(
                     DeletedBatch,

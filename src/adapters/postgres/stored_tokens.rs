@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::error::Operation;
+use super::estimates::Rows;
+use super::progress::Observer;
 use super::repository::Repository;
 use super::row_batches::{Batch, BatchQuery, with_locks_gone};
 use super::session_token::{digest, is_digest};
@@ -22,11 +24,17 @@ struct StoredToken {
 
 impl Repository {
     /// Hashes the tokens that are stored as they are, walking the table by id, and says how many there were.
-    pub(super) async fn hash_stored_session_tokens(&self) -> AuthResult<usize> {
+    pub(super) async fn hash_stored_session_tokens(
+        &self,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<usize> {
         const OPERATION: Operation = Operation::write("hash_stored_session_tokens");
+        let found = |batch: &Batch| batch.found;
         let start = BatchQuery::default;
+        self.begin_step(observer, "hashing session tokens", Rows::Sessions)
+            .await;
         let mut run = self
-            .run_in_batches(OPERATION, start(), |connection, query| {
+            .run_in_batches(OPERATION, start(), observer, found, |connection, query| {
                 let (after_id, limit) = (query.after_id.clone(), query.limit);
                 let changes = query.changes;
                 Box::pin(async move {
@@ -54,24 +62,29 @@ impl Repository {
             tokio::time::sleep(PAUSE).await;
             let mut locked = run.locked.clone();
             locked.sort_unstable();
-            let again = self.run_in_batches(OPERATION, start(), |connection, query| {
-                let ids = after(&locked, query.after_id.as_deref(), query.limit);
-                let changes = query.changes;
-                Box::pin(async move {
-                    let sessions = sqlx::query_as!(
-                        StoredToken,
-                        "SELECT id, token FROM sessions WHERE id = ANY ($1)",
-                        &ids,
-                    );
-                    let sessions = sessions.fetch_all(&mut *connection).await?;
-                    let batch = Batch {
-                        found: ids.len(),
-                        last_id: ids.into_iter().next_back(),
-                        ..Batch::default()
-                    };
-                    hash(connection, sessions, changes, batch).await
-                })
-            });
+            let count = u64::try_from(locked.len()).ok();
+            observer
+                .begin("hashing tokens of sessions that were locked", count)
+                .await;
+            let again =
+                self.run_in_batches(OPERATION, start(), observer, found, |connection, query| {
+                    let ids = after(&locked, query.after_id.as_deref(), query.limit);
+                    let changes = query.changes;
+                    Box::pin(async move {
+                        let sessions = sqlx::query_as!(
+                            StoredToken,
+                            "SELECT id, token FROM sessions WHERE id = ANY ($1)",
+                            &ids,
+                        );
+                        let sessions = sessions.fetch_all(&mut *connection).await?;
+                        let batch = Batch {
+                            found: ids.len(),
+                            last_id: ids.into_iter().next_back(),
+                            ..Batch::default()
+                        };
+                        hash(connection, sessions, changes, batch).await
+                    })
+                });
             run.then(again.await?);
         }
         self.end_run(OPERATION, run, "sessions", "hashed")

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::columns::{NullableTime, Time};
 use super::error::Operation;
-use super::maintenance::AdvisoryLock;
+use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{DeletedBatch, Instances, fetch_batch};
+use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::verification_value::{digest, stored_values, with_value};
 use crate::AuthResult;
 use crate::adapters::{VerificationKeys, input};
@@ -309,7 +309,8 @@ impl Repository {
     }
 
     pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        self.delete_dead_verifications("delete_expired_verifications", Instances::Any)
+        let observer = &mut Observer::silent();
+        self.delete_dead_verifications("delete_expired_verifications", Instances::Any, observer)
             .await
     }
 
@@ -317,12 +318,13 @@ impl Repository {
         &self,
         name: &'static str,
         instances: Instances,
+        observer: &mut Observer<'_>,
     ) -> AuthResult<usize> {
         self.delete_in_batches(
             Operation::write(name),
-            "verifications",
-            AdvisoryLock::ExpiredVerifications,
+            DeadRows::ExpiredVerifications,
             instances,
+            observer,
             |connection, query| {
                 let batch = sqlx::query_as!(
                     DeletedBatch,

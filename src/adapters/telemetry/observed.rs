@@ -157,7 +157,8 @@ impl Observation {
 
 /// Whether an operation works through a whole table.
 fn may_take_long(operation: &str) -> bool {
-    const LONG: [&str; 4] = [
+    const LONG: [&str; 5] = [
+        "check_names",
         "clean_up",
         "migrate",
         "normalize_names",

@@ -7,11 +7,16 @@ use sqlx::migrate::Migrate as _;
 use sqlx::{Connection as _, PgConnection};
 
 use super::super::SqlxAdapter;
+use super::super::connection::Connections;
 use super::super::error::connection_error;
+use super::super::progress::{Observer, Progress};
 use super::advisory_lock::AdvisoryLock;
 use super::foreign_tables::{Neighbours, refusal};
-use super::migration_state::{Progress, Step};
-use super::migrations::{Failure, MIGRATIONS_TABLE, index_name, set_lock_timeout};
+use super::index_builds::build_index;
+use super::migration_state::{MigrationState, Step};
+use super::migrations::{
+    Failure, MIGRATIONS_TABLE, builds_index, index_name, set_lock_timeout, step_name,
+};
 use super::schema_place::{check_encoding, find_place};
 use super::session_cache_triggers;
 use crate::AuthResult;
@@ -64,13 +69,31 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`]: crate::AuthError::Unavailable
     /// [`AuthError::Database`]: crate::AuthError::Database
     pub async fn migrate(&self) -> AuthResult<()> {
-        let connections = &self.repository.connections;
-        connections
-            .observe("migrate", self.bring_up_to_date())
+        self.observe_migration(&mut Observer::silent()).await
+    }
+
+    /// As [`migrate`](Self::migrate), with an observer that hears of each migration, of what the server is doing while it
+    /// builds an index, and of what `migrate` waits for.
+    ///
+    /// How far a build is, the server tells twice a second on another connection. If there is none to be had, the
+    /// observer hears only when a build begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`migrate`](Self::migrate).
+    pub async fn migrate_with(&self, mut observe: impl FnMut(&Progress) + Send) -> AuthResult<()> {
+        self.observe_migration(&mut Observer::new(&mut observe))
             .await
     }
 
-    async fn bring_up_to_date(&self) -> AuthResult<()> {
+    async fn observe_migration(&self, observer: &mut Observer<'_>) -> AuthResult<()> {
+        let connections = &self.repository.connections;
+        connections
+            .observe("migrate", self.bring_up_to_date(observer))
+            .await
+    }
+
+    async fn bring_up_to_date(&self, observer: &mut Observer<'_>) -> AuthResult<()> {
         let connections = &self.repository.connections;
         // Its advisory lock goes with it, also if this future is dropped.
         let mut connection = connections
@@ -78,7 +101,8 @@ impl SqlxAdapter {
             .await
             .map_err(|error| connection_error(error, "migrate", &connections.server))?;
         let cache = &self.repository.session_cache;
-        let outcome = bring_up_to_date(&mut connection, cache.is_some()).await;
+        let outcome =
+            bring_up_to_date(connections, &mut connection, cache.is_some(), observer).await;
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
         if let (Ok(()), Some(cache)) = (&outcome, cache) {
@@ -89,13 +113,15 @@ impl SqlxAdapter {
 }
 
 async fn bring_up_to_date(
+    connections: &Connections,
     connection: &mut PgConnection,
     with_triggers: bool,
+    observer: &mut Observer<'_>,
 ) -> Result<(), Failure> {
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
     if place.is_recorded
-        && Progress::read(connection, &place.schema)
+        && MigrationState::read(connection, &place.schema)
             .await?
             .next_step()?
             .is_none()
@@ -104,7 +130,7 @@ async fn bring_up_to_date(
         return Ok(());
     }
     lift_time_limits(connection).await?;
-    lock(connection).await?;
+    lock(connection, observer).await?;
     // Another process may have migrated meanwhile.
     let place = find_place(connection).await?;
     if let Some(reason) = refusal(connection, &place, Neighbours::Unrelated).await? {
@@ -121,7 +147,14 @@ async fn bring_up_to_date(
     }
     let mut builds = BTreeMap::new();
     loop {
-        let mut outcome = take_step(connection, &place.schema, &mut builds).await;
+        let step = take_step(
+            connections,
+            connection,
+            &place.schema,
+            &mut builds,
+            observer,
+        );
+        let mut outcome = step.await;
         if with_triggers && matches!(outcome, Ok(Outcome::Finished)) {
             outcome = match session_cache_triggers::install_next(connection).await {
                 Ok(true) => Ok(Outcome::Advanced),
@@ -132,8 +165,16 @@ async fn bring_up_to_date(
         match outcome {
             Ok(Outcome::Finished) => return Ok(()),
             Ok(Outcome::Advanced) => {}
-            Ok(Outcome::Waiting) => tokio::time::sleep(PAUSE).await,
-            Err(failure) if failure.is_contention() => tokio::time::sleep(PAUSE).await,
+            Ok(Outcome::Waiting) => {
+                let step = "waiting for another session that builds an index";
+                observer.reach(step, 0, None).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(failure) if failure.is_contention() => {
+                let step = "waiting for transactions that hold a lock on the table";
+                observer.reach(step, 0, None).await;
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -152,7 +193,7 @@ async fn lift_time_limits(connection: &mut PgConnection) -> Result<(), Failure> 
 
 /// Waits for the lock that only one migrating process has. A wait inside the server, as sqlx's own lock has it, would
 /// hold a snapshot, and a concurrent index build waits until that ends: a deadlock.
-async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
+async fn lock(connection: &mut PgConnection, observer: &mut Observer<'_>) -> Result<(), Failure> {
     while !sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_lock($1) AS "locked!""#,
         AdvisoryLock::Migration.key()
@@ -160,6 +201,9 @@ async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
     .fetch_one(&mut *connection)
     .await?
     {
+        observer
+            .reach("waiting for another process that migrates", 0, None)
+            .await;
         tokio::time::sleep(ADVISORY_LOCK_POLL).await;
     }
     Ok(())
@@ -172,19 +216,32 @@ enum Outcome {
 }
 
 async fn take_step(
+    connections: &Connections,
     connection: &mut PgConnection,
     schema: &str,
     builds: &mut BTreeMap<i64, u32>,
+    observer: &mut Observer<'_>,
 ) -> Result<Outcome, Failure> {
-    let progress = Progress::read(connection, schema).await?;
-    match progress.next_step()? {
+    let state = MigrationState::read(connection, schema).await?;
+    match state.next_step()? {
         None => return Ok(Outcome::Finished),
         Some(Step::Wait) => return Ok(Outcome::Waiting),
-        Some(Step::Record(migration)) => connection.skip(MIGRATIONS_TABLE, migration).await?,
+        Some(Step::Record(migration)) => {
+            observer
+                .begin(&step_name(migration, "recording"), None)
+                .await;
+            connection.skip(MIGRATIONS_TABLE, migration).await?;
+        }
         Some(Step::Apply(migration)) => {
             set_lock_timeout(connection, migration).await?;
             telemetry::migrating(migration.version, &migration.description);
-            let took = connection.apply(MIGRATIONS_TABLE, migration).await?;
+            let step = step_name(migration, "applying");
+            observer.begin(&step, None).await;
+            let took = if builds_index(migration) {
+                build_index(connections, connection, migration, &step, observer).await?
+            } else {
+                connection.apply(MIGRATIONS_TABLE, migration).await?
+            };
             telemetry::migrated(migration.version, took);
             *builds.entry(migration.version).or_default() += 1;
         }
@@ -195,6 +252,9 @@ async fn take_step(
                     "index {index} is INVALID after {MAX_BUILDS} builds: drop it and build it by hand"
                 )));
             }
+            observer
+                .begin(&step_name(undo, "dropping the invalid index of"), None)
+                .await;
             // First, so that a cut between the two leaves an index that is built again.
             sqlx::query!(
                 "DELETE FROM _better_auth_migrations WHERE version = $1",

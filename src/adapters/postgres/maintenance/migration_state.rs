@@ -11,7 +11,7 @@ use super::expected;
 use super::migrations::{Failure, MIGRATOR, drops_index, index_name, made_by};
 
 /// What a schema holds.
-pub(super) struct Progress {
+pub(super) struct MigrationState {
     applied: Vec<Applied>,
     /// The indexes on our tables, by name.
     indexes: BTreeMap<String, Index>,
@@ -86,7 +86,7 @@ pub(super) enum Step {
     Drop(&'static Migration),
 }
 
-impl Progress {
+impl MigrationState {
     /// Reads the table of migrations by `search_path`, and the indexes of `schema`.
     pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<Self, Failure> {
         let applied = sqlx::query_as!(
@@ -95,6 +95,22 @@ impl Progress {
         )
         .fetch_all(&mut *connection)
         .await?;
+        Self::read_schema(connection, schema, applied).await
+    }
+
+    /// As [`read`](Self::read), where there is no table of migrations yet.
+    pub(super) async fn read_unrecorded(
+        connection: &mut PgConnection,
+        schema: &str,
+    ) -> Result<Self, Failure> {
+        Self::read_schema(connection, schema, Vec::new()).await
+    }
+
+    async fn read_schema(
+        connection: &mut PgConnection,
+        schema: &str,
+        applied: Vec<Applied>,
+    ) -> Result<Self, Failure> {
         let tables = expected::tables();
         let seen = read_indexes(connection, schema, &tables).await?;
         let constraints = sqlx::query_scalar!(
@@ -143,13 +159,35 @@ impl Progress {
     /// `None` if the schema is up to date.
     pub(super) fn next_step(&self) -> Result<Option<Step>, Failure> {
         self.check_applied()?;
-        if let Some(step) = self.invalid_index()? {
-            return Ok(Some(step));
+        if let Some((name, index)) = self.invalid_indexes().next() {
+            return Ok(Some(self.step_for_invalid(name, index)?));
         }
-        let pending = MIGRATOR.iter().find(|migration| {
+        Ok(self
+            .pending()
+            .next()
+            .map(|migration| self.step_for(migration)))
+    }
+
+    /// All steps that are left, as the schema is now.
+    pub(super) fn steps(&self) -> Result<Vec<Step>, Failure> {
+        self.check_applied()?;
+        let mut steps = Vec::new();
+        for (name, index) in self.invalid_indexes() {
+            steps.push(self.step_for_invalid(name, index)?);
+        }
+        let is_rebuilt = |migration: &Migration| {
+            let name = index_name(migration);
+            self.invalid_indexes().any(|(invalid, _)| *invalid == name)
+        };
+        let pending = self.pending().filter(|migration| !is_rebuilt(migration));
+        steps.extend(pending.map(|migration| self.step_for(migration)));
+        Ok(steps)
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &'static Migration> {
+        MIGRATOR.iter().filter(|migration| {
             migration.migration_type.is_up_migration() && !self.is_applied(migration.version)
-        });
-        Ok(pending.map(|migration| self.step_for(migration)))
+        })
     }
 
     fn is_applied(&self, version: i64) -> bool {
@@ -177,22 +215,20 @@ impl Progress {
         Ok(())
     }
 
-    fn invalid_index(&self) -> Result<Option<Step>, Failure> {
-        let invalid = self
-            .indexes
-            .iter()
-            .find(|(name, index)| !index.is_valid && expected::is_index(name));
-        let Some((name, index)) = invalid else {
-            return Ok(None);
-        };
+    fn invalid_indexes(&self) -> impl Iterator<Item = (&String, &Index)> {
+        let indexes = self.indexes.iter();
+        indexes.filter(|(name, index)| !index.is_valid && expected::is_index(name))
+    }
+
+    fn step_for_invalid(&self, name: &String, index: &Index) -> Result<Step, Failure> {
         if index.is_changing || self.busy_tables.contains(&index.table) {
-            return Ok(Some(Step::Wait));
+            return Ok(Step::Wait);
         }
         let undo = MIGRATOR.iter().find(|migration| {
             migration.migration_type.is_down_migration() && index_name(migration) == *name
         });
         match undo {
-            Some(undo) => Ok(Some(Step::Drop(undo))),
+            Some(undo) => Ok(Step::Drop(undo)),
             None => Err(Failure::Refused(format!(
                 "index {name} on {} is INVALID: REINDEX INDEX CONCURRENTLY {name}",
                 index.table

@@ -71,6 +71,22 @@ pub(super) async fn set_lock_timeout(
     Ok(())
 }
 
+/// A migration as progress names it: which of how many, and what is done with it.
+pub(super) fn step_name(migration: &Migration, doing: &str) -> String {
+    let ups = MIGRATOR.iter();
+    let count = ups.filter(|migration| migration.migration_type.is_up_migration());
+    format!(
+        "{doing} migration {} of {}, {}",
+        migration.version,
+        count.count(),
+        index_name(migration)
+    )
+}
+
+pub(super) fn builds_index(migration: &Migration) -> bool {
+    migration.sql.as_str().contains("CREATE INDEX")
+}
+
 pub(super) fn drops_index(migration: &Migration) -> bool {
     migration.sql.as_str().contains("DROP INDEX")
 }

@@ -1,20 +1,25 @@
 //! What an operator runs beside the traffic: migrations, checks, and repairs of stored data.
 
 mod advisory_lock;
+mod check_names;
 mod check_pooler;
 mod check_schema;
 mod expected;
 mod foreign_tables;
+mod index_builds;
 mod migrate;
 mod migration_state;
 mod migrations;
 mod normalize_names;
+mod pending;
 mod schema_place;
 mod session_cache_triggers;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
+pub use self::check_names::NameReport;
 pub use self::check_schema::SchemaReport;
 pub(super) use self::migration_state::{MigrationCounts, read_migration_counts};
 pub use self::migrations::MIGRATOR;
 pub use self::normalize_names::{NormalizedNames, SkippedName};
+pub use self::pending::{MigrationAction, PendingMigration, PendingMigrations};
 pub(super) use self::session_cache_triggers::{TriggerState, read_triggers};

@@ -4,6 +4,8 @@ use sqlx::postgres::PgQueryResult;
 
 use super::super::SqlxAdapter;
 use super::super::error::{Failure, Operation};
+use super::super::estimates::Rows;
+use super::super::progress::{Observer, Progress};
 use super::super::repository::Repository;
 use super::super::row_batches::MAX_SLOW_ROWS;
 use super::super::user::{CONSTRAINTS, NewKeys};
@@ -51,48 +53,73 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`], also after ten waits for a locked user, [`AuthError::OutcomeUnknown`] or
     /// [`AuthError::Database`]. Some names may be changed already; call it again.
     pub async fn normalize_names(&self) -> AuthResult<NormalizedNames> {
-        let connections = &self.repository.connections;
-        connections.observe(NAME, self.normalize_all_names()).await
+        let mut observer = Observer::silent();
+        self.observe_normalizing(&mut observer).await
     }
 
-    async fn normalize_all_names(&self) -> AuthResult<NormalizedNames> {
+    /// As [`normalize_names`](Self::normalize_names), with an observer that hears how many users were looked at, after
+    /// each batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`normalize_names`](Self::normalize_names).
+    pub async fn normalize_names_with(
+        &self,
+        mut observe: impl FnMut(&Progress) + Send,
+    ) -> AuthResult<NormalizedNames> {
+        let mut observer = Observer::new(&mut observe);
+        self.observe_normalizing(&mut observer).await
+    }
+
+    async fn observe_normalizing(
+        &self,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<NormalizedNames> {
+        let connections = &self.repository.connections;
+        let normalize = self.normalize_all_names(observer);
+        connections.observe(NAME, normalize).await
+    }
+
+    async fn normalize_all_names(
+        &self,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<NormalizedNames> {
+        let database = &self.repository;
+        let step = "normalizing emails and usernames";
+        database.begin_step(observer, step, Rows::Users).await;
         let mut done = NormalizedNames::default();
-        let mut from = String::new();
+        let mut last = None;
         loop {
-            let users = self.repository.run(Operation::read(NAME), |connection| {
-                Box::pin(
-                    sqlx::query!(
-                        "SELECT id, email, username FROM users WHERE id >= $1 ORDER BY id LIMIT 1000",
-                        from,
-                    )
-                    .fetch_all(connection),
-                )
-            });
-            let users = users.await?;
-            let last = users.last().map(|user| user.id.clone());
-            // The last user of a batch is the first of the next.
-            for user in users
-                .into_iter()
-                .filter(|user| user.id != from || from.is_empty())
+            let users = database.users_after(NAME, &mut last).await?;
+            if users.is_empty() {
+                return Ok(done);
+            }
+            let count = users.len();
+            for UserNames {
+                id,
+                email,
+                username,
+            } in users
             {
-                if let Some(email) = user.email {
-                    let changed = self.repository.normalize_email(&user.id, &email).await;
-                    done.note(&user.id, changed)?;
+                if let Some(email) = email {
+                    let changed = database.normalize_email(&id, &email).await;
+                    done.note(&id, changed)?;
                 }
-                if let Some(username) = user.username {
-                    let changed = self
-                        .repository
-                        .normalize_username(&user.id, &username)
-                        .await;
-                    done.note(&user.id, changed)?;
+                if let Some(username) = username {
+                    let changed = database.normalize_username(&id, &username).await;
+                    done.note(&id, changed)?;
                 }
             }
-            match last {
-                Some(last) if last != from => from = last,
-                _ => return Ok(done),
-            }
+            observer.advance(count).await;
         }
     }
+}
+
+/// The names of a user, as they are stored.
+pub(super) struct UserNames {
+    pub(super) id: String,
+    pub(super) email: Option<String>,
+    pub(super) username: Option<String>,
 }
 
 /// Why a name was not changed.
@@ -122,6 +149,32 @@ impl NormalizedNames {
 }
 
 impl Repository {
+    /// The next users by id, at most 1,000, of whom `last` becomes the last. None if there are no more.
+    pub(super) async fn users_after(
+        &self,
+        operation: &'static str,
+        last: &mut Option<String>,
+    ) -> AuthResult<Vec<UserNames>> {
+        let from = last.clone().unwrap_or_default();
+        let users = self.run(Operation::read(operation), |connection| {
+            Box::pin(
+                sqlx::query_as!(
+                    UserNames,
+                    "SELECT id, email, username FROM users WHERE id >= $1 ORDER BY id LIMIT 1000",
+                    from,
+                )
+                .fetch_all(connection),
+            )
+        });
+        let mut users = users.await?;
+        // The last user of a batch is the first of the next.
+        users.retain(|user| last.as_ref() != Some(&user.id));
+        if let Some(user) = users.last() {
+            *last = Some(user.id.clone());
+        }
+        Ok(users)
+    }
+
     /// Whether a row was changed. A name that changed since it was read is not touched.
     async fn normalize_email(&self, id: &str, stored: &str) -> Result<bool, NotChanged> {
         let email = input::name_key("email", stored).map_err(NotChanged::Skipped)?;

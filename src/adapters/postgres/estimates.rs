@@ -1,0 +1,70 @@
+//! How many rows there are, as the planner estimates it: no statement here reads a table.
+
+use sqlx::types::JsonValue;
+
+use super::error::Operation;
+use super::progress::Observer;
+use super::repository::Repository;
+
+/// The rows that an operation works through.
+#[derive(Clone, Copy)]
+pub(super) enum Rows {
+    Users,
+    Sessions,
+    ExpiredSessions,
+    InactiveSessions,
+    ExpiredVerifications,
+}
+
+macro_rules! explain {
+    ($rows:ident, $connection:ident, $($kind:ident => $explain:literal,)+) => {
+        match $rows {
+            $(Rows::$kind => Box::pin(
+                sqlx::query_scalar!($explain).fetch_one($connection)
+            ),)+
+        }
+    };
+}
+
+impl Repository {
+    /// Begins a step whose rows the planner counts. Without an estimate the operation goes on all the same.
+    pub(super) async fn begin_step(&self, observer: &mut Observer<'_>, step: &str, rows: Rows) {
+        if observer.is_silent() {
+            return;
+        }
+        let estimate = Box::pin(self.estimate(rows)).await;
+        observer.begin(step, estimate).await;
+    }
+
+    async fn estimate(&self, rows: Rows) -> Option<u64> {
+        let plan = self.run(Operation::read("estimate"), |connection| {
+            explain!(rows, connection,
+                Users => "EXPLAIN (FORMAT JSON) SELECT FROM users",
+                Sessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions",
+                ExpiredSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE expires_at <= statement_timestamp()",
+                InactiveSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE NOT active",
+                ExpiredVerifications => "EXPLAIN (FORMAT JSON) SELECT FROM verifications WHERE expires_at <= statement_timestamp()",
+            )
+        });
+        planned_rows(&plan.await.ok()??)
+    }
+}
+
+fn planned_rows(plan: &JsonValue) -> Option<u64> {
+    plan.pointer("/0/Plan/Plan Rows")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::planned_rows;
+
+    #[test]
+    fn a_plan_without_rows_is_no_estimate() {
+        let plan = serde_json::json!([{ "Plan": { "Node Type": "Seq Scan", "Plan Rows": 7 } }]);
+        assert_eq!(planned_rows(&plan), Some(7));
+        assert_eq!(
+            planned_rows(&serde_json::json!(["Utility Statement"])),
+            None
+        );
+    }
+}

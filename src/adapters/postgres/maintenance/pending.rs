@@ -1,0 +1,228 @@
+//! `pending_migrations`: what `migrate` would do, as statements that an administrator may run instead.
+
+use std::fmt::Write as _;
+
+use sqlx::migrate::Migration;
+use sqlx::{Connection as _, PgConnection};
+
+use super::super::SqlxAdapter;
+use super::super::error::connection_error;
+use super::advisory_lock::AdvisoryLock;
+use super::foreign_tables::{Neighbours, refusal};
+use super::migration_state::{MigrationState, Step};
+use super::migrations::{Failure, MIGRATIONS_TABLE, MIGRATOR, index_name};
+use super::schema_place::{check_encoding, find_place};
+use crate::AuthResult;
+
+/// As sqlx makes it.
+const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS _better_auth_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+    success BOOLEAN NOT NULL,
+    checksum BYTEA NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+";
+/// How long a statement of the script may wait for a lock that makes later writers wait behind it.
+const LOCK_TIMEOUT: &str = "2s";
+
+/// The result of [`SqlxAdapter::pending_migrations`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingMigrations {
+    /// The schema that holds our tables, or that is to hold them.
+    pub schema: String,
+    /// In the order in which they have to run. Empty if the schema is up to date.
+    pub migrations: Vec<PendingMigration>,
+    is_recorded: bool,
+}
+
+/// A migration that a database lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingMigration {
+    /// Its number.
+    pub version: i64,
+    /// What it makes, such as an index.
+    pub description: String,
+    /// What is to be done with it.
+    pub action: MigrationAction,
+    /// The statements that do so, with the record of it.
+    pub sql: String,
+}
+
+/// What [`SqlxAdapter::migrate`] would do with a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MigrationAction {
+    /// Run its statement, and record it.
+    Apply,
+    /// Only record it, as the database has what it would make.
+    Record,
+    /// Drop its index, which an interrupted build has left INVALID, and build it again.
+    Rebuild,
+}
+
+impl PendingMigrations {
+    /// Whether the schema is up to date.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.migrations.is_empty()
+    }
+
+    /// A script for `psql -f` that does what [`SqlxAdapter::migrate`] would do, and records it, so that `migrate` finds
+    /// nothing left to do. It holds no statement if the schema is up to date.
+    ///
+    /// Whoever runs the script owns what it makes, so the application's role may need privileges on it.
+    #[must_use]
+    pub fn to_sql(&self) -> String {
+        if self.is_empty() {
+            return "-- The schema is up to date.\n".to_owned();
+        }
+        let mut script = format!(
+            "-- Brings the schema of better-auth up to date. Run it with `psql -f`, outside a transaction: it builds\n\
+             -- indexes CONCURRENTLY. If it stops, print it anew: the new script has what is left to do.\n\
+             \\set ON_ERROR_STOP on\n\
+             SET statement_timeout = 0;\n\
+             SET client_min_messages = warning;\n\
+             SET search_path = {}, pg_temp;\n\
+             DO $$ BEGIN IF NOT pg_try_advisory_lock({}) THEN\n    \
+             RAISE EXCEPTION 'another process migrates this database: wait until it is done, then print this anew';\n\
+             END IF; END $$;\n",
+            quoted_identifier(&self.schema),
+            AdvisoryLock::Migration.key(),
+        );
+        if !self.is_recorded {
+            script.push_str(CREATE_MIGRATIONS_TABLE);
+        }
+        for migration in &self.migrations {
+            // Writing into a string does not fail.
+            let _ = write!(
+                script,
+                "\n-- {}: {}\n{}",
+                migration.version, migration.description, migration.sql
+            );
+        }
+        script
+    }
+}
+
+impl PendingMigration {
+    fn new(step: Step) -> Result<Self, Failure> {
+        let (migration, action) = match step {
+            Step::Wait => {
+                let message =
+                    "another session builds an index on our tables: wait until it is done";
+                return Err(Failure::Refused(message.to_owned()));
+            }
+            Step::Record(migration) => (migration, MigrationAction::Record),
+            Step::Apply(migration) => (migration, MigrationAction::Apply),
+            Step::Drop(undo) => (redone(undo), MigrationAction::Rebuild),
+        };
+        Ok(Self {
+            version: migration.version,
+            description: migration.description.clone().into_owned(),
+            action,
+            sql: statements(migration, action),
+        })
+    }
+}
+
+/// The migration that this one undoes.
+fn redone(undo: &'static Migration) -> &'static Migration {
+    let mut ups = MIGRATOR.iter();
+    let up = ups.find(|migration| {
+        migration.migration_type.is_up_migration() && migration.version == undo.version
+    });
+    up.unwrap_or(undo)
+}
+
+fn statements(migration: &Migration, action: MigrationAction) -> String {
+    let record = record(migration);
+    let statement = migration.sql.as_str().trim_end();
+    match action {
+        MigrationAction::Record => record,
+        MigrationAction::Rebuild => format!(
+            "DELETE FROM {MIGRATIONS_TABLE} WHERE version = {};\n\
+             DROP INDEX CONCURRENTLY IF EXISTS {};\n{statement}\n{record}",
+            migration.version,
+            index_name(migration),
+        ),
+        MigrationAction::Apply if migration.no_tx => format!("{statement}\n{record}"),
+        MigrationAction::Apply => format!(
+            "BEGIN;\nSET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{statement}\n{record}COMMIT;\n"
+        ),
+    }
+}
+
+/// The statement that records a migration as sqlx does.
+fn record(migration: &Migration) -> String {
+    let mut checksum = String::new();
+    for byte in &*migration.checksum {
+        // Writing into a string does not fail.
+        let _ = write!(checksum, "{byte:02x}");
+    }
+    format!(
+        "INSERT INTO {MIGRATIONS_TABLE} (version, description, success, checksum, execution_time)\n    \
+         VALUES ({}, '{}', TRUE, decode('{checksum}', 'hex'), -1);\n",
+        migration.version,
+        migration.description.replace('\'', "''"),
+    )
+}
+
+fn quoted_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl SqlxAdapter {
+    /// Says what [`migrate`](Self::migrate) would do, and changes nothing. [`PendingMigrations::to_sql`] makes a script of
+    /// it, for an administrator who does not let applications change the schema.
+    ///
+    /// The triggers of a [session cache](crate::adapters::SessionCache) are not among the migrations.
+    ///
+    /// # Errors
+    ///
+    /// As [`migrate`](Self::migrate). It asks for no privilege but those of an up-to-date database.
+    pub async fn pending_migrations(&self) -> AuthResult<PendingMigrations> {
+        let connections = &self.repository.connections;
+        connections
+            .observe("pending_migrations", self.find_pending_migrations())
+            .await
+    }
+
+    async fn find_pending_migrations(&self) -> AuthResult<PendingMigrations> {
+        let connections = &self.repository.connections;
+        let connection = connections.dedicated().await;
+        let mut connection =
+            connection.map_err(|error| connection_error(error, "migrate", &connections.server))?;
+        let pending = find_pending(&mut connection).await;
+        // The answer is there; an error here changes nothing.
+        let _ = connection.close().await;
+        pending.map_err(|failure| failure.into_error(&connections.server))
+    }
+}
+
+async fn find_pending(connection: &mut PgConnection) -> Result<PendingMigrations, Failure> {
+    check_encoding(connection).await?;
+    let place = find_place(connection).await?;
+    let state = if place.is_recorded {
+        MigrationState::read(connection, &place.schema).await?
+    } else {
+        MigrationState::read_unrecorded(connection, &place.schema).await?
+    };
+    let mut migrations = Vec::new();
+    for step in state.steps()? {
+        migrations.push(PendingMigration::new(step)?);
+    }
+    if !migrations.is_empty()
+        && let Some(reason) = refusal(connection, &place, Neighbours::Unrelated).await?
+    {
+        return Err(Failure::Refused(reason));
+    }
+    Ok(PendingMigrations {
+        migrations,
+        schema: place.schema,
+        is_recorded: place.is_recorded,
+    })
+}
