@@ -29,7 +29,7 @@ expected_schema() {
 check() {
     fresh_database
     rm -rf "$target/sqlx-prepare-check"
-    cargo sqlx prepare --check -- --package better-auth --features conformance,sqlx-postgres &&
+    cargo sqlx prepare --check -- --package better-auth --features conformance,cli &&
         # sqlx itself only warns of entries that no statement has any more.
         diff --recursive --brief .sqlx "$target/sqlx-prepare-check" &&
         expected_schema compare
@@ -58,7 +58,7 @@ refuses() {
 case $action in
 prepare)
     fresh_database
-    cargo sqlx prepare -- --package better-auth --features conformance,sqlx-postgres
+    cargo sqlx prepare -- --package better-auth --features conformance,cli
     expected_schema write
     ;;
 check)

@@ -1,0 +1,226 @@
+//! What the program prints, and its exit code.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use better_auth::AuthError;
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::arguments::Global;
+
+/// The answer of a command.
+pub(crate) struct Answer {
+    text: String,
+    json: Value,
+    is_right: bool,
+}
+
+impl Answer {
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
+        Self {
+            text: text.into(),
+            json,
+            is_right: true,
+        }
+    }
+
+    /// If not, the exit code is 1.
+    pub(crate) fn right_if(mut self, is_right: bool) -> Self {
+        self.is_right = is_right;
+        self
+    }
+}
+
+/// Why a command has no answer.
+pub(crate) enum Problem {
+    /// Wrong usage, a wrong URL, no server, no permission to connect.
+    NotAsked { kind: &'static str, message: String },
+    /// The operation failed.
+    Failed(AuthError),
+    /// The operation was stopped by a signal.
+    Stopped(String),
+}
+
+impl Problem {
+    pub(crate) fn not_asked(message: String) -> Self {
+        Self::NotAsked {
+            kind: "Usage",
+            message,
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::NotAsked { .. } => 2,
+            Self::Failed(_) | Self::Stopped(_) => 1,
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAsked { kind, .. } => kind,
+            Self::Failed(error) => error.kind(),
+            Self::Stopped(_) => "Stopped",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NotAsked { message, .. } | Self::Stopped(message) => message.clone(),
+            Self::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Prints the outcome of a command: the answer to standard output, and an error to standard error as well.
+pub(crate) fn print(outcome: &Outcome, global: &Global) -> ExitCode {
+    match outcome {
+        Ok(answer) => {
+            print_line(&if global.json {
+                pretty(&answer.json)
+            } else {
+                answer.text.clone()
+            });
+            if answer.is_right {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(1)
+            }
+        }
+        Err(problem) => {
+            let message = shown(&advice_for_operators(&problem.message()));
+            if global.json {
+                let error = json!({ "kind": problem.kind(), "message": message });
+                print_line(&pretty(&json!({ "error": error })));
+            }
+            // Without a reader there is no one to tell.
+            let _ = writeln!(io::stderr(), "better-auth: {message}");
+            problem.exit_code()
+        }
+    }
+}
+
+fn pretty(json: &Value) -> String {
+    // Values of `serde_json` can always be written.
+    serde_json::to_string_pretty(json).unwrap_or_default()
+}
+
+/// A reader that has seen enough, as `head`, closes the pipe: that is no error.
+fn print_line(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+/// An error of the library's tells a programmer what to call.
+pub(crate) fn advice_for_operators(message: &str) -> String {
+    message
+        .replace("call SqlxAdapter::migrate()", "run `better-auth migrate`")
+        .replace("SqlxAdapter::migrate()", "`better-auth migrate`")
+        .replace(
+            "call SqlxAdapter::hash_stored_session_tokens()",
+            "run `better-auth hash-tokens`",
+        )
+}
+
+/// A stored text in one line: whoever chose it must not control the terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_direction = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || is_direction {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// What stands between `://` and `@` is left out.
+pub(crate) fn without_passwords(text: &str) -> String {
+    let mut rest = text;
+    let mut shown = String::with_capacity(text.len());
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = after.find(char::is_whitespace).unwrap_or(after.len());
+        let (word, behind) = after.split_at(end);
+        let host = word.rfind('@').map_or(0, |at| {
+            shown.push('…');
+            at
+        });
+        shown.push_str(word.get(host..).unwrap_or_default());
+        rest = behind;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Rows under their headings, in columns.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&headings]);
+        let widths = cells.filter_map(|row| row.get(column).map(|cell| cell.chars().count()));
+        widths.max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let mut table = String::new();
+    for row in [&headings].into_iter().chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing into a string does not fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table.trim_end().to_owned()
+}
+
+/// `1 session`, `2 sessions`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{shown, table, without_passwords};
+
+    #[test]
+    fn a_password_is_left_out_wherever_it_stands() {
+        for (text, expected) in [
+            ("postgresql://ada:secret@host/db", "postgresql://…@host/db"),
+            ("'postgres://a:b@c@host' found", "'postgres://…@host' found"),
+            ("see https://example.com", "see https://example.com"),
+            ("a://x:y@z and b://p:q@r", "a://…@z and b://…@r"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_passwords(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_control_the_terminal() {
+        assert_eq!(shown("Ada\u{1b}[2J\n\u{202e}"), "Ada\\u{1b}[2J\\n\\u{202e}");
+        assert_eq!(shown("Éloïse"), "Éloïse");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            vec!["é".to_owned(), "2".to_owned()],
+            vec!["three".to_owned(), String::new()],
+        ];
+        assert_eq!(table(&["A", "B"], &rows), "A      B\né      2\nthree");
+    }
+}
