@@ -18,13 +18,23 @@ async fn through(pgbouncer: &PgBouncer, pool: &PgPool) -> SqlxAdapter {
     SqlxAdapter::new(&pgbouncer.url(pool)).await.unwrap()
 }
 
-/// Every promise holds through PgBouncer, which lives until the end of the test, as the adapter's temporary.
+/// Every promise holds through PgBouncer.
 mod conformance {
-    use super::{PgBouncer, PgPool, pool_mode, through};
+    use better_auth::adapters::SqlxAdapter;
+
+    use super::{PgBouncer, pool_mode, through};
+    use crate::support::shared_database;
+
+    /// The caller keeps the PgBouncer until the end of the test.
+    async fn through_own(kept: &mut Option<PgBouncer>) -> SqlxAdapter {
+        let pool = shared_database::take("conformance").await;
+        let pool_mode = format!("pool_mode = {}", pool_mode());
+        let pgbouncer = kept.insert(PgBouncer::start(&pool, &[&pool_mode]));
+        through(pgbouncer, &pool).await
+    }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => through(&PgBouncer::start(&pool, &[&format!("pool_mode = {}", pool_mode())]), &pool).await,
+        through_own(&mut None).await,
         groups: all,
     );
 }

@@ -1,49 +1,30 @@
-//! The PostgreSQL adapter keeps every promise, each tested on a database of its own, whatever its settings.
-
-use std::{env, fs};
+//! The PostgreSQL adapter keeps every promise, each tested on an empty database, whatever its settings.
 
 use better_auth::adapters::SqlxAdapter;
-use sqlx::{AssertSqlSafe, PgPool};
 
-/// The pool of a test's own database, after the statements of the file that `just engine-check` may name.
-async fn prepared(pool: PgPool) -> PgPool {
-    let file = env::var("ENGINE_PREPARE").unwrap_or_default();
-    if file.is_empty() {
-        return pool;
-    }
-    let statements = fs::read_to_string(file).unwrap();
-    let statements = sqlx::raw_sql(AssertSqlSafe(statements));
-    statements.execute(&pool).await.unwrap();
-    // New connections have the settings that the statements gave the database.
-    let options = pool.connect_options().as_ref().clone();
-    let pool = PgPool::connect_with(options).await.unwrap();
-    let database = SqlxAdapter::from_pool(pool.clone());
-    database.migrate().await.unwrap();
-    pool
-}
+use crate::support::shared_database;
 
 better_auth::conformance_tests!(
-    #[sqlx::test(migrator = "crate::support::MIGRATED")]
-    (pool: PgPool) => SqlxAdapter::from_pool(prepared(pool).await),
+    SqlxAdapter::from_pool(shared_database::take("conformance").await),
     groups: all,
 );
 
 /// With session tokens and values of verifications stored as digests.
 mod hashed {
     use better_auth::adapters::{SqlxAdapter, SqlxAdapterBuilder, VerificationKeys};
-    use sqlx::PgPool;
 
-    async fn hashing(pool: PgPool) -> SqlxAdapter {
+    use crate::support::shared_database;
+
+    async fn hashing() -> SqlxAdapter {
         let keys = VerificationKeys::new([1; 32]).with_previous([2; 32]);
-        let builder = SqlxAdapterBuilder::from_pool(super::prepared(pool).await)
+        let builder = SqlxAdapterBuilder::from_pool(shared_database::take("conformance").await)
             .hash_session_tokens(true)
             .verification_keys(keys);
         builder.connect().await.unwrap()
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => hashing(pool).await,
+        hashing().await,
         groups: all,
     );
 }
@@ -51,17 +32,17 @@ mod hashed {
 /// With digests alone looked up.
 mod hashed_only {
     use better_auth::adapters::{SessionTokens, SqlxAdapter, SqlxAdapterBuilder};
-    use sqlx::PgPool;
 
-    async fn hashed_only(pool: PgPool) -> SqlxAdapter {
-        let builder = SqlxAdapterBuilder::from_pool(super::prepared(pool).await);
+    use crate::support::shared_database;
+
+    async fn hashed_only() -> SqlxAdapter {
+        let builder = SqlxAdapterBuilder::from_pool(shared_database::take("conformance").await);
         let builder = builder.session_tokens(SessionTokens::HashedOnly);
         builder.connect().await.unwrap()
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => hashed_only(pool).await,
+        hashed_only().await,
         groups: [session_updates, session_refresh, session_ids, bans, transactions],
     );
 }
@@ -69,14 +50,11 @@ mod hashed_only {
 /// Where every transaction is serializable by default, as on some engines that speak PostgreSQL's protocol.
 mod serializable {
     use better_auth::adapters::SqlxAdapter;
-    use sqlx::PgPool;
 
-    use super::prepared;
-    use crate::support::serializable;
+    use crate::support::{serializable, shared_database};
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => SqlxAdapter::from_pool(serializable(&prepared(pool).await, 5).await),
+        SqlxAdapter::from_pool(serializable(&shared_database::take("conformance").await, 5).await),
         groups: all,
     );
 }
@@ -84,19 +62,18 @@ mod serializable {
 /// With a session cache, which sees what another program has done as well.
 mod cached {
     use better_auth::adapters::{SessionCache, SqlxAdapter};
-    use sqlx::PgPool;
 
     use crate::session_cache::builder;
-    use crate::support::url;
+    use crate::support::{shared_database, url};
 
-    async fn caching(pool: PgPool) -> SqlxAdapter {
-        let builder = builder(&url(&super::prepared(pool).await), SessionCache::exact());
+    async fn caching() -> SqlxAdapter {
+        let pool = shared_database::take("session cache").await;
+        let builder = builder(&url(&pool), SessionCache::exact());
         builder.connect().await.unwrap()
     }
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => caching(pool).await,
+        caching().await,
         groups: [
             session_updates, session_refresh, session_ids, bans, account_links, identifier_tokens, codes, reservations,
             transactions,

@@ -533,13 +533,11 @@ macro_rules! implement {
 better_auth::with_database_adapter_methods!(implement {});
 
 mod conformance {
-    use sqlx::PgPool;
-
     use super::Joining;
+    use crate::support::shared_database;
 
     better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => Joining::new(pool).await,
+        Joining::new(shared_database::take("conformance").await).await,
         groups: [transactions],
     );
 }

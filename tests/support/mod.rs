@@ -21,6 +21,7 @@ pub mod pgbouncer;
 pub mod proxy;
 pub mod seed;
 pub mod server;
+pub mod shared_database;
 
 /// The schema as `migrate` leaves it, in one migration, as most tests want no more of it than that it is there.
 pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
