@@ -27,7 +27,7 @@ db-reset:
 
 # Migrate the development database
 migrate:
-    url=$(just _database-url) && DATABASE_URL=$url cargo run --quiet --example migrate --features sqlx-postgres
+    url=$(just _database-url) && DATABASE_URL=$url cargo run --quiet --package better-auth --features cli -- migrate
 
 # Open psql on the development database
 psql *arguments:
@@ -35,7 +35,19 @@ psql *arguments:
 
 # Run all tests; they need `just db-up`
 test *arguments:
-    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --no-fail-fast --features conformance,sqlx-postgres {{ arguments }}
+    #!/usr/bin/env bash
+    set -uo pipefail
+    DATABASE_URL=$(just _database-url) || exit
+    export DATABASE_URL
+    outcome=0
+    cargo test --workspace --no-fail-fast --features conformance,sqlx-postgres {{ arguments }} || outcome=$?
+    # Of another package and with other features.
+    [[ "{{ arguments }}" =~ --(test|package) ]] || just test-program {{ arguments }} || outcome=$?
+    exit $outcome
+
+# Run the tests of the program `better-auth`; they need `just db-up`
+test-program *arguments:
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --package better-auth --features cli --bin better-auth --test cli {{ arguments }}
 
 # Run what needs no server: unit tests, the memory adapter, the examples in the documentation
 test-quick *arguments:
@@ -139,7 +151,7 @@ lint:
     cargo clippy --package better-auth --features sqlx-postgres -- --deny warnings
     cargo clippy --package better-auth --features sqlx-postgres,metrics -- --deny warnings
     cargo clippy --package better-auth --features sqlx-postgres,tracing -- --deny warnings
-    cargo clippy --package better-auth --all-features -- --deny warnings
+    cargo clippy --package better-auth --all-targets --all-features -- --deny warnings
 
 # Build the documentation, with warnings denied
 doc:
@@ -194,7 +206,7 @@ app-prepare:
     cd examples/app
     cargo sqlx database drop -y
     cargo sqlx database create
-    cargo run --quiet --manifest-path ../../Cargo.toml --example migrate --features sqlx-postgres
+    cargo run --quiet --manifest-path ../../Cargo.toml --package better-auth --features cli -- migrate
     cargo sqlx migrate run
     cargo sqlx prepare
 

@@ -42,7 +42,7 @@
 //! # Features
 //!
 //! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `tracing`: its spans and events. `metrics`: its
-//! metrics. `conformance`: the public test suite for adapters.
+//! metrics. `cli`: the program `better-auth`. `conformance`: the public test suite for adapters.
 //! `tls-rustls-ring-webpki`, `tls-rustls-ring-native-roots`, `tls-rustls-aws-lc-rs`, `tls-native-tls`: how sqlx encrypts
 //! connections; without one of them, `sslmode=require` fails to connect.
 

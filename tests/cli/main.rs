@@ -1,1 +1,9 @@
-//! The program, run as operators run it.
+//! The program, run as operators run it, on databases of the server that `DATABASE_URL` names.
+
+mod databases;
+mod maintenance;
+mod migrations;
+mod program;
+mod refusals;
+mod terminal;
+mod users;

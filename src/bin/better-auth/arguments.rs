@@ -1,12 +1,13 @@
 //! What the program is called with.
 
+use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::output::without_passwords;
+use crate::output::{print_error, without_secrets};
 use crate::{migrate, sessions, users};
 
 const LONG_ABOUT: &str = "Migrates, checks and repairs the PostgreSQL database of better-auth, and administrates its \
@@ -94,8 +95,8 @@ pub(crate) enum Command {
     Check,
     /// Check everything, and give advice about the server and the configuration
     ///
-    /// Does what `check` does, and looks at the server: its release, its clock, encryption, connections, isolation, and
-    /// how many rows wait for a clean-up. Advice alone does not make the exit code 1.
+    /// Does what `check` does, and looks at the server: its release, its clock, encryption, connections and isolation.
+    /// Advice alone does not make the exit code 1.
     #[command(after_long_help = "Examples:
   better-auth doctor
   better-auth doctor --json >doctor.json")]
@@ -146,9 +147,15 @@ impl Arguments {
     pub(crate) fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
             // A password may be in an argument that is in the wrong place.
-            let text = without_passwords(&error.render().to_string());
+            let text = error.render().to_string();
             // Without a reader there is no one to tell.
             if error.use_stderr() {
+                let arguments =
+                    || env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+                let text = without_secrets(&text, arguments());
+                if arguments().any(|argument| argument == "--json") {
+                    print_error("Usage", text.trim_end());
+                }
                 let _ = write!(io::stderr(), "{text}");
                 ExitCode::from(2)
             } else {

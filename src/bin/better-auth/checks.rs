@@ -40,7 +40,8 @@ pub(crate) async fn check(global: &Global) -> Outcome {
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Findings {
-    findings: Vec<Finding>,
+    #[serde(rename = "findings")]
+    all: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plain_session_tokens: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,9 +128,9 @@ impl Findings {
 
     /// With what was found later.
     pub(crate) fn then(mut self, later: Self) -> Self {
-        self.findings.extend(later.findings);
+        self.all.extend(later.all);
         Self {
-            findings: self.findings,
+            all: self.all,
             ..later
         }
     }
@@ -142,7 +143,7 @@ impl Findings {
     }
 
     pub(crate) fn add(&mut self, check: &'static str, state: State, message: &str) {
-        self.findings.push(Finding {
+        self.all.push(Finding {
             check,
             state,
             message: shown(&advice_for_operators(message)),
@@ -154,12 +155,12 @@ impl Findings {
     }
 
     fn is_right(&self) -> bool {
-        let mut findings = self.findings.iter();
+        let mut findings = self.all.iter();
         findings.all(|finding| finding.state != State::Wrong)
     }
 
     pub(crate) fn into_answer(self) -> Answer {
-        let lines = self.findings.iter().map(|finding| {
+        let lines = self.all.iter().map(|finding| {
             let state = match finding.state {
                 State::Ok => "ok",
                 State::Advice => "advice",

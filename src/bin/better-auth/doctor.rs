@@ -56,7 +56,7 @@ impl Server {
              inet_server_addr() IS NULL OR inet_server_addr() = inet_client_addr() AS \"is_local!\", \
              pg_is_in_recovery() AS \"is_standby!\", \
              current_setting('default_transaction_isolation') AS \"isolation!\", \
-             (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS \"connections!\", \
+             (SELECT COALESCE(sum(numbackends), 0)::BIGINT FROM pg_stat_database) AS \"connections!\", \
              current_setting('max_connections')::INT AS \"max_connections!\", \
              clock_timestamp() AS \"now!\""
         )

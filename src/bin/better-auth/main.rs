@@ -46,6 +46,6 @@ async fn run(global: &Global, command: Command) -> Outcome {
         Command::NormalizeNames => maintenance::normalize_names(global).await,
         Command::Users(command) => users::run(global, command).await,
         Command::Sessions(command) => sessions::run(global, command).await,
-        Command::Completions { shell } => completions::completions(shell),
+        Command::Completions { shell } => Ok(completions::completions(shell)),
     }
 }

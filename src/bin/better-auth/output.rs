@@ -98,14 +98,19 @@ pub(crate) fn print(outcome: &Outcome, global: &Global) -> ExitCode {
         Err(problem) => {
             let message = shown(&advice_for_operators(&problem.message()));
             if global.json {
-                let error = json!({ "kind": problem.kind(), "message": message });
-                print_line(&pretty(&json!({ "error": error })));
+                print_error(problem.kind(), &message);
             }
             // Without a reader there is no one to tell.
             let _ = writeln!(io::stderr(), "better-auth: {message}");
             problem.exit_code()
         }
     }
+}
+
+/// The document that takes the place of an answer.
+pub(crate) fn print_error(kind: &str, message: &str) {
+    let error = json!({ "kind": kind, "message": message });
+    print_line(&pretty(&json!({ "error": error })));
 }
 
 fn pretty(json: &Value) -> String {
@@ -144,23 +149,18 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-/// What stands between `://` and `@` is left out.
-pub(crate) fn without_passwords(text: &str) -> String {
-    let mut rest = text;
-    let mut shown = String::with_capacity(text.len());
-    while let Some((before, after)) = rest.split_once("://") {
-        shown.push_str(before);
-        shown.push_str("://");
-        let end = after.find(char::is_whitespace).unwrap_or(after.len());
-        let (word, behind) = after.split_at(end);
-        let host = word.rfind('@').map_or(0, |at| {
-            shown.push('…');
-            at
-        });
-        shown.push_str(word.get(host..).unwrap_or_default());
-        rest = behind;
+/// A text about arguments, without those that may hold a password.
+pub(crate) fn without_secrets(text: &str, arguments: impl Iterator<Item = String>) -> String {
+    let mut shown = text.to_owned();
+    for argument in arguments {
+        let value = match argument.split_once('=') {
+            Some((option, value)) if option.starts_with('-') => value,
+            _ => &argument,
+        };
+        if value.contains("://") || (value.contains(':') && value.contains('@')) {
+            shown = shown.replace(value, "…");
+        }
     }
-    shown.push_str(rest);
     shown
 }
 
@@ -194,18 +194,22 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{shown, table, without_passwords};
+    use super::{shown, table, without_secrets};
 
     #[test]
     fn a_password_is_left_out_wherever_it_stands() {
-        for (text, expected) in [
-            ("postgresql://ada:secret@host/db", "postgresql://…@host/db"),
-            ("'postgres://a:b@c@host' found", "'postgres://…@host' found"),
-            ("see https://example.com", "see https://example.com"),
-            ("a://x:y@z and b://p:q@r", "a://…@z and b://…@r"),
-            ("nothing", "nothing"),
+        for (argument, text, expected) in [
+            (
+                "postgres://a:b c@host",
+                "'postgres://a:b c@host' found",
+                "'…' found",
+            ),
+            ("a:b@host", "what is a:b@host?", "what is …?"),
+            ("--url=postgres://a:b@host", "postgres://a:b@host", "…"),
+            ("ada@example.com", "ada@example.com", "ada@example.com"),
         ] {
-            assert_eq!(without_passwords(text), expected);
+            let arguments = std::iter::once(argument.to_owned());
+            assert_eq!(without_secrets(text, arguments), expected);
         }
     }
 

@@ -1,0 +1,137 @@
+//! `migrate` and `status`.
+
+use std::process::{Command, Stdio};
+
+use crate::databases::{contents, execute, fresh, migrated};
+use crate::program::run;
+
+#[tokio::test]
+async fn a_fresh_database_is_migrated_once() {
+    let url = fresh("migrate").await;
+    let status = run(&url, &["status", "--json"]).with_code(1).json();
+    assert_eq!(status["upToDate"], false);
+    assert_eq!(status["pending"].as_array().unwrap().len(), 23);
+    assert_eq!(status["pending"][0]["action"], "apply");
+    let text = run(&url, &["status"]).with_code(1);
+    assert!(text.out.contains("lacks 23"), "{}", text.out);
+
+    let plan = run(&url, &["migrate", "--dry-run"]).with_code(0);
+    assert!(
+        plan.out.starts_with("23 migrations to do in schema public"),
+        "{}",
+        plan.out
+    );
+    let plan = run(&url, &["migrate", "--dry-run", "--json"])
+        .with_code(0)
+        .json();
+    assert_eq!(plan["pending"], status["pending"]);
+    assert!(contents(&url).await.is_empty());
+
+    let migrated = run(&url, &["migrate"]).with_code(0);
+    assert_eq!(
+        migrated.out,
+        "the schema is up to date: 23 migrations done\n"
+    );
+    let lines = migrated
+        .err
+        .lines()
+        .filter(|line| line.contains(" of 23, "));
+    assert!(lines.count() >= 23, "{}", migrated.err);
+    let again = run(&url, &["migrate", "--json"]).with_code(0);
+    assert_eq!(again.err, "");
+    assert_eq!(again.json()["applied"], 0);
+
+    let status = run(&url, &["status"]).with_code(0);
+    assert_eq!(
+        status.out,
+        "up to date: schema public has all 23 migrations\n"
+    );
+    let status = run(&url, &["status", "--json"]).with_code(0).json();
+    assert_eq!(
+        (&status["upToDate"], &status["applied"]),
+        (&true.into(), &23.into())
+    );
+    let script = run(&url, &["migrate", "--sql"]).with_code(0);
+    assert_eq!(script.out, "-- The schema is up to date.\n");
+}
+
+#[tokio::test]
+async fn quiet_means_no_progress() {
+    let url = fresh("quiet").await;
+    let migrated = run(&url, &["migrate", "--quiet", "--json"]).with_code(0);
+    assert_eq!(migrated.err, "");
+    assert_eq!(migrated.json()["applied"], 23);
+}
+
+#[tokio::test]
+async fn a_script_for_psql_migrates() {
+    let url = fresh("script").await;
+    let script = run(&url, &["migrate", "--sql"]).with_code(0).out;
+    let json = run(&url, &["migrate", "--sql", "--json"])
+        .with_code(0)
+        .json();
+    assert_eq!(json["sql"].as_str().unwrap().trim_end(), script.trim_end());
+    assert!(contents(&url).await.is_empty());
+    let mut psql = Command::new("psql");
+    let mut psql = psql
+        .args(["--no-psqlrc", "--quiet", &url])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut psql.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    assert!(psql.wait().unwrap().success());
+    run(&url, &["status"]).with_code(0);
+    let again = run(&url, &["migrate"]).with_code(0);
+    assert_eq!(
+        (&*again.out, &*again.err),
+        ("the schema is up to date\n", "")
+    );
+    run(&url, &["check"]).with_code(0);
+}
+
+#[tokio::test]
+async fn a_half_migrated_database_is_said_to_be_one() {
+    let (url, database) = migrated("half").await;
+    database.close().await;
+    execute(
+        &url,
+        "DROP INDEX users_name_created_at_id_idx; DELETE FROM _better_auth_migrations WHERE version IN (19, 23)",
+    )
+    .await;
+    let before = contents(&url).await;
+    let status = run(&url, &["status", "--json"]).with_code(1).json();
+    let pending: Vec<_> = status["pending"].as_array().unwrap().iter().collect();
+    assert_eq!(pending.len(), 2);
+    assert_eq!(pending[0]["version"], 19);
+    let check = run(&url, &["check"]).with_code(1);
+    assert!(
+        check.out.contains("run `better-auth migrate`"),
+        "{}",
+        check.out
+    );
+    assert!(check.out.contains("skipped names"), "{}", check.out);
+    assert_eq!(contents(&url).await, before);
+    run(&url, &["migrate"]).with_code(0);
+    run(&url, &["check"]).with_code(0);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let (url, database) = migrated("newer").await;
+    database.close().await;
+    execute(
+        &url,
+        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), TRUE, '', 0)",
+    )
+    .await;
+    for command in [
+        &["status"][..],
+        &["migrate"],
+        &["migrate", "--sql"],
+        &["migrate", "--dry-run"],
+    ] {
+        run(&url, command).with_code(1).refused("newer version");
+    }
+    let check = run(&url, &["check", "--json"]).with_code(1).json();
+    assert_eq!(check["ok"], false);
+}
