@@ -36,8 +36,14 @@
 //! | wrapping an adapter | [`forward_database_adapter!`] |
 //! | the names that most programs use | [`prelude`] |
 //!
-//! The `docs` folder of the package has more: use in an application, operations, performance, scaling, reliability and the
-//! architecture.
+//! The `docs` folder of the package has more: use in an application, migrating from other databases, operations,
+//! performance, scaling, reliability and the architecture.
+#![cfg_attr(
+    docsrs,
+    doc = concat!(
+        "[Read it here](https://docs.rs/crate/", env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"), "/source/docs/)."
+    )
+)]
 //!
 //! # Features
 //!

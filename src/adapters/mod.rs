@@ -28,11 +28,12 @@ pub use cleanup::{CleanupReport, CleanupTask, spawn_cleanup};
 pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
-    ConnectionHealth, Health, Joined, LentConnection, MIGRATOR, MigrationAction, MigrationHealth,
-    NameReport, NormalizedNames, OpenSqlxTransaction, PendingMigration, PendingMigrations,
-    PoolConfig, PoolHealth, PoolStats, PooledConnection, PoolerHealth, Progress, SchemaReport,
-    SessionCache, SessionCacheHealth, SessionCacheStats, SessionTokens, SkippedName, SqlxAdapter,
-    SqlxAdapterBuilder, WatchedConnection, sqlx_transaction,
+    ConnectionHealth, Health, Import, ImportReport, ImportedRows, Joined, LeftRow, LentConnection,
+    MIGRATOR, MigrationAction, MigrationHealth, NameReport, NormalizedNames, OpenSqlxTransaction,
+    PendingMigration, PendingMigrations, PoolConfig, PoolHealth, PoolStats, PooledConnection,
+    PoolerHealth, Progress, SchemaReport, SessionCache, SessionCacheHealth, SessionCacheStats,
+    SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, WatchedConnection,
+    sqlx_transaction,
 };
 pub use transaction::{OpenTransaction, transaction};
 pub use verification_keys::VerificationKeys;

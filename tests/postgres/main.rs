@@ -11,6 +11,7 @@ mod connections;
 mod equal_values;
 mod foreign_databases;
 mod health;
+mod import;
 mod joined;
 mod migration_locks;
 mod migration_places;

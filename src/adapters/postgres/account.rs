@@ -23,6 +23,7 @@ macro_rules! query_account {
         )
     };
 }
+pub(super) use query_account;
 
 const CONSTRAINTS: Constraints = Constraints {
     table: "accounts",

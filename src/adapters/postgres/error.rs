@@ -242,6 +242,12 @@ impl Failure {
             || sqlstate(&self.error) == Some(sqlstate::LOCK_NOT_AVAILABLE)
     }
 
+    /// Whether the statement, or a value of it, is more than the server takes.
+    pub(super) fn exceeds_limit(&self) -> bool {
+        sqlstate(&self.error)
+            .is_some_and(|code| code.starts_with(sqlstate::class::PROGRAM_LIMIT_EXCEEDED))
+    }
+
     /// What the caller's input has violated, as the server says it.
     pub(super) fn violation(&self, operation: Operation) -> Option<Violation> {
         let error = postgres_error(&self.error).filter(|_| self.class == Class::Violation)?;

@@ -43,8 +43,8 @@ pub use self::health::{ConnectionHealth, Health, MigrationHealth, PoolHealth, Se
 pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{
-    MIGRATOR, MigrationAction, NameReport, NormalizedNames, PendingMigration, PendingMigrations,
-    SchemaReport, SkippedName,
+    Import, ImportReport, ImportedRows, LeftRow, MIGRATOR, MigrationAction, NameReport,
+    NormalizedNames, PendingMigration, PendingMigrations, SchemaReport, SkippedName,
 };
 pub use self::progress::Progress;
 pub use self::session_cache::{SessionCache, SessionCacheStats};

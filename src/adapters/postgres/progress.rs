@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 /// How far a long operation is: what an observer of `migrate_with`, `clean_up_with`, `hash_stored_session_tokens_with`,
-/// `normalize_names_with` or `check_names_with` is called with.
+/// `normalize_names_with`, `check_names_with` or `import_with` is called with.
 ///
 /// An operation goes through steps. Each begins with a report in which `done` is 0, and in each `done` never falls. It may
 /// stay as it is, while the operation waits for others.

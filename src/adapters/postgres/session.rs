@@ -50,6 +50,7 @@ macro_rules! query_session {
         with_session_columns! { query_session { @columns [$($statement)*] } }
     };
 }
+pub(super) use {query_session, with_session_columns};
 
 /// A statement that answers with sessions `s` joined to their users `u`. The database's time takes the place of `active`,
 /// which is true of every row that is found.

@@ -35,6 +35,7 @@ pub(super) mod class {
     /// A constraint, a WITH CHECK OPTION of a view, RAISE in a trigger, or an expression refuses a row.
     pub(in super::super) const REFUSED_ROW: [&str; 4] = ["22", "23", "44", "P0"];
     pub(in super::super) const INSUFFICIENT_RESOURCES: &str = "53";
+    pub(in super::super) const PROGRAM_LIMIT_EXCEEDED: &str = "54";
     pub(in super::super) const INTERNAL_ERROR: &str = "XX";
 
     /// Classes whose messages name no more than the schema, the user or the server's state. Others may quote a value.
@@ -48,7 +49,7 @@ pub(super) mod class {
         "40",
         "42",
         INSUFFICIENT_RESOURCES,
-        "54",
+        PROGRAM_LIMIT_EXCEEDED,
         "55",
         "57",
         "58",

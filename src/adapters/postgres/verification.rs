@@ -26,6 +26,7 @@ macro_rules! query_verification {
         )
     };
 }
+pub(super) use query_verification;
 
 /// A row of `verifications` with the column that [`Verification`] does not show.
 struct CheckedVerification {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::output::{print_error, without_secrets};
-use crate::{migrate, sessions, users};
+use crate::{import, migrate, sessions, users};
 
 const LONG_ABOUT: &str = "Migrates, checks and repairs the PostgreSQL database of better-auth, and administrates its \
 users and sessions.
@@ -125,6 +125,7 @@ pub(crate) enum Command {
   better-auth normalize-names
   better-auth normalize-names --json | jq '.skipped'")]
     NormalizeNames,
+    Import(import::Options),
     /// List, show, ban and delete users
     #[command(subcommand)]
     Users(users::Command),

@@ -19,6 +19,10 @@ pub(crate) async fn connect(global: &Global) -> Result<SqlxAdapter, Problem> {
         let message = "no database is named: set DATABASE_URL, or give --database-url";
         return Err(Problem::not_asked(message.to_owned()));
     }
+    connect_to(url).await
+}
+
+pub(crate) async fn connect_to(url: &str) -> Result<SqlxAdapter, Problem> {
     let config = PoolConfig {
         max_connections: MAX_CONNECTIONS,
         min_connections: 0,

@@ -5,6 +5,7 @@ mod checks;
 mod completions;
 mod database;
 mod doctor;
+mod import;
 mod maintenance;
 mod migrate;
 mod output;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 async fn run(global: &Global, command: Command) -> Outcome {
     match command {
         Command::Migrate(options) => migrate::migrate(global, &options).await,
+        Command::Import(options) => import::import(global, &options).await,
         Command::Status => checks::status(global).await,
         Command::Check => checks::check(global).await,
         Command::Doctor => doctor::doctor(global).await,

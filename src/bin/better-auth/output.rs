@@ -127,6 +127,10 @@ fn print_line(text: &str) {
 /// An error of the library's tells a programmer what to call.
 pub(crate) fn advice_for_operators(message: &str) -> String {
     message
+        .replace(
+            "`better-auth import` or SqlxAdapter::import()",
+            "`better-auth import`",
+        )
         .replace("call SqlxAdapter::migrate()", "run `better-auth migrate`")
         .replace("SqlxAdapter::migrate()", "`better-auth migrate`")
         .replace(

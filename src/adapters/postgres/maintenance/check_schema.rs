@@ -8,7 +8,7 @@ use super::super::session::PLAIN_TOKEN;
 use super::super::session_token::SessionTokens;
 use super::expected::{self, Part};
 use super::foreign_tables::{Neighbours, refusal_by_search_path};
-use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, made_by};
+use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, is_breaking, made_by};
 use super::schema_place::wrong_encoding;
 use super::session_cache_triggers::{TriggerState, read_triggers};
 use crate::{AuthError, AuthResult};
@@ -118,7 +118,7 @@ impl SqlxAdapter {
 /// What the database holds.
 #[derive(Default)]
 struct Found {
-    migrations: BTreeSet<i64>,
+    migrations: BTreeMap<i64, String>,
     /// Kind, table and name to definition.
     parts: BTreeMap<(String, String, String), String>,
     /// Table to schema.
@@ -134,7 +134,10 @@ struct Found {
 impl Found {
     fn note(&mut self, kind: &str, table: String, name: String, definition: String) {
         match kind {
-            "migration" => self.migrations.extend(name.parse::<i64>().ok()),
+            "migration" => {
+                let version = name.parse::<i64>().ok();
+                self.migrations.extend(version.zip(Some(definition)));
+            }
             "schema" => drop(self.schemas.insert(table, name)),
             "covered index" => self.covered_indexes.push((name, definition)),
             "left-over index" => self.left_over_indexes.push(name),
@@ -186,35 +189,53 @@ impl Found {
 
     /// Whether the migration that makes the index or constraint has run.
     fn has_run(&self, name: &str) -> bool {
-        made_by(name).is_none_or(|migration| self.migrations.contains(&migration.version))
+        made_by(name).is_none_or(|migration| self.migrations.contains_key(&migration.version))
     }
 
     /// Whether every migration that is known here has run.
     fn is_migrated(&self) -> bool {
         let mut known = MIGRATOR.iter();
-        known.all(|migration| self.migrations.contains(&migration.version))
+        known.all(|migration| self.migrations.contains_key(&migration.version))
     }
 
     fn wrong_migrations(&self) -> Vec<String> {
-        let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
-        let list = |versions: &BTreeSet<i64>, without: &BTreeSet<i64>| {
-            let versions: Vec<_> = versions.difference(without).map(i64::to_string).collect();
-            versions.join(", ")
+        let list = |versions: Vec<i64>| {
+            let versions: Vec<String> = versions.iter().map(i64::to_string).collect();
+            (!versions.is_empty()).then(|| versions.join(", "))
         };
-        let mut wrong = Vec::new();
-        let newer = list(&self.migrations, &known);
-        if !newer.is_empty() {
-            wrong.push(format!(
+        let newer = self.unknown_migrations();
+        let newer = newer.filter(|(_, description)| is_breaking(description));
+        let newer = list(newer.map(|(version, _)| version).collect());
+        let newer = newer.map(|newer| {
+            format!(
                 "migrated by a newer version of better-auth (migration {newer} is unknown here): update this program"
-            ));
-        }
-        let pending = list(&known, &self.migrations);
-        if !pending.is_empty() {
-            wrong.push(format!(
+            )
+        });
+        let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let mut pending = known;
+        pending.retain(|version| !self.migrations.contains_key(version));
+        let pending = list(pending.into_iter().collect()).map(|pending| {
+            format!(
                 "not migrated, or not to the end (migration {pending} has not run): call SqlxAdapter::migrate()"
-            ));
-        }
-        wrong
+            )
+        });
+        newer.into_iter().chain(pending).collect()
+    }
+
+    /// Those of a newer version.
+    fn unknown_migrations(&self) -> impl Iterator<Item = (i64, &str)> {
+        let is_known = |version| MIGRATOR.iter().any(|known| known.version == version);
+        let migrations = self.migrations.iter();
+        migrations
+            .filter(move |(version, _)| !is_known(**version))
+            .map(|(version, description)| (*version, description.as_str()))
+    }
+
+    /// Whether a newer version has dropped an index that this one uses.
+    fn was_dropped_by_newer(&self, index: &str) -> bool {
+        self.unknown_migrations().any(|(_, description)| {
+            description.replace(' ', "_").strip_prefix("drop_") == Some(index)
+        })
     }
 
     /// All tables have to be where the migrations are recorded.
@@ -299,6 +320,7 @@ impl Found {
         let migration = made_by(name)?;
         let create = one_line(migration.sql.as_str());
         match self.part("index", part) {
+            None if self.was_dropped_by_newer(name) => None,
             None => Some(format!("index {name} on {table} is missing: {create}")),
             Some(found) if found.ends_with(" INVALID") => {
                 Some(invalid(name, table, "call SqlxAdapter::migrate()"))

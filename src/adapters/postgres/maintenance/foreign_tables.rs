@@ -23,7 +23,6 @@ pub(super) enum Neighbours {
     /// No Better Auth (TypeScript): empty tables beside it would be taken for its own.
     Unrelated,
     /// Better Auth (TypeScript), under other names than ours: it is being imported.
-    #[allow(dead_code, reason = "for the import")]
     Imported,
 }
 

@@ -89,11 +89,18 @@ impl SqlxAdapter {
     async fn observe_migration(&self, observer: &mut Observer<'_>) -> AuthResult<()> {
         let connections = &self.repository.connections;
         connections
-            .observe("migrate", self.bring_up_to_date(observer))
+            .observe(
+                "migrate",
+                self.bring_up_to_date(observer, Neighbours::Unrelated),
+            )
             .await
     }
 
-    async fn bring_up_to_date(&self, observer: &mut Observer<'_>) -> AuthResult<()> {
+    pub(super) async fn bring_up_to_date(
+        &self,
+        observer: &mut Observer<'_>,
+        neighbours: Neighbours,
+    ) -> AuthResult<()> {
         let connections = &self.repository.connections;
         // Its advisory lock goes with it, also if this future is dropped.
         let mut connection = connections
@@ -101,8 +108,15 @@ impl SqlxAdapter {
             .await
             .map_err(|error| connection_error(error, "migrate", &connections.server))?;
         let cache = &self.repository.session_cache;
-        let outcome =
-            bring_up_to_date(connections, &mut connection, cache.is_some(), observer).await;
+        let with_triggers = cache.is_some();
+        let outcome = bring_up_to_date(
+            connections,
+            &mut connection,
+            neighbours,
+            with_triggers,
+            observer,
+        );
+        let outcome = outcome.await;
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
         if let (Ok(()), Some(cache)) = (&outcome, cache) {
@@ -115,6 +129,7 @@ impl SqlxAdapter {
 async fn bring_up_to_date(
     connections: &Connections,
     connection: &mut PgConnection,
+    neighbours: Neighbours,
     with_triggers: bool,
     observer: &mut Observer<'_>,
 ) -> Result<(), Failure> {
@@ -133,7 +148,7 @@ async fn bring_up_to_date(
     lock(connection, observer).await?;
     // Another process may have migrated meanwhile.
     let place = find_place(connection).await?;
-    if let Some(reason) = refusal(connection, &place, Neighbours::Unrelated).await? {
+    if let Some(reason) = refusal(connection, &place, neighbours).await? {
         return Err(Failure::Refused(reason));
     }
     sqlx::query_scalar!(

@@ -8,7 +8,7 @@ use sqlx::postgres::types::Oid;
 
 use super::super::connection::StatementFuture;
 use super::expected;
-use super::migrations::{Failure, MIGRATOR, drops_index, index_name, made_by};
+use super::migrations::{Failure, MIGRATOR, drops_index, index_name, is_breaking, made_by};
 
 /// What a schema holds.
 pub(super) struct MigrationState {
@@ -52,7 +52,7 @@ pub(in super::super) fn read_migration_counts(
     Box::pin(async move {
         let applied = sqlx::query_as!(
             Applied,
-            "SELECT version, checksum, success FROM _better_auth_migrations ORDER BY version"
+            "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
         );
         Ok(MigrationCounts::of(&applied.fetch_all(connection).await?))
     })
@@ -60,6 +60,7 @@ pub(in super::super) fn read_migration_counts(
 
 pub(in super::super) struct Applied {
     version: i64,
+    description: String,
     checksum: Vec<u8>,
     success: bool,
 }
@@ -91,7 +92,7 @@ impl MigrationState {
     pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<Self, Failure> {
         let applied = sqlx::query_as!(
             Applied,
-            "SELECT version, checksum, success FROM _better_auth_migrations ORDER BY version"
+            "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
         )
         .fetch_all(&mut *connection)
         .await?;
@@ -205,11 +206,13 @@ impl MigrationState {
                 migration.version == applied.version && migration.migration_type.is_up_migration()
             });
             match known {
-                None => return Err(MigrateError::VersionMissing(applied.version)),
+                None if is_breaking(&applied.description) => {
+                    return Err(MigrateError::VersionMissing(applied.version));
+                }
                 Some(known) if known.checksum != applied.checksum => {
                     return Err(MigrateError::VersionMismatch(applied.version));
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
         Ok(())

@@ -96,6 +96,12 @@ pub(super) fn index_name(migration: &Migration) -> String {
     migration.description.replace(' ', "_")
 }
 
+/// Whether code that does not know a migration of this description has to stop: its statements do not fit afterwards. Any
+/// other migration of a newer version is ignored.
+pub(super) fn is_breaking(description: &str) -> bool {
+    description.starts_with("breaking ")
+}
+
 /// The migration that makes the index or constraint of this name, if a migration names it.
 pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
