@@ -210,6 +210,11 @@ app-prepare:
     cargo sqlx migrate run
     cargo sqlx prepare
 
+# Run Better Auth (TypeScript) and this crate on the same tables, and import its own; needs Node.js and npm
+typescript-check *arguments:
+    npm ci --silent --no-audit --no-fund --prefix tests/typescript
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --package better-auth-tests --features conformance,sqlx-postgres --test typescript {{ arguments }}
+
 # Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
 versions-check:
     scripts/versions.sh
@@ -217,6 +222,19 @@ versions-check:
 # Check the licenses and sources of all dependencies, and that none is banned
 deny-check:
     cargo deny check bans licenses sources
+
+# Check all dependencies for known vulnerabilities, and say so where the database of advisories cannot be had
+advisories-check:
+    scripts/advisories.sh
+
+# Compare the public API with that of a git revision, by the rules of semantic versioning
+semver-check revision="main":
+    cargo semver-checks --version || { echo "Install it:  cargo install cargo-semver-checks --locked" >&2; exit 1; }
+    cargo semver-checks --package better-auth --only-explicit-features --features conformance,sqlx-postgres --baseline-rev {{ revision }}
+
+# Print what CHANGELOG.md says of a version
+release-notes version:
+    scripts/release-notes.sh {{ version }}
 
 # Write docs/public-api.txt anew
 public-api:

@@ -100,3 +100,37 @@ fn each_file_that_documents_name_exists() {
     }
     assert!(missing.is_empty(), "no such files: {missing:?}");
 }
+
+/// What an operator finds in a log is in the list of incidents: each kind of error, and each reason.
+#[test]
+fn each_error_is_in_the_list_of_incidents() {
+    let text = fs::read_to_string(root().join("docs/operations/README.md")).unwrap();
+    let (_, incidents) = text.split_once("## Incidents").unwrap();
+    let source = fs::read_to_string(root().join("src/error.rs")).unwrap();
+    let (_, kinds) = source.split_once("pub fn kind(&self)").unwrap();
+    let kinds = kinds.split("    }\n").next().unwrap();
+    let kinds: Vec<&str> = kinds.split('"').skip(1).step_by(2).collect();
+    assert!(kinds.contains(&"OutcomeUnknown"), "{kinds:?}");
+    let listed: Vec<&str> = code(incidents).collect();
+    for kind in kinds {
+        assert!(listed.contains(&kind), "{kind} is not in the list");
+    }
+    let source = fs::read_to_string(root().join("src/adapters/postgres/error.rs")).unwrap();
+    let (_, reasons) = source.split_once("fn advice(").unwrap();
+    let (reasons, _) = reasons.split_once("pub(super) fn statement_error").unwrap();
+    // A line that ends in a backslash goes on without the next one's indentation.
+    let lines: Vec<&str> = reasons
+        .split("\\\n")
+        .enumerate()
+        .map(|(index, line)| if index == 0 { line } else { line.trim_start() })
+        .collect();
+    let reasons = lines.concat();
+    let reasons: Vec<&str> = reasons.split('"').skip(1).step_by(2).collect();
+    assert!(reasons.len() > 20, "{reasons:?}");
+    for reason in reasons {
+        let is_listed = listed
+            .iter()
+            .any(|listed| listed.len() > 8 && reason.contains(listed));
+        assert!(is_listed, "{reason:?} is not in the list");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{adapter, execute, require_database};
+use crate::support::{adapter, execute, require_database, url};
 use better_auth::MIGRATOR;
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::{AuthError, CreateSession, CreateUser};
@@ -387,23 +387,39 @@ async fn a_failed_migration_leaves_no_lock(pool: PgPool) {
         .unwrap();
 }
 
+/// An instance of an older version starts during a rolling deploy, unless a migration says that it cannot.
 #[sqlx::test(migrator = "MIGRATOR")]
-async fn a_newer_database_is_recognised(pool: PgPool) {
+async fn a_newer_database_is_served_unless_it_says_otherwise(pool: PgPool) {
     execute(
         &pool,
-        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), true, '', 0)",
+        "INSERT INTO _better_auth_migrations VALUES (9998, 'from the future', now(), true, '', 0), \
+         (9999, 'drop users email prefix idx', now(), true, '', 0); DROP INDEX users_email_prefix_idx",
     )
     .await;
-    let error = adapter(&pool)
-        .await
-        .migrate()
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("9999") && error.contains("newer version"),
-        "{error}"
-    );
+    let older = SqlxAdapter::builder(&url(&pool))
+        .migrate(true)
+        .check_schema(true);
+    let database = older.connect().await.unwrap();
+    database.create_user(CreateUser::new()).await.unwrap();
+    assert!(database.pending_migrations().await.unwrap().is_empty());
+    // What an older version still needs, it may build.
+    execute(
+        &pool,
+        "DELETE FROM _better_auth_migrations WHERE version = 19",
+    )
+    .await;
+    database.migrate().await.unwrap();
+    execute(&pool, "UPDATE _better_auth_migrations SET description = 'breaking the future' WHERE version = 9999").await;
+    let migrated = database.migrate().await.unwrap_err();
+    let checked = database.check_schema().await.unwrap_err();
+    let pending = database.pending_migrations().await.unwrap_err();
+    for error in [migrated, checked, pending] {
+        let error = error.to_string();
+        assert!(
+            error.contains("9999") && !error.contains("9998") && error.contains("newer version"),
+            "{error}"
+        );
+    }
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

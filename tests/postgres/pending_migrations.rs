@@ -131,7 +131,7 @@ async fn a_schema_of_its_own(pool: PgPool) {
 async fn what_migrate_refuses_is_refused(pool: PgPool) {
     execute(
         &pool,
-        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), true, '', 0)",
+        "INSERT INTO _better_auth_migrations VALUES (9999, 'breaking the future', now(), true, '', 0)",
     )
     .await;
     let error = adapter(&pool).await.pending_migrations().await.unwrap_err();

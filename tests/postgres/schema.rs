@@ -615,7 +615,7 @@ async fn older_and_newer_databases_are_told_apart(pool: PgPool) {
     database.check_schema().await.unwrap();
     execute(
         &pool,
-        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), true, '', 0)",
+        "INSERT INTO _better_auth_migrations VALUES (9999, 'breaking the future', now(), true, '', 0)",
     )
     .await;
     let newer = complaint(&database).await;
