@@ -6,6 +6,7 @@ mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,10 +38,18 @@ struct TypeScript {
 }
 
 impl TypeScript {
-    fn start(database: &str, tables: Tables) -> Self {
+    fn start(pool: &PgPool, tables: Tables) -> Self {
+        Self::start_in(pool, tables, "public")
+    }
+
+    fn start_in(pool: &PgPool, tables: Tables, search_path: &str) -> Self {
+        let database = url(pool);
+        // The parameters of sqlx mean something else there.
+        let database = database.split('?').next().unwrap();
         let mut process = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/typescript/auth.mjs"))
             .env("DATABASE_URL", database)
+            .env("PGOPTIONS", format!("-c search_path={search_path}"))
             .env("BETTER_AUTH_SECRET", SECRET)
             .env(
                 "OWN_TABLES",
@@ -123,7 +132,7 @@ fn token_of(cookie: &str) -> &str {
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn what_one_side_does_holds_on_the_other(pool: PgPool) {
     let database = adapter(&pool).await;
-    let mut there = TypeScript::start(&url(&pool), Tables::Ours);
+    let mut there = TypeScript::start(&pool, Tables::Ours);
 
     // Signed up there, checked here.
     let signed_up = there.sign_up("ada@example.com");
@@ -208,7 +217,7 @@ async fn what_one_side_does_holds_on_the_other(pool: PgPool) {
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn a_reset_token_has_one_winner(pool: PgPool) {
     let database = adapter(&pool).await;
-    let mut there = TypeScript::start(&url(&pool), Tables::Ours);
+    let mut there = TypeScript::start(&pool, Tables::Ours);
     let signed_up = there.sign_up("ada@example.com");
     let id = text(&signed_up["user"]["id"]);
     let mut won_here = 0;
@@ -218,8 +227,8 @@ async fn a_reset_token_has_one_winner(pool: PgPool) {
             .unwrap();
         let token = text(&requested["token"]);
         there.send(&json!({"call": "reset", "token": token, "newPassword": "correct horse again"}));
-        // It hashes the password first, or not: the races are spread.
-        tokio::time::sleep(std::time::Duration::from_micros(round * 250)).await;
+        // A reset takes most of its time to hash the password: the races are spread over all of it.
+        tokio::time::sleep(Duration::from_millis(round * 10)).await;
         let identifier = format!("reset-password:{token}");
         let here = database
             .consume_verification(&identifier, id)
@@ -236,7 +245,7 @@ async fn a_reset_token_has_one_winner(pool: PgPool) {
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn what_does_not_go_together(pool: PgPool) {
     let database = adapter(&pool).await;
-    let mut there = TypeScript::start(&url(&pool), Tables::Ours);
+    let mut there = TypeScript::start(&pool, Tables::Ours);
     let signed_up = there.sign_up("ada@example.com");
     let (id, cookie) = (text(&signed_up["user"]["id"]), text(&signed_up["cookie"]));
 
@@ -247,10 +256,7 @@ async fn what_does_not_go_together(pool: PgPool) {
     // Unless it sees a view of the active ones.
     let view = "CREATE SCHEMA typescript; CREATE VIEW typescript.sessions AS SELECT * FROM public.sessions WHERE active";
     execute(&pool, view).await;
-    let base = url(&pool);
-    let base = base.split('?').next().unwrap();
-    let options = "?options=-c%20search_path%3Dtypescript%2Cpublic";
-    let mut of_views = TypeScript::start(&format!("{base}{options}"), Tables::Ours);
+    let mut of_views = TypeScript::start_in(&pool, Tables::Ours, "typescript,public");
     assert_eq!(of_views.session(cookie), Value::Null);
     let signed_in =
         json!({"call": "signIn", "email": "ada@example.com", "password": "correct horse"});
@@ -290,7 +296,7 @@ async fn what_does_not_go_together(pool: PgPool) {
 /// Sessions go on opening when they are copied from its own tables, and its passwords too.
 #[sqlx::test(migrations = false)]
 async fn its_own_tables_are_imported(pool: PgPool) {
-    let mut there = TypeScript::start(&url(&pool), Tables::ItsOwn);
+    let mut there = TypeScript::start(&pool, Tables::ItsOwn);
     let signed_up = there.sign_up("ada@example.com");
     let database = adapter(&pool).await;
     let refusal = database.migrate().await.unwrap_err().to_string();
@@ -313,7 +319,7 @@ async fn its_own_tables_are_imported(pool: PgPool) {
         .unwrap();
     assert_eq!(user.username.as_deref(), Some("ada_1"));
     // And go on there, on our tables.
-    let mut on_ours = TypeScript::start(&url(&pool), Tables::Ours);
+    let mut on_ours = TypeScript::start(&pool, Tables::Ours);
     assert_eq!(
         text(&on_ours.session(text(&signed_up["cookie"]))["user"]["id"]),
         user.id
