@@ -1,5 +1,7 @@
 //! `check`, `doctor`, `clean-up`, `hash-tokens`, `normalize-names`.
 
+use better_auth::sqlx::{self, Connection as _, PgConnection};
+
 use crate::databases::{contents, execute, migrated, number};
 use crate::program::{Running, run};
 
@@ -95,6 +97,30 @@ async fn what_is_wrong_is_found_and_mended() {
     assert_eq!(normalized.out, "0 names changed\n");
     run(&url, &["check"]).with_code(0);
     run(&url, &["doctor"]).with_code(0);
+}
+
+/// While an index is built, there is no end of a batch to wait for.
+#[tokio::test]
+async fn a_signal_stops_a_migration_that_waits() {
+    let (url, database) = migrated("stopped_migration").await;
+    database.close().await;
+    execute(
+        &url,
+        "DROP INDEX users_created_at_id_idx; DELETE FROM _better_auth_migrations WHERE version = 13",
+    )
+    .await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let write = "BEGIN; INSERT INTO users (id) VALUES ('1')";
+    sqlx::raw_sql(write).execute(&mut other).await.unwrap();
+    let mut running = Running::start(&url, &["migrate"]);
+    running.wait_for("migration 13 of 23, users_created_at_id_idx: waiting for writers");
+    running.signal("-TERM");
+    let stopped = running.end().with_code(1);
+    let last = stopped.err.lines().last().unwrap();
+    assert!(last.contains("run `better-auth migrate` again"), "{last}");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    run(&url, &["migrate"]).with_code(0);
+    run(&url, &["check"]).with_code(0);
 }
 
 /// Each row takes a while to be removed or changed, so that the signal comes in the middle of a batch.

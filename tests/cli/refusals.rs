@@ -72,6 +72,29 @@ async fn what_cannot_be_asked_is_2_for_every_command() {
     }
 }
 
+/// What the URL leaves out, the file of passwords has.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_password_may_come_from_a_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (url, database) = migrated("pgpass").await;
+    database.close().await;
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (login, host) = rest.split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let without = format!("{scheme}://{user}@{host}");
+    run(&without, &["status"]).with_code(2);
+    let file = std::env::temp_dir().join(format!("cli_test_pgpass_{}", std::process::id()));
+    std::fs::write(&file, format!("*:*:*:{user}:{password}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = command(&without, &["status"]);
+    command.env("PGPASSFILE", &file);
+    let answer = finish(command);
+    std::fs::remove_file(file).unwrap();
+    answer.with_code(0);
+}
+
 /// Any secret in the wrong place is left out of what is printed.
 #[test]
 fn a_url_in_the_wrong_place_is_not_printed() {

@@ -176,6 +176,10 @@ impl Display {
     }
 
     fn show_bar(&self, bar: &ProgressBar, progress: &Progress, is_new: bool) {
+        if let Some(total) = progress.estimated_total {
+            bar.set_length(total);
+        }
+        bar.set_position(progress.done);
         if is_new {
             bar.set_style(style(match progress.estimated_total {
                 Some(_) => {
@@ -185,10 +189,6 @@ impl Display {
             }));
             bar.set_message(shown(&self.step));
         }
-        if let Some(total) = progress.estimated_total {
-            bar.set_length(total);
-        }
-        bar.set_position(progress.done);
     }
 }
 
