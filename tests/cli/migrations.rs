@@ -121,7 +121,26 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     database.close().await;
     execute(
         &url,
-        "INSERT INTO _better_auth_migrations VALUES (9999, 'from the future', now(), TRUE, '', 0)",
+        "INSERT INTO _better_auth_migrations VALUES (9998, 'from the future', now(), TRUE, '', 0)",
+    )
+    .await;
+    let status = run(&url, &["status"]).with_code(0);
+    assert!(
+        status
+            .out
+            .contains("a newer version has applied 1 migration more"),
+        "{}",
+        status.out
+    );
+    let status = run(&url, &["status", "--json"]).with_code(0).json();
+    assert_eq!(
+        (&status["upToDate"], &status["unknown"]),
+        (&true.into(), &1.into())
+    );
+    run(&url, &["migrate"]).with_code(0);
+    execute(
+        &url,
+        "INSERT INTO _better_auth_migrations VALUES (9999, 'breaking the past', now(), TRUE, '', 0)",
     )
     .await;
     for command in [

@@ -78,8 +78,8 @@ pub(crate) enum Command {
     Migrate(migrate::Options),
     /// Say whether the schema is up to date
     ///
-    /// Exits with 1 if a migration is missing, or if a newer version of better-auth has migrated the database. Changes
-    /// nothing.
+    /// Exits with 1 if a migration is missing, or if a newer version of better-auth has applied one that this version cannot
+    /// bear. Changes nothing.
     #[command(after_long_help = "Examples:
   better-auth status
   better-auth status --json | jq -r '.pending[].description'")]

@@ -13,10 +13,11 @@ use crate::{database, migrate, watch};
 pub(crate) async fn status(global: &Global) -> Outcome {
     let database = database::connect(global).await?;
     let pending = database.pending_migrations().await?;
-    let applied = database.health().await.migrations;
-    let applied = applied.map_or(0, |migrations| migrations.applied);
+    let counts = database.health().await.migrations;
+    let (applied, unknown) = counts.map_or((0, 0), |counts| (counts.applied, counts.unknown));
     let mut json = migrate::as_json(&pending);
     json["applied"] = applied.into();
+    json["unknown"] = unknown.into();
     let schema = shown(&pending.schema);
     let text = if pending.is_empty() {
         format!("up to date: schema {schema} has all {applied} migrations")
@@ -27,7 +28,14 @@ pub(crate) async fn status(global: &Global) -> Outcome {
             pending.migrations.len()
         )
     };
-    Ok(Answer::new(text, json).right_if(pending.is_empty()))
+    let newer = match unknown {
+        0 => String::new(),
+        unknown => format!(
+            "; a newer version has applied {} more, which this version can bear",
+            count(unknown, "migration")
+        ),
+    };
+    Ok(Answer::new(text + &newer, json).right_if(pending.is_empty()))
 }
 
 pub(crate) async fn check(global: &Global) -> Outcome {
