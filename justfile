@@ -146,7 +146,7 @@ lint:
     cargo clippy --workspace --all-targets --features conformance -- --deny warnings
     cargo clippy --workspace --all-targets --features sqlx-postgres -- --deny warnings
     cargo clippy --workspace --all-targets --features conformance,sqlx-postgres -- --deny warnings
-    cargo clippy --package better-auth-tests --test infrastructure --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --package better-auth-tests --test infrastructure --test typescript --features conformance,sqlx-postgres -- --deny warnings
     # The tests have the features that observe switched on.
     cargo clippy --package better-auth --features sqlx-postgres -- --deny warnings
     cargo clippy --package better-auth --features sqlx-postgres,metrics -- --deny warnings
