@@ -34,10 +34,26 @@ pub enum AuthError {
     /// There is no such account.
     #[error("there is no such account")]
     AccountNotFound,
-    /// Something that has to be unique is taken.
-    #[error("this {field} is taken")]
+    /// There is no such organization.
+    #[error("there is no such organization")]
+    OrganizationNotFound,
+    /// There is no such member of the organization.
+    #[error("there is no such member")]
+    MemberNotFound,
+    /// There is no such invitation that can be answered so: none of this id, or it is answered, expired, or sent to
+    /// another address.
+    #[error("there is no such invitation")]
+    InvitationNotFound,
+    /// There is no such team in the organization.
+    #[error("there is no such team")]
+    TeamNotFound,
+    /// There is no such role in the organization.
+    #[error("there is no such role")]
+    RoleNotFound,
+    /// Something that has to be unique is taken, the last owner would go, or a limit is reached.
+    #[error("{}", conflict_message(*field))]
     Conflict {
-        /// What is taken.
+        /// What is taken, or what stands against it.
         field: ConflictField,
     },
     /// The input cannot be stored.
@@ -105,6 +121,11 @@ impl AuthError {
             Self::UserNotFound => "UserNotFound",
             Self::SessionNotFound => "SessionNotFound",
             Self::AccountNotFound => "AccountNotFound",
+            Self::OrganizationNotFound => "OrganizationNotFound",
+            Self::MemberNotFound => "MemberNotFound",
+            Self::InvitationNotFound => "InvitationNotFound",
+            Self::TeamNotFound => "TeamNotFound",
+            Self::RoleNotFound => "RoleNotFound",
             Self::Conflict { .. } => "Conflict",
             Self::Validation { .. } => "Validation",
             Self::Unavailable { .. } => "Unavailable",
@@ -120,8 +141,8 @@ impl AuthError {
     ///
     /// | status | error | what the client can do |
     /// |---|---|---|
-    /// | 404 | [`UserNotFound`](Self::UserNotFound), [`SessionNotFound`](Self::SessionNotFound), [`AccountNotFound`](Self::AccountNotFound) | nothing: the row is gone |
-    /// | 409 | [`Conflict`](Self::Conflict) | choose another email, username or account |
+    /// | 404 | [`UserNotFound`](Self::UserNotFound) and every other `…NotFound` | nothing: the row is gone |
+    /// | 409 | [`Conflict`](Self::Conflict) | choose another email, username, account or slug |
     /// | 422 | [`Validation`](Self::Validation) | correct the field |
     /// | 500 | [`OutcomeUnknown`](Self::OutcomeUnknown), [`TransactionAborted`](Self::TransactionAborted), [`Database`](Self::Database) | see whether it happened |
     /// | 501 | [`Unsupported`](Self::Unsupported) | nothing: the adapter lacks the operation |
@@ -140,7 +161,14 @@ impl AuthError {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::Validation { .. } => 422,
-            Self::UserNotFound | Self::SessionNotFound | Self::AccountNotFound => 404,
+            Self::UserNotFound
+            | Self::SessionNotFound
+            | Self::AccountNotFound
+            | Self::OrganizationNotFound
+            | Self::MemberNotFound
+            | Self::InvitationNotFound
+            | Self::TeamNotFound
+            | Self::RoleNotFound => 404,
             Self::Conflict { .. } => 409,
             Self::Unavailable { .. } => 503,
             Self::Unsupported { .. } => 501,
@@ -281,6 +309,20 @@ pub enum ConflictField {
     Account,
     /// `sessions.token`.
     SessionToken,
+    /// `organization.slug`.
+    OrganizationSlug,
+    /// The user is a member of the organization already.
+    Member,
+    /// The address has a live pending invitation to the organization.
+    Invitation,
+    /// The user is in the team already.
+    TeamMember,
+    /// The organization has a role of this name.
+    OrganizationRole,
+    /// The organization would have no owner left.
+    LastOwner,
+    /// The limit that the caller gave is reached.
+    Limit,
 }
 
 impl fmt::Display for ConflictField {
@@ -291,7 +333,22 @@ impl fmt::Display for ConflictField {
             Self::Username => "username",
             Self::Account => "account of the provider",
             Self::SessionToken => "session token",
+            Self::OrganizationSlug => "slug of an organization",
+            Self::Member => "membership",
+            Self::Invitation => "invitation",
+            Self::TeamMember => "membership of a team",
+            Self::OrganizationRole => "role of the organization",
+            Self::LastOwner => "last owner",
+            Self::Limit => "limit",
         })
+    }
+}
+
+fn conflict_message(field: ConflictField) -> String {
+    match field {
+        ConflictField::LastOwner => "the organization would have no owner left".to_owned(),
+        ConflictField::Limit => "the limit is reached".to_owned(),
+        _ => format!("this {field} is taken"),
     }
 }
 
@@ -344,6 +401,21 @@ mod tests {
             (AuthError::UserNotFound, "UserNotFound", 404, false),
             (AuthError::SessionNotFound, "SessionNotFound", 404, false),
             (AuthError::AccountNotFound, "AccountNotFound", 404, false),
+            (
+                AuthError::OrganizationNotFound,
+                "OrganizationNotFound",
+                404,
+                false,
+            ),
+            (AuthError::MemberNotFound, "MemberNotFound", 404, false),
+            (
+                AuthError::InvitationNotFound,
+                "InvitationNotFound",
+                404,
+                false,
+            ),
+            (AuthError::TeamNotFound, "TeamNotFound", 404, false),
+            (AuthError::RoleNotFound, "RoleNotFound", 404, false),
             (conflict, "Conflict", 409, false),
             (AuthError::validation("name", ""), "Validation", 422, false),
             (unavailable(false), "Unavailable", 503, true),

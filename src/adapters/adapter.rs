@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::input;
+use super::{OrganizationStore, input};
 use crate::types::{
     Account, CREDENTIAL, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification,
     Linked, ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User,
@@ -65,6 +65,8 @@ use crate::{AuthError, AuthResult};
 /// | **All tables** | |
 /// | [`clean_up`](Self::clean_up)`() -> Removed` ¹ | removes the sessions that are not live and the verifications that have expired |
 /// | [`begin`](Self::begin)`() -> Box<dyn Transaction>` ¹ | begins a transaction |
+/// | **Stores** | |
+/// | [`organizations`](Self::organizations)`() -> &dyn OrganizationStore` ¹ | organizations, members, invitations, teams and roles; not `async` |
 ///
 /// Each is an `async fn(&self, …)` that returns its answer in an [`AuthResult`], although the signatures below show what
 /// [`async_trait`](crate::async_trait) makes of it. The methods marked ¹ are provided; the other 22 are required. The
@@ -688,6 +690,21 @@ pub trait DatabaseAdapter: Send + Sync {
     /// [`AuthError::Unsupported`] unless the adapter implements it, and always inside a transaction.
     async fn begin(&self) -> AuthResult<Box<dyn Transaction>> {
         Err(AuthError::Unsupported { operation: "begin" })
+    }
+
+    /// The store of organizations, members, invitations, teams and roles. In a transaction, it works in the transaction.
+    ///
+    /// `SqlxAdapter` has the tables of the store if `migrate` ran on an adapter that was built with
+    /// `stores([Store::Organizations])`. Until then, each method of the store is [`AuthError::Unsupported`], and aborts a
+    /// transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn organizations(&self) -> AuthResult<&dyn OrganizationStore> {
+        Err(AuthError::Unsupported {
+            operation: "organizations",
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::DatabaseAdapter;
 
 /// Calls a macro with its own arguments and the list of all methods behind them:
-/// `name! { arguments… required { method(argument: Type) -> Answer; … } provided { … } }`.
+/// `name! { arguments… required { method(argument: Type) -> Answer; … } provided { … } stores { … } }`.
 ///
 /// The list is the only one. What has to name every method is made from it: forwarding, and the tests' calls.
 #[doc(hidden)]
@@ -72,6 +72,9 @@ macro_rules! with_database_adapter_methods {
                 clean_up() -> $crate::Removed;
                 begin() -> Box<dyn $crate::Transaction>;
             }
+            stores {
+                organizations -> $crate::adapters::OrganizationStore;
+            }
         }
     };
 }
@@ -111,10 +114,25 @@ macro_rules! forward_database_adapter {
         $crate::with_database_adapter_methods! {
             $crate::forward_database_adapter { @impl [$($generics)*] $type, |$this| $to, |$call, $name| $answer; }
         }
+        $crate::with_store_methods! {
+            $crate::forward_database_adapter { @store [$($generics)*] $type, |$this| $to, |$call, $name| $answer; }
+        }
     };
     (
         @impl [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident, $name:ident| $answer:expr;
-        $($kind:ident { $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)* })*
+        required { $($required:tt)* }
+        provided { $($provided:tt)* }
+        stores { $($store:ident -> $store_trait:path;)* }
+    ) => {
+        $crate::forward_database_adapter! {
+            @methods [$($generics)*] $type, |$this| $to, |$call, $name| $answer;
+            [$($store -> $store_trait;)*] $($required)* $($provided)*
+        }
+    };
+    (
+        @methods [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident, $name:ident| $answer:expr;
+        [$($store:ident -> $store_trait:path;)*]
+        $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)*
     ) => {
         const _: () = {
             #[allow(unused_imports, reason = "the target may have inherent methods of the same names")]
@@ -123,14 +141,47 @@ macro_rules! forward_database_adapter {
             #[deny(clippy::missing_trait_methods)]
             #[$crate::async_trait]
             impl<$($generics)*> $crate::DatabaseAdapter for $type {
-                $($(
+                $(
                     async fn $method(&self $(, $argument: $argument_type)*) -> $crate::AuthResult<$output> {
                         let $this = self;
                         let $name = stringify!($method);
                         let $call = || $to.$method($($argument),*);
                         $answer
                     }
-                )*)*
+                )*
+
+                $(
+                    fn $store(&self) -> $crate::AuthResult<&dyn $store_trait> {
+                        let $this = self;
+                        $to.$store()?;
+                        Ok(self)
+                    }
+                )*
+            }
+        };
+    };
+    (
+        @store [$($generics:tt)*] $type:ty, |$this:ident| $to:expr, |$call:ident, $name:ident| $answer:expr;
+        $store:ident -> $store_trait:path {
+            $($method:ident($($argument:ident: $argument_type:ty),*) -> $output:ty;)*
+        }
+    ) => {
+        const _: () = {
+            #[allow(unused_imports, reason = "the target may have inherent methods of the same names")]
+            use $crate::DatabaseAdapter as _;
+
+            #[deny(clippy::missing_trait_methods)]
+            #[$crate::async_trait]
+            impl<$($generics)*> $store_trait for $type {
+                $(
+                    async fn $method(&self $(, $argument: $argument_type)*) -> $crate::AuthResult<$output> {
+                        let $this = self;
+                        let store = $to.$store()?;
+                        let $name = stringify!($method);
+                        let $call = || store.$method($($argument),*);
+                        $answer
+                    }
+                )*
             }
         };
     };

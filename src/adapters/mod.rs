@@ -7,9 +7,11 @@ mod backoff;
 mod cleanup;
 mod delegate;
 pub mod input;
+mod member_query;
 mod memory;
 #[cfg(feature = "sqlx-postgres")]
 pub(crate) mod postgres;
+mod stores;
 #[cfg_attr(
     not(all(feature = "metrics", feature = "sqlx-postgres", feature = "tracing")),
     allow(
@@ -35,5 +37,8 @@ pub use postgres::{
     SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, WatchedConnection,
     sqlx_transaction,
 };
+pub use stores::OrganizationStore;
+#[cfg(feature = "sqlx-postgres")]
+pub use stores::Store;
 pub use transaction::{OpenTransaction, transaction};
 pub use verification_keys::VerificationKeys;

@@ -10,7 +10,7 @@ use crate::types::{
 };
 use crate::{AuthError, AuthResult};
 
-const MAX_LIMIT: u32 = 1000;
+pub(super) const MAX_LIMIT: u32 = 1000;
 
 /// Where a row stands in a list: by `created_at`, then by the bytes of `id`.
 pub(super) type Position = (DateTime<Utc>, String);
@@ -163,7 +163,7 @@ fn found(search: &UserSearch, user: &User) -> bool {
 }
 
 /// An id that no row has: greater than every one that fits.
-fn after_all_ids() -> String {
+pub(super) fn after_all_ids() -> String {
     char::MAX.to_string().repeat(input::MAX_NAME_BYTES / 4 + 1)
 }
 
@@ -191,7 +191,7 @@ pub(super) fn cursor(created_micros: i64, id: &str) -> String {
     URL_SAFE_NO_PAD.encode([&created_micros.to_be_bytes(), id.as_bytes()].concat())
 }
 
-fn parse_cursor(cursor: &str) -> AuthResult<(i64, String)> {
+pub(super) fn parse_cursor(cursor: &str) -> AuthResult<(i64, String)> {
     let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
         let (micros, id) = bytes.split_first_chunk()?;
         let micros = i64::from_be_bytes(*micros);
@@ -199,7 +199,8 @@ fn parse_cursor(cursor: &str) -> AuthResult<(i64, String)> {
         (input::is_postgres_time(micros) && input::is_possible_id(&id)).then_some((micros, id))
     });
     position.ok_or_else(|| {
-        let message = "is none: take UserPage::next_cursor as it is, or none for the first page";
+        let message =
+            "not valid; pass the page's next_cursor unchanged, or None for the first page";
         AuthError::validation("cursor", message)
     })
 }

@@ -459,6 +459,95 @@ declare_cases! { $
         }
     }
 
+    /// [`organizations`](DatabaseAdapter::organizations): every method of
+    /// [`OrganizationStore`](crate::adapters::OrganizationStore), also in transactions
+    organizations {
+        organizations {
+            /// A new organization has its owner as the first member, and is found by id, by slug and by user.
+            an_organization_has_its_owner
+            /// Slugs are stored in lower case and compared without case; a taken one is `Conflict`.
+            slugs_are_unique_without_case
+            /// If many callers take the same slug at once, exactly one gets it.
+            one_of_many_gets_the_slug
+            /// Empty, long and impossible texts are `Validation`; what is unknown is not found.
+            impossible_organizations_are_refused
+            /// An update changes what it names, and moves `updated_at` forward.
+            an_update_changes_what_it_names
+            /// A deleted organization takes its members, invitations, teams and roles along.
+            a_deleted_organization_takes_everything_along
+            /// Of many callers at the limit of a user's organizations, exactly one succeeds.
+            the_limit_of_organizations_is_exact
+            /// An organization whose last owner's user was deleted is listed.
+            organizations_without_owner_are_found
+            /// Roles are found, changed, listed and deleted; a name is there once in an organization.
+            roles_are_created_changed_and_deleted
+        }
+        members {
+            /// If many callers add the same user at once, exactly one succeeds.
+            a_user_is_a_member_once
+            /// A member without organization or user is the `...NotFound` of what is missing.
+            members_need_organization_and_user
+            /// A role is one name or several joined by commas, without spaces, each once.
+            roles_are_names_joined_by_commas
+            /// With a limit of 10 and 9 members, exactly one of 50 callers adds a member.
+            the_limit_of_members_is_exact
+            /// The last owner can neither be removed nor demoted.
+            the_last_owner_stays
+            /// If two owners leave at the same moment, one of them stays.
+            of_two_owners_who_leave_one_stays
+            /// Pages of every size contain every member once, the newest first, with the user's public columns.
+            members_are_listed_in_pages
+            /// A removed member leaves the teams, and sessions no longer name the organization.
+            a_removed_member_leaves_teams_and_sessions
+            /// A deleted user is in no organization and in no team.
+            a_deleted_user_is_no_member
+        }
+        invitations {
+            /// If many callers accept an invitation at once, exactly one succeeds, and there is one member.
+            an_invitation_is_accepted_once
+            /// An invitation is found with the names of its organization and its inviter.
+            an_invitation_shows_names
+            /// Only the user who has the invited address now accepts or rejects, and verified if that is required.
+            only_the_addressee_accepts
+            /// An expired, accepted, rejected or canceled invitation is `InvitationNotFound`.
+            expired_and_answered_ones_are_gone
+            /// An address has one live pending invitation to an organization; an expired one is replaced.
+            an_address_has_one_live_pending_invitation
+            /// A member who accepts gets `Conflict`, and the invitation stays pending.
+            who_is_a_member_accepts_nothing
+            /// An inviter who is no member is `MemberNotFound`, a team of another organization `TeamNotFound`.
+            impossible_invitations_are_refused
+            /// Of many callers, exactly so many invite as the limit allows.
+            limits_of_invitations_are_exact
+            /// Of many who accept, exactly so many join as the limits of organization and team allow.
+            accepting_keeps_the_limits
+            /// If the team of an invitation is deleted, the invitation stays without it.
+            a_team_of_an_invitation_may_go
+            /// The invitations of a deleted inviter are gone.
+            invitations_of_a_deleted_inviter_are_gone
+        }
+        teams {
+            /// Teams are found, renamed, listed and deleted with their members.
+            teams_are_created_renamed_and_deleted
+            /// Only members of the organization are in its teams, each once.
+            only_members_of_the_organization_are_in_its_teams
+            /// Of many callers, exactly so many teams and members of a team are created as the limit allows.
+            limits_of_teams_are_exact
+        }
+        organization_races {
+            /// Every operation works in a transaction, and is undone by a rollback.
+            the_store_works_in_transactions
+            /// If a transaction removes one owner and another caller the other one, one of the two fails.
+            of_two_transactions_one_takes_an_owner_away
+            /// If a transaction and another caller take the last place, one of the two fails.
+            of_two_transactions_one_gets_the_last_place
+            /// If a transaction accepts an invitation that another caller accepts or rejects, one of the two fails.
+            of_two_transactions_one_accepts
+            /// If a member joins a team while another caller removes the member, nobody is left in the team.
+            nobody_is_in_a_team_without_being_a_member
+        }
+    }
+
     /// [`begin`](DatabaseAdapter::begin), [`transaction`](crate::transaction()); the cases need
     /// [`consume_verification`](DatabaseAdapter::consume_verification) too
     transactions {

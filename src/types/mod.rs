@@ -1,22 +1,36 @@
 //! The rows that adapters store, and what creates and changes them.
 //!
-//! Fields and their types follow the columns of the four tables. All fields are public, so that authors of adapters
+//! Fields and their types follow the columns of the tables. All fields are public, so that authors of adapters
 //! can build the rows themselves.
 
 use std::any::Any;
 use std::fmt;
 
 mod account;
+mod invitation;
+mod member;
+mod organization;
+mod organization_role;
 mod removed;
 mod session;
+mod team;
 mod user;
 mod user_list;
 mod verification;
 
 pub(crate) use account::CREDENTIAL;
 pub use account::{Account, CreateAccount, Linked, UpdateAccount};
+pub use invitation::{
+    CreateInvitation, Invitation, InvitationDetails, InvitationStatus, MemberLimits,
+    UnknownInvitationStatus,
+};
+pub(crate) use member::OWNER;
+pub use member::{CreateMember, ListMembers, Member, MemberPage, MemberWithUser, PublicUser};
+pub use organization::{CreateOrganization, Organization, UpdateOrganization};
+pub use organization_role::{CreateOrganizationRole, OrganizationRole};
 pub use removed::Removed;
 pub use session::{CreateSession, Session, UpdateSession};
+pub use team::{CreateTeam, CreateTeamMember, Team, TeamMember};
 pub use user::{CreateUser, UpdateUser, User};
 pub use user_list::{
     ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserPage, UserSearch,

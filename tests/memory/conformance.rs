@@ -26,6 +26,7 @@ macro_rules! required_only {
     (
         required { $($method:ident($($argument:ident: $type:ty),*) -> $output:ty;)* }
         provided { $($provided:tt)* }
+        stores { $($stores:tt)* }
     ) => {
         #[async_trait]
         impl DatabaseAdapter for RequiredOnly {

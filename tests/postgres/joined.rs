@@ -515,14 +515,25 @@ impl Joining {
 }
 
 macro_rules! implement {
-    ($($kind:ident { $($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)* })*) => {
+    (required { $($required:tt)* } provided { $($provided:tt)* } stores { $($store:ident -> $trait:path;)* }) => {
+        implement!(@methods [$($store -> $trait;)*] $($required)* $($provided)*);
+    };
+    (
+        @methods [$($store:ident -> $trait:path;)*]
+        $($method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+    ) => {
         #[better_auth::async_trait]
         impl DatabaseAdapter for Joining {
-            $($(
+            $(
                 async fn $method(&self $(, $argument: $type)*) -> AuthResult<$answer> {
                     implement!(@call $method self $($argument)*)
                 }
-            )*)*
+            )*
+            $(
+                fn $store(&self) -> AuthResult<&dyn $trait> {
+                    self.database.$store()
+                }
+            )*
         }
     };
     (@call begin $this:ident) => { Joining::begin($this).await };
@@ -538,6 +549,6 @@ mod conformance {
 
     better_auth::conformance_tests!(
         Joining::new(shared_database::take("conformance").await).await,
-        groups: [transactions],
+        groups: [transactions, organizations],
     );
 }

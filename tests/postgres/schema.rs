@@ -168,7 +168,7 @@ async fn the_expected_schema_is_what_the_migrations_make(pool: PgPool) {
         .unwrap();
     let lines = parts.iter().filter_map(|part| {
         let kind: &str = part.get(0);
-        let of_tables = ["column", "constraint", "index"].contains(&kind);
+        let of_tables = ["column", "constraint", "function", "index"].contains(&kind);
         let [table, name, definition]: [&str; 3] = [1, 2, 3].map(|column| part.get(column));
         of_tables.then(|| format!("{kind} {table}.{name} {definition}\n"))
     });

@@ -394,36 +394,40 @@ impl From<Box<dyn Transaction>> for Answer {
 }
 
 macro_rules! calls {
-    ($($kind:ident {
+    (required { $($required:tt)* } provided { $($provided:tt)* } stores { $($stores:tt)* }) => {
+        calls!(@methods $($required)* $($provided)*);
+    };
+    (
+        @methods
         $($method:ident($($argument:ident: $(&$text:tt)? $($value:path)?),*) -> $answer:ty;)*
-    })*) => {
+    ) => {
         /// A method with its arguments. `&str` is kept as `String`.
         #[allow(non_camel_case_types, reason = "the names of the methods")]
         #[derive(Clone, Debug)]
         pub(crate) enum Call {
-            $($($method { $($argument: $(<$text as ToOwned>::Owned)? $($value)?),* },)*)*
+            $($method { $($argument: $(<$text as ToOwned>::Owned)? $($value)?),* },)*
         }
 
         impl Call {
-            pub(crate) const METHODS: &[&str] = &[$($(stringify!($method)),*),*];
+            pub(crate) const METHODS: &[&str] = &[$(stringify!($method)),*];
 
             /// A call of every method, with nothing in its places.
             pub(crate) fn of_every_method() -> Vec<Self> {
-                vec![$($(Self::$method { $($argument: Places::blank()),* }),*),*]
+                vec![$(Self::$method { $($argument: Places::blank()),* }),*]
             }
 
             pub(crate) fn method(&self) -> &'static str {
                 match self {
-                    $($(Self::$method { .. } => stringify!($method),)*)*
+                    $(Self::$method { .. } => stringify!($method),)*
                 }
             }
 
             pub(crate) async fn make(&self, database: &dyn DatabaseAdapter) -> AuthResult<Answer> {
                 match self.clone() {
-                    $($(Self::$method { $($argument),* } => {
+                    $(Self::$method { $($argument),* } => {
                         let answer = database.$method($($(Borrow::<$text>::borrow(&$argument))? $(<$value>::from($argument))?),*);
                         answer.await.map(Answer::from)
-                    })*)*
+                    })*
                 }
             }
         }
@@ -433,7 +437,7 @@ macro_rules! calls {
             pub(crate) fn fill(&mut self, choose: &mut Chooser) {
                 let _ = &choose;
                 match self {
-                    $($(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*)*
+                    $(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*
                 }
             }
         }

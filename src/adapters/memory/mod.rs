@@ -8,6 +8,7 @@
 //! | `table`, `list`, `ordered`, `key` | rows and indexes |
 //! | `view`, `overlay`, `transaction` | what a transaction sees, and its commit |
 //! | `user`, `session`, `account`, `verification` | the operations |
+//! | `organization`, `member`, `invitation`, `team`, `organization_role` | those of `OrganizationStore` |
 #![allow(
     clippy::unnecessary_wraps,
     reason = "the methods have the trait's signatures"
@@ -18,9 +19,13 @@ use std::sync;
 mod account;
 mod adapter;
 mod clock;
+mod invitation;
 mod key;
 mod list;
+mod member;
 mod ordered;
+mod organization;
+mod organization_role;
 mod overlay;
 mod session;
 mod store;
@@ -29,6 +34,7 @@ mod stripes;
 #[cfg(test)]
 mod stripes_tests;
 mod table;
+mod team;
 mod transaction;
 mod user;
 mod verification;

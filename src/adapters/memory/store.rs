@@ -9,7 +9,10 @@ use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::{Row, Table};
 use super::view::TableView;
 use crate::adapters::VerificationKeys;
-use crate::types::{Account, Removed, Session, User};
+use crate::types::{
+    Account, Invitation, Member, Organization, OrganizationRole, Removed, Session, Team,
+    TeamMember, User,
+};
 use crate::{AuthError, AuthResult};
 
 /// How often a lookup tries to do without locks.
@@ -96,6 +99,12 @@ tables! {
     sessions: Session,
     accounts: Account,
     verifications: StoredVerification,
+    organizations: Organization,
+    members: Member,
+    invitations: Invitation,
+    teams: Team,
+    team_members: TeamMember,
+    organization_roles: OrganizationRole,
 }
 
 /// The tables as one operation sees them.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::account;
 use super::key::Key;
+use super::member;
 use super::session;
 use super::store::{Access, Repository, View, set};
 use super::stripes::Stripes;
@@ -167,7 +168,8 @@ impl<A: Access> Repository<A> {
         let removed = self.0.write(
             |view| {
                 let user = view.users().stripes_of(id);
-                user | view.accounts().stripes_of_list(&account::BY_USER, id)
+                let accounts = view.accounts().stripes_of_list(&account::BY_USER, id);
+                user | accounts | member::stripes_of_user(view, id)
             },
             id.to_owned(),
             |view, id| {
@@ -176,6 +178,7 @@ impl<A: Access> Repository<A> {
                 }
                 let sessions = view.sessions().remove_list(&session::BY_USER, &id, None);
                 let accounts = view.accounts().remove_list(&account::BY_USER, &id, None);
+                member::remove_all_of_user(view, &id);
                 Ok(Some((sessions, accounts)))
             },
         )?;

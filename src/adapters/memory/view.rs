@@ -81,6 +81,70 @@ impl<R: Row> TableView<'_, R> {
         rows
     }
 
+    /// How many rows a list has.
+    pub(super) fn count(&mut self, list: &ListIndex<R>, key: &str) -> usize {
+        if self.overlay.is_some() {
+            return self.keys_of(list, key).len();
+        }
+        let count = self.base.scan(list, key, self.reads, List::len);
+        count.unwrap_or_default()
+    }
+
+    /// The first rows of a list behind a place that pass the test, the newest first.
+    pub(super) fn page(
+        &mut self,
+        list: &ListIndex<R>,
+        key: &str,
+        after: &Place,
+        count: usize,
+        test: impl Fn(&R) -> bool,
+    ) -> Vec<R> {
+        const PART: usize = 256;
+        let overlay = self.overlay.as_deref();
+        let own = overlay.and_then(|overlay| {
+            let places = overlay.list(list, key)?.older_than(Some(after));
+            let rows = places.filter_map(|(_, key)| overlay.get(key.as_str()));
+            Some(rows.filter(|row| test(row)).take(count).cloned().collect())
+        });
+        let own: Vec<R> = own.unwrap_or_default();
+        let (mut rows, mut behind) = (Vec::new(), after.clone());
+        while rows.len() < count {
+            let part = self.base.scan(list, key, self.reads, |list| {
+                let part = list.older_than(Some(&behind)).take(PART);
+                part.cloned().collect::<Vec<_>>()
+            });
+            let part = part.unwrap_or_default();
+            for (_, key) in &part {
+                if overlay.is_none_or(|overlay| !overlay.shadows(key)) {
+                    let row = self.base.with(key.as_str(), self.reads, |slot| {
+                        test(&slot.row).then(|| slot.row.clone())
+                    });
+                    rows.extend(row.flatten());
+                }
+            }
+            match part.into_iter().next_back() {
+                Some(last) => behind = last,
+                None => break,
+            }
+        }
+        rows.extend(own);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.place()));
+        rows.truncate(count);
+        rows
+    }
+
+    /// Removes the rows of a list that pass the test.
+    pub(super) fn remove_each(
+        &mut self,
+        list: &ListIndex<R>,
+        key: &str,
+        test: impl Fn(&R) -> bool,
+    ) {
+        for row in self.list(list, key, test) {
+            self.remove(row.key());
+        }
+    }
+
     /// The newest live row of a list.
     pub(super) fn newest_live(
         &mut self,

@@ -3,7 +3,7 @@
 use super::columns::{NullableTime, Time, new_value};
 use super::error::{Failure, Operation};
 use super::repository::Repository;
-use super::violation::{Constraints, Key, Violated};
+use super::violation::{Constraints, Key, Reference, Violated};
 use crate::adapters::input;
 use crate::types::{Account, CREDENTIAL, CreateAccount, Linked, UpdateAccount};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -32,7 +32,7 @@ const CONSTRAINTS: Constraints = Constraints {
         columns: &["provider_id", "account_id"],
         field: ConflictField::Account,
     }],
-    user: Some("accounts_user_id_fkey"),
+    references: &[Reference::to_user("accounts_user_id_fkey")],
 };
 
 impl Repository {

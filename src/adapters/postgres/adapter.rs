@@ -12,6 +12,7 @@ use super::error::{Operation, connection_error};
 use super::progress::{Observer, Progress};
 use super::repository::Repository;
 use super::session_cache::{CachedSessions, SessionCacheStats};
+use crate::adapters::Store;
 use crate::adapters::delegate::forward_database_adapter;
 use crate::types::Removed;
 use crate::{AuthError, AuthResult};
@@ -134,15 +135,19 @@ impl SqlxAdapter {
     /// With `statement_cache_capacity(0)`, every statement stays on the server; leave that out.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self::with_connections(Connections::shared(pool, Settings::default()), None)
+        let connections = Connections::shared(pool, Settings::default());
+        Self::with_connections(connections, None, Vec::new())
     }
 
     pub(super) fn with_connections(
         connections: Connections,
         session_cache: Option<CachedSessions>,
+        stores: Vec<Store>,
     ) -> Self {
+        let mut repository = Repository::new(connections, session_cache);
+        repository.stores = stores;
         Self {
-            repository: Arc::new(Repository::new(connections, session_cache)),
+            repository: Arc::new(repository),
         }
     }
 
@@ -328,7 +333,7 @@ impl SqlxAdapterBuilder {
             Some(config) => Some(CachedSessions::new(config, &connections)?),
             None => None,
         };
-        let database = SqlxAdapter::with_connections(connections, cache);
+        let database = SqlxAdapter::with_connections(connections, cache, self.stores);
         if is_shared {
             drop(database.acquire().await?);
         }

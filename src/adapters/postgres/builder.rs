@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::connection::{PoolConfig, Settings};
 use super::session_cache::SessionCache;
 use super::session_token::SessionTokens;
-use crate::adapters::VerificationKeys;
+use crate::adapters::{Store, VerificationKeys};
 
 pub(super) const MAX_RETRIES: u32 = 1000;
 
@@ -35,6 +35,7 @@ pub struct SqlxAdapterBuilder {
     pub(super) migrate: bool,
     pub(super) check_schema: bool,
     pub(super) session_cache: Option<SessionCache>,
+    pub(super) stores: Vec<Store>,
     pub(super) settings: Settings,
 }
 
@@ -61,6 +62,7 @@ impl SqlxAdapterBuilder {
             migrate: false,
             check_schema: false,
             session_cache: None,
+            stores: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -88,6 +90,25 @@ impl SqlxAdapterBuilder {
     /// Default: no.
     pub fn check_schema(mut self, check_schema: bool) -> Self {
         self.check_schema = check_schema;
+        self
+    }
+
+    /// The stores whose tables [`migrate`](crate::adapters::SqlxAdapter::migrate) creates and
+    /// [`check_schema`](crate::adapters::SqlxAdapter::check_schema) checks. Default: none.
+    ///
+    /// ```no_run
+    /// use better_auth::adapters::{SqlxAdapter, Store};
+    ///
+    /// # async fn example(url: &str) -> better_auth::AuthResult<()> {
+    /// let builder = SqlxAdapter::builder(url).stores([Store::Organizations]);
+    /// let database = builder.migrate(true).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stores(mut self, stores: impl IntoIterator<Item = Store>) -> Self {
+        self.stores = stores.into_iter().collect();
+        self.stores.sort_unstable();
+        self.stores.dedup();
         self
     }
 
@@ -217,6 +238,7 @@ impl fmt::Debug for SqlxAdapterBuilder {
             .field("migrate", &self.migrate)
             .field("check_schema", &self.check_schema)
             .field("session_cache", &self.session_cache)
+            .field("stores", &self.stores)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

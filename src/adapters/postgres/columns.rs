@@ -1,4 +1,4 @@
-//! How the columns of the four tables become the fields of [`User`], [`Session`], [`Account`] and [`Verification`], for
+//! How the columns of our tables become the fields of [`User`], [`Session`], [`Organization`] and the other rows, for
 //! checked statements of an application's own.
 //!
 //! `sqlx::query_as!` takes them by the name of the column. Every time needs [`Time`] or [`NullableTime`], as an
@@ -22,8 +22,7 @@
 //!
 //! [`User`]: crate::types::User
 //! [`Session`]: crate::types::Session
-//! [`Account`]: crate::types::Account
-//! [`Verification`]: crate::types::Verification
+//! [`Organization`]: crate::types::Organization
 
 use std::fmt;
 
@@ -36,7 +35,7 @@ use sqlx::types::Json;
 use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
 
 use crate::adapters::input;
-use crate::types::Metadata;
+use crate::types::{InvitationStatus, Metadata};
 
 /// `TIMESTAMPTZ NOT NULL`, `infinity` included, which reads as the furthest time that chrono holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub struct Time(DateTime<Utc>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NullableTime(Option<DateTime<Utc>>);
 
-/// `users.metadata`: `JSONB NOT NULL` that holds an object. `Debug` shows nothing of it.
+/// `users.metadata` and others: `JSONB NOT NULL` that holds an object. `Debug` shows nothing of it.
 #[derive(Clone, PartialEq)]
 pub struct JsonObject(Metadata);
 
@@ -55,6 +54,10 @@ impl fmt::Debug for JsonObject {
         f.debug_struct("JsonObject").finish_non_exhaustive()
     }
 }
+
+/// `invitation.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(InvitationStatus);
 
 /// What an update of a nullable column sets; whether it sets it at all is `change.is_some()`.
 #[allow(clippy::ref_option, reason = "it takes the field of an update")]
@@ -83,6 +86,29 @@ impl From<NullableTime> for Option<DateTime<Utc>> {
 impl From<JsonObject> for Metadata {
     fn from(JsonObject(object): JsonObject) -> Self {
         object
+    }
+}
+
+impl From<Status> for InvitationStatus {
+    fn from(Status(status): Status) -> Self {
+        status
+    }
+}
+
+impl Type<Postgres> for Status {
+    fn type_info() -> PgTypeInfo {
+        <String as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(other: &PgTypeInfo) -> bool {
+        <String as Type<Postgres>>::compatible(other)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Status {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let status = <&str as Decode<Postgres>>::decode(value)?;
+        Ok(Self(status.parse()?))
     }
 }
 

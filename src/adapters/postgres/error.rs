@@ -11,7 +11,7 @@ use super::server_error::{by_code_of_the_application, postgres_error, sqlstate};
 use super::sqlstate;
 use super::tls::configuration_mistake;
 use super::violation::{Constraints, Violation};
-use crate::adapters::telemetry;
+use crate::adapters::{Store, telemetry};
 use crate::{AuthError, SharedError};
 
 /// An operation on behalf of a caller, for messages and for what may be tried again.
@@ -20,7 +20,8 @@ pub(super) struct Operation {
     pub(super) name: &'static str,
     writes: bool,
     pub(super) in_transaction: bool,
-    constraints: Option<&'static Constraints>,
+    constraints: &'static [Constraints],
+    store: Option<Store>,
 }
 
 impl Operation {
@@ -29,7 +30,8 @@ impl Operation {
             name,
             writes: false,
             in_transaction: false,
-            constraints: None,
+            constraints: &[],
+            store: None,
         }
     }
 
@@ -42,8 +44,21 @@ impl Operation {
 
     /// The same, where the caller's input may violate these.
     pub(super) const fn may_violate(self, constraints: &'static Constraints) -> Self {
+        self.may_violate_any(std::slice::from_ref(constraints))
+    }
+
+    /// The same, where it writes to several tables.
+    pub(super) const fn may_violate_any(self, constraints: &'static [Constraints]) -> Self {
         Self {
-            constraints: Some(constraints),
+            constraints,
+            ..self
+        }
+    }
+
+    /// The same, of a store whose tables may not be there.
+    pub(super) const fn of_store(self, store: Store) -> Self {
+        Self {
+            store: Some(store),
             ..self
         }
     }
@@ -251,14 +266,31 @@ impl Failure {
     /// What the caller's input has violated, as the server says it.
     pub(super) fn violation(&self, operation: Operation) -> Option<Violation> {
         let error = postgres_error(&self.error).filter(|_| self.class == Class::Violation)?;
-        Violation::new(error, operation.constraints?)
+        Violation::new(error, operation.constraints)
     }
 
     pub(super) fn into_source(self) -> SharedError {
         redacted(self.error)
     }
 
+    /// What the caller asks for, if it is a store that is not migrated.
+    fn missing_store(&self, operation: Operation) -> Option<&'static str> {
+        let error = postgres_error(&self.error).filter(|_| self.class == Class::Refused)?;
+        let is_missing = matches!(
+            error.code(),
+            sqlstate::UNDEFINED_TABLE | sqlstate::UNDEFINED_COLUMN | sqlstate::UNDEFINED_FUNCTION
+        );
+        let is_missing = is_missing && !by_code_of_the_application(error);
+        operation
+            .store
+            .filter(|_| is_missing)
+            .map(Store::not_migrated)
+    }
+
     pub(super) fn into_error(self, operation: Operation, server: &Server) -> AuthError {
+        if let Some(operation) = self.missing_store(operation) {
+            return AuthError::Unsupported { operation };
+        }
         let advice = advice(self.class, &self.error, operation);
         let message = format!(
             "{} on {server}: {advice}{}",

@@ -118,6 +118,10 @@ impl Inside {
         }
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// Undoes a call that failed. Whether the transaction can go on.
     pub(super) async fn undo_call(&mut self) -> bool {
         let is_usable = match self.savepoint {

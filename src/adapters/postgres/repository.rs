@@ -16,7 +16,7 @@ use super::inside::Inside;
 use super::live_session::LiveSession;
 use super::session_cache::CachedSessions;
 use super::violation::Violated;
-use crate::adapters::telemetry;
+use crate::adapters::{Store, telemetry};
 use crate::types::{Session, User};
 use crate::{AuthError, AuthResult};
 
@@ -32,6 +32,8 @@ pub(super) struct Repository {
     pub(super) loaders: Arc<Loaders>,
     /// Not in transactions.
     pub(super) session_cache: Option<CachedSessions>,
+    /// Those that are migrated and checked.
+    pub(super) stores: Vec<Store>,
     pub(super) transaction: Option<Mutex<Inside>>,
 }
 
@@ -41,6 +43,7 @@ impl Repository {
             loaders: Arc::new(Loaders::new(connections.max_connections())),
             connections: Arc::new(connections),
             session_cache,
+            stores: Vec::new(),
             transaction: None,
         }
     }

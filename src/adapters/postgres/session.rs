@@ -18,7 +18,7 @@ use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
 use super::user::with_user_columns;
-use super::violation::{Constraints, Key};
+use super::violation::{Constraints, Key, Reference};
 use crate::adapters::input;
 use crate::types::{CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
@@ -86,7 +86,7 @@ const CONSTRAINTS: Constraints = Constraints {
         columns: &["token"],
         field: ConflictField::SessionToken,
     }],
-    user: Some("sessions_user_id_fkey"),
+    references: &[Reference::to_user("sessions_user_id_fkey")],
 };
 
 /// What is wrong, and what to do about it.

@@ -18,6 +18,7 @@ pub(super) const DEADLOCK_DETECTED: &str = "40P01";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) const SYNTAX_ERROR: &str = "42601";
 pub(super) const UNDEFINED_COLUMN: &str = "42703";
+pub(super) const UNDEFINED_FUNCTION: &str = "42883";
 pub(super) const UNDEFINED_TABLE: &str = "42P01";
 pub(super) const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 pub(super) const OUT_OF_MEMORY: &str = "53200";

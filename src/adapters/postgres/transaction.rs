@@ -50,7 +50,12 @@ impl SqlxTransaction {
         let answer = call.await;
         let mut inside = self.inside().await?;
         let is_usable = match &answer {
-            Ok(_) | Err(AuthError::Unsupported { .. }) => {
+            Ok(_) => {
+                inside.end_call();
+                true
+            }
+            // That of a store that is not migrated has aborted the transaction at the server.
+            Err(AuthError::Unsupported { .. }) if !inside.has_failed() => {
                 inside.end_call();
                 true
             }
@@ -185,6 +190,7 @@ impl Repository {
             connections: Arc::clone(&self.connections),
             loaders: Arc::clone(&self.loaders),
             session_cache: None,
+            stores: Vec::new(),
             transaction: Some(Mutex::new(inside)),
         })
     }

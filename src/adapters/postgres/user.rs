@@ -75,7 +75,7 @@ pub(super) const CONSTRAINTS: Constraints = Constraints {
             field: ConflictField::Username,
         },
     ],
-    user: None,
+    references: &[],
 };
 
 /// What a write gives a user, and others may have.

@@ -17,8 +17,7 @@ use crate::{AuthError, ConflictField};
 pub(super) struct Constraints {
     pub(super) table: &'static str,
     pub(super) keys: &'static [Key],
-    /// The name of the reference to `users`.
-    pub(super) user: Option<&'static str>,
+    pub(super) references: &'static [Reference],
 }
 
 /// What has to be unique.
@@ -26,6 +25,46 @@ pub(super) struct Key {
     pub(super) constraint: &'static str,
     pub(super) columns: &'static [&'static str],
     pub(super) field: ConflictField,
+}
+
+/// What has to be there.
+pub(super) struct Reference {
+    pub(super) constraint: &'static str,
+    /// As a detail of the server's quotes them.
+    pub(super) columns: &'static str,
+    pub(super) table: &'static str,
+    pub(super) parent: Parent,
+}
+
+impl Reference {
+    /// That of `user_id` to `users`.
+    pub(super) const fn to_user(constraint: &'static str) -> Self {
+        Self {
+            constraint,
+            columns: "user_id",
+            table: "users",
+            parent: Parent::User,
+        }
+    }
+
+    /// That of `organization_id` to `organization`.
+    pub(super) const fn to_organization(constraint: &'static str) -> Self {
+        Self {
+            constraint,
+            columns: "organization_id",
+            table: "organization",
+            parent: Parent::Organization,
+        }
+    }
+}
+
+/// What a row belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parent {
+    User,
+    Organization,
+    Member,
+    Team,
 }
 
 /// What the server says was violated, and on which table.
@@ -43,8 +82,8 @@ pub(super) enum Violated {
     /// A unique index on our table, and the server does not say on which columns, or they are no key of ours. One of our
     /// keys may be taken as well.
     OtherIndex,
-    /// There is no such user.
-    User,
+    /// What the row belongs to is missing.
+    Missing(Parent),
 }
 
 impl Violated {
@@ -53,23 +92,38 @@ impl Violated {
         match self {
             Self::Key(field) => Some(AuthError::Conflict { field }),
             Self::OtherIndex => None,
-            Self::User => Some(AuthError::UserNotFound),
+            Self::Missing(Parent::User) => Some(AuthError::UserNotFound),
+            Self::Missing(Parent::Organization) => Some(AuthError::OrganizationNotFound),
+            Self::Missing(Parent::Member) => Some(AuthError::MemberNotFound),
+            Self::Missing(Parent::Team) => Some(AuthError::TeamNotFound),
         }
     }
 }
 
 impl Violation {
-    pub(super) fn new(error: &PgDatabaseError, ours: &'static Constraints) -> Option<Self> {
+    /// `ours` are those of the tables that the statement writes to.
+    pub(super) fn new(error: &PgDatabaseError, ours: &'static [Constraints]) -> Option<Self> {
         if by_code_of_the_application(error) {
             return None;
         }
+        let is_named = |of: &&Constraints| error.table().map(without_shard) == Some(of.table);
+        match ours.iter().find(is_named) {
+            Some(ours) => Self::of(error, ours),
+            // A partition, or an engine that does not name the table.
+            None => ours.iter().find_map(|ours| Self::of(error, ours)),
+        }
+    }
+
+    fn of(error: &PgDatabaseError, ours: &'static Constraints) -> Option<Self> {
         let is_unique = error.code() == sqlstate::UNIQUE_VIOLATION;
         let named = |name: &str| {
             if is_unique {
                 let key = ours.keys.iter().find(|key| key.constraint == name)?;
                 return Some(Violated::Key(key.field));
             }
-            (ours.user == Some(name)).then_some(Violated::User)
+            let mut references = ours.references.iter();
+            let reference = references.find(|reference| reference.constraint == name)?;
+            Some(Violated::Missing(reference.parent))
         };
         let (table, violated) = match (error.schema(), error.table(), error.constraint()) {
             (Some(schema), Some(table), Some(constraint)) => {
@@ -110,18 +164,16 @@ fn other_index(error: &PgDatabaseError, ours: &Constraints) -> Violated {
 /// What is missing where a reference of another name says so, as two of them stand beside each other in some databases:
 /// `Key (user_id)=(1) is not present in table "users".`
 fn other_reference(error: &PgDatabaseError, ours: &Constraints) -> Option<Violated> {
-    ours.user?;
     let detail = error.detail()?;
     let (before, from_columns) = detail.split_once('(')?;
     let (columns, _) = from_columns.split_once(")=(")?;
     let (_, behind) = detail.rsplit_once(')')?;
-    let is_to_users = || {
-        [before, behind]
-            .into_iter()
-            .flat_map(names)
-            .any(|name| name == "users")
+    let is_told = |reference: &&Reference| {
+        let mut tables = [before, behind].into_iter().flat_map(names);
+        columns == reference.columns && tables.any(|name| name == reference.table)
     };
-    (columns == "user_id" && is_to_users()).then_some(Violated::User)
+    let reference = ours.references.iter().find(is_told)?;
+    Some(Violated::Missing(reference.parent))
 }
 
 /// The columns and expressions of an index: what commas outside of brackets and quotes separate.

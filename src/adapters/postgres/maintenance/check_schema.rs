@@ -1,6 +1,7 @@
 //! `check_schema`: compares the database with what the statements need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::super::SqlxAdapter;
 use super::super::error::Operation;
@@ -8,6 +9,7 @@ use super::super::session::PLAIN_TOKEN;
 use super::super::session_token::SessionTokens;
 use super::expected::{self, Part};
 use super::foreign_tables::{Neighbours, refusal_by_search_path};
+use super::migration_set::MigrationSet;
 use super::migrations::{MIGRATIONS_TABLE, MIGRATOR, is_breaking, made_by};
 use super::schema_place::wrong_encoding;
 use super::session_cache_triggers::{TriggerState, read_triggers};
@@ -48,7 +50,9 @@ impl SqlxAdapter {
 
     async fn compare_schema(&self) -> AuthResult<SchemaReport> {
         let database = &self.repository;
-        let tables = expected::tables();
+        let stores = database.stores.iter().copied().map(MigrationSet::Of);
+        let sets: Vec<_> = iter::once(MigrationSet::Tables).chain(stores).collect();
+        let tables: Vec<String> = sets.iter().flat_map(|set| set.tables()).collect();
         let rows = database.try_run(Operation::read(NAME), |connection| {
             Box::pin(
                 sqlx::query_file!("src/adapters/postgres/maintenance/schema.sql", &tables)
@@ -68,7 +72,7 @@ impl SqlxAdapter {
         for row in rows {
             found.note(&row.kind, row.table, row.name, row.definition);
         }
-        let mut wrong = found.wrong();
+        let mut wrong = found.wrong(&sets);
         if database.session_cache.is_some() {
             let triggers = read_triggers(&database.connections).await;
             let triggers =
@@ -151,26 +155,41 @@ impl Found {
     }
 
     /// What is wrong, and what to do about it.
-    fn wrong(&self) -> Vec<String> {
+    fn wrong(&self, sets: &[MigrationSet]) -> Vec<String> {
         let mut wrong = self.wrong.clone();
         wrong.extend(self.wrong_migrations());
         wrong.extend(self.wrong_schemas());
-        for table in expected::tables() {
-            if !self.schemas.contains_key(&table) {
-                wrong.push(format!(
-                    "table {table} is missing: restore it from a backup; or, if nothing is to be kept, drop all of our \
-                     tables and {MIGRATIONS_TABLE} and call SqlxAdapter::migrate()"
-                ));
-            }
+        for set in sets {
+            wrong.extend(self.missing_tables(*set));
         }
         // A missing table is named once, without its parts, and what a migration is still to make is not missing.
-        let parts = expected::parts().filter(|part| self.schemas.contains_key(part.table));
+        let parts = sets.iter().flat_map(|set| set.parts());
+        let parts = parts.filter(|part| self.schemas.contains_key(part.table));
         wrong.extend(parts.filter_map(|part| match part.kind {
             "column" => self.wrong_column(&part),
-            _ if !self.has_run(part.name) => None,
+            _ if !self.has_run(&part) => None,
             "constraint" => self.wrong_constraint(&part),
+            "function" => self.wrong_function(&part),
             _ => self.wrong_index(&part),
         }));
+        wrong
+    }
+
+    fn missing_tables(&self, set: MigrationSet) -> Vec<String> {
+        let mut tables = set.tables();
+        tables.retain(|table| !self.schemas.contains_key(table));
+        if set != MigrationSet::Tables {
+            let call =
+                |table| format!("table {table} of a store is missing: call SqlxAdapter::migrate()");
+            return tables.into_iter().map(call).collect();
+        }
+        let mut wrong = Vec::new();
+        for table in tables {
+            wrong.push(format!(
+                "table {table} is missing: restore it from a backup; or, if nothing is to be kept, drop all of our \
+                 tables and {MIGRATIONS_TABLE} and call SqlxAdapter::migrate()"
+            ));
+        }
         wrong
     }
 
@@ -187,14 +206,16 @@ impl Found {
         })
     }
 
-    /// Whether the migration that makes the index or constraint has run.
-    fn has_run(&self, name: &str) -> bool {
-        made_by(name).is_none_or(|migration| self.migrations.contains_key(&migration.version))
+    /// Whether the migration that makes the part has run. Those of stores are recorded elsewhere.
+    fn has_run(&self, part: &Part) -> bool {
+        MigrationSet::of_table(part.table) != MigrationSet::Tables
+            || made_by(part.name)
+                .is_none_or(|made_by| self.migrations.contains_key(&made_by.version))
     }
 
     /// Whether every migration that is known here has run.
     fn is_migrated(&self) -> bool {
-        let mut known = MIGRATOR.iter();
+        let mut known = MigrationSet::Tables.migrations();
         known.all(|migration| self.migrations.contains_key(&migration.version))
     }
 
@@ -211,10 +232,10 @@ impl Found {
                 "migrated by a newer version of better-auth (migration {newer} is unknown here): update this program"
             )
         });
-        let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
-        let mut pending = known;
+        let tables = MigrationSet::Tables.migrations();
+        let mut pending: Vec<i64> = tables.map(|migration| migration.version).collect();
         pending.retain(|version| !self.migrations.contains_key(version));
-        let pending = list(pending.into_iter().collect()).map(|pending| {
+        let pending = list(pending).map(|pending| {
             format!(
                 "not migrated, or not to the end (migration {pending} has not run): call SqlxAdapter::migrate()"
             )
@@ -330,6 +351,20 @@ impl Found {
             )),
             Some(_) => None,
         }
+    }
+
+    fn wrong_function(&self, part: &Part) -> Option<String> {
+        let found = self.part("function", part);
+        if found == Some(part.definition) {
+            return None;
+        }
+        let state = if found.is_some() {
+            "altered"
+        } else {
+            "missing"
+        };
+        let create = one_line(made_by(part.name)?.sql.as_str());
+        Some(format!("function {} is {state}: {create}", part.name))
     }
 
     fn removable_indexes(&self) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! The schema that the statements need: what the migrations make of an empty database.
 
-use std::collections::BTreeSet;
+use super::migration_set::MigrationSet;
 
 /// Written by `just sqlx-prepare` from a freshly migrated database, and compared with one by `just sqlx-check`.
 const EXPECTED_SCHEMA: &str = include_str!("expected_schema.txt");
 
-/// A column, a constraint or an index.
+/// A column, a constraint, an index or a function.
 pub(super) struct Part {
     pub(super) kind: &'static str,
     pub(super) table: &'static str,
@@ -13,7 +13,8 @@ pub(super) struct Part {
     pub(super) definition: &'static str,
 }
 
-pub(super) fn parts() -> impl Iterator<Item = Part> {
+/// The parts of all tables, those of stores too.
+pub(super) fn all_parts() -> impl Iterator<Item = Part> {
     EXPECTED_SCHEMA.lines().filter_map(|line| {
         let (kind, rest) = line.split_once(' ')?;
         let (name, definition) = rest.split_once(' ')?;
@@ -27,33 +28,37 @@ pub(super) fn parts() -> impl Iterator<Item = Part> {
     })
 }
 
+/// The parts of a kind of the tables that every database has.
 pub(super) fn parts_of_kind(kind: &str) -> impl Iterator<Item = Part> {
-    parts().filter(move |part| part.kind == kind)
+    MigrationSet::Tables
+        .parts()
+        .filter(move |part| part.kind == kind)
 }
 
+/// The tables that every database has.
 pub(super) fn tables() -> Vec<String> {
-    let tables: BTreeSet<&str> = parts().map(|part| part.table).collect();
-    tables.into_iter().map(str::to_owned).collect()
+    MigrationSet::Tables.tables()
 }
 
 /// Whether an index of this name is ours.
 pub(super) fn is_index(name: &str) -> bool {
-    parts_of_kind("index").any(|part| part.name == name)
+    all_parts().any(|part| part.kind == "index" && part.name == name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EXPECTED_SCHEMA, parts, parts_of_kind, tables};
+    use super::{EXPECTED_SCHEMA, all_parts, tables};
 
     #[test]
     fn every_line_is_a_part() {
-        assert_eq!(parts().count(), EXPECTED_SCHEMA.lines().count());
+        assert_eq!(all_parts().count(), EXPECTED_SCHEMA.lines().count());
         assert!(tables().iter().any(|table| table == "users"));
     }
 
     /// PostgreSQL's hash indexes may miss a row while a bucket is split.
     #[test]
     fn no_index_is_a_hash_index() {
-        assert!(parts_of_kind("index").all(|index| !index.definition.contains("hash ")));
+        let mut indexes = all_parts().filter(|part| part.kind == "index");
+        assert!(indexes.all(|index| !index.definition.contains("hash ")));
     }
 }

@@ -10,7 +10,7 @@ use sqlx::migrate::{Migrate as _, Migration};
 
 use super::super::connection::Connections;
 use super::super::progress::Observer;
-use super::migrations::{Failure, MIGRATIONS_TABLE};
+use super::migrations::Failure;
 
 /// How often the server is asked.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -26,16 +26,17 @@ pub(super) async fn build_index(
     connections: &Connections,
     connection: &mut PgConnection,
     migration: &'static Migration,
+    records: &'static str,
     step: &str,
     observer: &mut Observer<'_>,
 ) -> Result<Duration, Failure> {
     if observer.is_silent() {
-        return Ok(connection.apply(MIGRATIONS_TABLE, migration).await?);
+        return Ok(connection.apply(records, migration).await?);
     }
     let pid = sqlx::query_scalar!("SELECT pg_backend_pid() AS \"pid!\"")
         .fetch_one(&mut *connection)
         .await?;
-    let mut build = pin!(connection.apply(MIGRATIONS_TABLE, migration));
+    let mut build = pin!(connection.apply(records, migration));
     // Unboxed, its connection would be part of every caller's future.
     let mut watch = Box::pin(async {
         // Whatever goes wrong, the build goes on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::migrate::Migrate as _;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::super::SqlxAdapter;
 use super::super::connection::Connections;
@@ -13,14 +13,16 @@ use super::super::progress::{Observer, Progress};
 use super::advisory_lock::AdvisoryLock;
 use super::foreign_tables::{Neighbours, refusal};
 use super::index_builds::build_index;
+use super::migration_set::MigrationSet;
 use super::migration_state::{MigrationState, Step};
 use super::migrations::{
-    Failure, MIGRATIONS_TABLE, builds_index, index_name, set_lock_timeout, step_name,
+    Failure, MIGRATIONS_TABLE, builds_index, index_name, prepares, set_lock_timeout, step_name,
 };
-use super::schema_place::{check_encoding, find_place};
+use super::schema_place::{Place, check_encoding, find_place};
 use super::session_cache_triggers;
+use super::store_tables::stores_to_migrate;
 use crate::AuthResult;
-use crate::adapters::telemetry;
+use crate::adapters::{Store, telemetry};
 
 const ADVISORY_LOCK_POLL: Duration = Duration::from_millis(50);
 /// The pause before the next try, in which those writers go on.
@@ -41,6 +43,11 @@ impl SqlxAdapter {
     /// - Indexes are built `CONCURRENTLY`. For a lock that would make writers wait, a statement waits 100 ms, pauses for
     ///   a second and tries again, for as long as another transaction holds the lock. Wrap the call in a timeout to give
     ///   up earlier.
+    /// - The tables of a store are created if [`stores`](crate::adapters::SqlxAdapterBuilder::stores) names the store, or if
+    ///   those of better-auth-rs 0.10 are there, recognised by their columns, which it accepts with their rows: slugs and
+    ///   addresses become lower-case (slugs that differ by case alone are left), and of several pending invitations of an
+    ///   address to an organization the newest stays. A store's migrations are recorded in a table of their own. If a table
+    ///   of another kind has the name of a store's, it changes nothing and names the table.
     /// - If the adapter has a [session cache](crate::adapters::SessionCache), its triggers are installed as well.
     /// - An index of ours that is INVALID, as an interrupted build leaves it, is built again. If another session is
     ///   building it, `migrate` waits until that ends.
@@ -108,15 +115,12 @@ impl SqlxAdapter {
             .await
             .map_err(|error| connection_error(error, "migrate", &connections.server))?;
         let cache = &self.repository.session_cache;
-        let with_triggers = cache.is_some();
-        let outcome = bring_up_to_date(
-            connections,
-            &mut connection,
+        let wanted = Wanted {
             neighbours,
-            with_triggers,
-            observer,
-        );
-        let outcome = outcome.await;
+            stores: &self.repository.stores,
+            with_triggers: cache.is_some(),
+        };
+        let outcome = bring_up_to_date(connections, &mut connection, wanted, observer).await;
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
         if let (Ok(()), Some(cache)) = (&outcome, cache) {
@@ -126,31 +130,35 @@ impl SqlxAdapter {
     }
 }
 
+/// What is migrated besides the tables that every database has, and beside what.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// Tables of other programs that may stand beside ours.
+    neighbours: Neighbours,
+    stores: &'a [Store],
+    with_triggers: bool,
+}
+
 async fn bring_up_to_date(
     connections: &Connections,
     connection: &mut PgConnection,
-    neighbours: Neighbours,
-    with_triggers: bool,
+    wanted: Wanted<'_>,
     observer: &mut Observer<'_>,
 ) -> Result<(), Failure> {
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
-    if place.is_recorded
-        && MigrationState::read(connection, &place.schema)
-            .await?
-            .next_step()?
-            .is_none()
-        && (!with_triggers || session_cache_triggers::are_installed(connection).await?)
-    {
+    let sets = sets_to_migrate(connection, &place, wanted).await?;
+    if is_up_to_date(connection, &place, &sets, wanted).await? {
         return Ok(());
     }
     lift_time_limits(connection).await?;
     lock(connection, observer).await?;
     // Another process may have migrated meanwhile.
     let place = find_place(connection).await?;
-    if let Some(reason) = refusal(connection, &place, neighbours).await? {
+    if let Some(reason) = refusal(connection, &place, wanted.neighbours).await? {
         return Err(Failure::Refused(reason));
     }
+    let sets = sets_to_migrate(connection, &place, wanted).await?;
     sqlx::query_scalar!(
         "SELECT set_config('search_path', format('%I, pg_temp', $1::TEXT), false)",
         place.schema,
@@ -160,39 +168,80 @@ async fn bring_up_to_date(
     if !place.is_recorded {
         connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
     }
-    let mut builds = BTreeMap::new();
-    loop {
-        let step = take_step(
-            connections,
-            connection,
-            &place.schema,
-            &mut builds,
-            observer,
-        );
-        let mut outcome = step.await;
-        if with_triggers && matches!(outcome, Ok(Outcome::Finished)) {
-            outcome = match session_cache_triggers::install_next(connection).await {
-                Ok(true) => Ok(Outcome::Advanced),
-                Ok(false) => Ok(Outcome::Finished),
-                Err(failure) => Err(failure),
-            };
+    for set in sets {
+        if set != MigrationSet::Tables {
+            connection.ensure_migrations_table(set.records()).await?;
         }
-        match outcome {
-            Ok(Outcome::Finished) => return Ok(()),
-            Ok(Outcome::Advanced) => {}
-            Ok(Outcome::Waiting) => {
-                let step = "waiting for another session that builds an index";
-                observer.reach(step, 0, None).await;
-                tokio::time::sleep(PAUSE).await;
+        let mut builds = BTreeMap::new();
+        loop {
+            let schema = &place.schema;
+            let step = take_step(connections, connection, schema, set, &mut builds, observer);
+            if settle(step.await, observer).await? {
+                break;
             }
-            Err(failure) if failure.is_contention() => {
-                let step = "waiting for transactions that hold a lock on the table";
-                observer.reach(step, 0, None).await;
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(failure) => return Err(failure),
         }
     }
+    if wanted.with_triggers {
+        while !settle(install_trigger(connection).await, observer).await? {}
+    }
+    Ok(())
+}
+
+/// The sets of migrations in their order.
+async fn sets_to_migrate(
+    connection: &mut PgConnection,
+    place: &Place,
+    wanted: Wanted<'_>,
+) -> Result<Vec<MigrationSet>, Failure> {
+    let mut sets = vec![MigrationSet::Tables];
+    sets.extend(stores_to_migrate(connection, &place.schema, wanted.stores).await?);
+    Ok(sets)
+}
+
+async fn is_up_to_date(
+    connection: &mut PgConnection,
+    place: &Place,
+    sets: &[MigrationSet],
+    wanted: Wanted<'_>,
+) -> Result<bool, Failure> {
+    if !place.is_recorded {
+        return Ok(false);
+    }
+    for &set in sets {
+        let state = MigrationState::read(connection, &place.schema, set).await?;
+        if state.next_step()?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(!wanted.with_triggers || session_cache_triggers::are_installed(connection).await?)
+}
+
+/// Whether nothing is left to do. Pauses if another session is in the way.
+async fn settle(
+    outcome: Result<Outcome, Failure>,
+    observer: &mut Observer<'_>,
+) -> Result<bool, Failure> {
+    let step = match outcome {
+        Ok(Outcome::Finished) => return Ok(true),
+        Ok(Outcome::Advanced) => return Ok(false),
+        Ok(Outcome::Waiting) => "waiting for another session that builds an index",
+        Err(failure) if failure.is_contention() => {
+            "waiting for transactions that hold a lock on the table"
+        }
+        Err(failure) => return Err(failure),
+    };
+    observer.reach(step, 0, None).await;
+    tokio::time::sleep(PAUSE).await;
+    Ok(false)
+}
+
+async fn install_trigger(connection: &mut PgConnection) -> Result<Outcome, Failure> {
+    let has_installed = session_cache_triggers::install_next(connection).await?;
+    Ok(if has_installed {
+        Outcome::Advanced
+    } else {
+        Outcome::Finished
+    })
 }
 
 /// Sets those that this release of PostgreSQL has.
@@ -234,10 +283,12 @@ async fn take_step(
     connections: &Connections,
     connection: &mut PgConnection,
     schema: &str,
+    set: MigrationSet,
     builds: &mut BTreeMap<i64, u32>,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome, Failure> {
-    let state = MigrationState::read(connection, schema).await?;
+    let records = set.records();
+    let state = MigrationState::read(connection, schema, set).await?;
     match state.next_step()? {
         None => return Ok(Outcome::Finished),
         Some(Step::Wait) => return Ok(Outcome::Waiting),
@@ -245,20 +296,28 @@ async fn take_step(
             observer
                 .begin(&step_name(migration, "recording"), None)
                 .await;
-            connection.skip(MIGRATIONS_TABLE, migration).await?;
+            connection.skip(records, migration).await?;
         }
         Some(Step::Apply(migration)) => {
             set_lock_timeout(connection, migration).await?;
             telemetry::migrating(migration.version, &migration.description);
             let step = step_name(migration, "applying");
             observer.begin(&step, None).await;
-            let took = if builds_index(migration) {
-                build_index(connections, connection, migration, &step, observer).await?
+            let applied = if builds_index(migration) {
+                build_index(connections, connection, migration, records, &step, observer).await
             } else {
-                connection.apply(MIGRATIONS_TABLE, migration).await?
+                let applied = connection.apply(records, migration).await;
+                applied.map_err(Failure::from)
             };
-            telemetry::migrated(migration.version, took);
             *builds.entry(migration.version).or_default() += 1;
+            match (applied, prepares(migration)) {
+                (Ok(took), _) => telemetry::migrated(migration.version, took),
+                // Its index stays behind INVALID, and is built again, as often as MAX_BUILDS allows.
+                (Err(failure), Some(preparation)) if failure.violates_unique_index() => {
+                    connection.execute(preparation.sql.clone()).await?;
+                }
+                (Err(failure), _) => return Err(failure),
+            }
         }
         Some(Step::Drop(undo)) => {
             if builds.get(&undo.version) >= Some(&MAX_BUILDS) {
@@ -278,7 +337,7 @@ async fn take_step(
             .execute(&mut *connection)
             .await?;
             set_lock_timeout(connection, undo).await?;
-            connection.revert(MIGRATIONS_TABLE, undo).await?;
+            connection.revert(records, undo).await?;
         }
     }
     Ok(Outcome::Advanced)

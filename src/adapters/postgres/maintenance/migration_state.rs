@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
-use sqlx::migrate::{MigrateError, Migration};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration};
 use sqlx::postgres::types::Oid;
 
 use super::super::connection::StatementFuture;
 use super::expected;
+use super::migration_set::MigrationSet;
 use super::migrations::{Failure, MIGRATOR, drops_index, index_name, is_breaking, made_by};
+use super::store_tables::is_recorded;
 
 /// What a schema holds.
 pub(super) struct MigrationState {
+    set: MigrationSet,
     applied: Vec<Applied>,
     /// The indexes on our tables, by name.
     indexes: BTreeMap<String, Index>,
@@ -34,12 +37,12 @@ impl MigrationCounts {
     pub(in super::super) fn of(applied: &[Applied]) -> Self {
         let versions = applied.iter().filter(|applied| applied.success);
         let applied: BTreeSet<i64> = versions.map(|applied| applied.version).collect();
-        let ups = MIGRATOR.iter();
-        let ups = ups.filter(|migration| migration.migration_type.is_up_migration());
-        let known: BTreeSet<i64> = ups.map(|migration| migration.version).collect();
+        let tables = MigrationSet::Tables.migrations();
+        let tables: BTreeSet<i64> = tables.map(|migration| migration.version).collect();
+        let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
         Self {
-            applied: applied.intersection(&known).count(),
-            pending: known.difference(&applied).count(),
+            applied: applied.intersection(&tables).count(),
+            pending: tables.difference(&applied).count(),
             unknown: applied.difference(&known).count(),
         }
     }
@@ -88,15 +91,14 @@ pub(super) enum Step {
 }
 
 impl MigrationState {
-    /// Reads the table of migrations by `search_path`, and the indexes of `schema`.
-    pub(super) async fn read(connection: &mut PgConnection, schema: &str) -> Result<Self, Failure> {
-        let applied = sqlx::query_as!(
-            Applied,
-            "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
-        )
-        .fetch_all(&mut *connection)
-        .await?;
-        Self::read_schema(connection, schema, applied).await
+    /// Reads the tables of migrations by `search_path`, and the indexes of `schema`.
+    pub(super) async fn read(
+        connection: &mut PgConnection,
+        schema: &str,
+        set: MigrationSet,
+    ) -> Result<Self, Failure> {
+        let applied = read_applied(connection, schema, set).await?;
+        Self::read_schema(connection, schema, set, applied).await
     }
 
     /// As [`read`](Self::read), where there is no table of migrations yet.
@@ -104,15 +106,16 @@ impl MigrationState {
         connection: &mut PgConnection,
         schema: &str,
     ) -> Result<Self, Failure> {
-        Self::read_schema(connection, schema, Vec::new()).await
+        Self::read_schema(connection, schema, MigrationSet::Tables, Vec::new()).await
     }
 
     async fn read_schema(
         connection: &mut PgConnection,
         schema: &str,
+        set: MigrationSet,
         applied: Vec<Applied>,
     ) -> Result<Self, Failure> {
-        let tables = expected::tables();
+        let tables = set.tables();
         let seen = read_indexes(connection, schema, &tables).await?;
         let constraints = sqlx::query_scalar!(
             "SELECT conname::TEXT AS \"name!\" FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid \
@@ -150,6 +153,7 @@ impl MigrationState {
             index.is_changing = is_new || running_transactions.contains(&index.xmax);
         }
         Ok(Self {
+            set,
             applied,
             indexes,
             constraints: constraints.into_iter().collect(),
@@ -186,9 +190,8 @@ impl MigrationState {
     }
 
     fn pending(&self) -> impl Iterator<Item = &'static Migration> {
-        MIGRATOR.iter().filter(|migration| {
-            migration.migration_type.is_up_migration() && !self.is_applied(migration.version)
-        })
+        let migrations = self.set.migrations();
+        migrations.filter(|migration| !self.is_applied(migration.version))
     }
 
     fn is_applied(&self, version: i64) -> bool {
@@ -255,8 +258,8 @@ impl MigrationState {
                 || self.has_constraints_of(migration)
         };
         // Two builds on one table wait for each other: a deadlock.
-        let builds_on = expected::parts_of_kind("index")
-            .find_map(|index| (index.name == name).then_some(index.table));
+        let builds_on = expected::all_parts()
+            .find_map(|part| (part.kind == "index" && part.name == name).then_some(part.table));
         if is_done {
             Step::Record(migration)
         } else if builds_on.is_some_and(|table| self.busy_tables.contains(table)) {
@@ -265,6 +268,36 @@ impl MigrationState {
             Step::Apply(migration)
         }
     }
+}
+
+/// What is recorded of a set: in its own table, or in that of [`MIGRATOR`], which records all sets in one.
+async fn read_applied(
+    connection: &mut PgConnection,
+    schema: &str,
+    set: MigrationSet,
+) -> Result<Vec<Applied>, Failure> {
+    let mut applied = sqlx::query_as!(
+        Applied,
+        "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if set == MigrationSet::Tables {
+        return Ok(applied);
+    }
+    applied.retain(|applied| set.contains(applied.version));
+    if is_recorded(connection, schema, set).await? {
+        let records = set.records();
+        let dirty = connection.dirty_version(records).await?;
+        for recorded in connection.list_applied_migrations(records).await? {
+            applied.push(Applied {
+                version: recorded.version,
+                checksum: recorded.checksum.into_owned(),
+                success: dirty != Some(recorded.version),
+            });
+        }
+    }
+    Ok(applied)
 }
 
 /// The indexes on our tables, by name.
@@ -299,7 +332,8 @@ async fn read_indexes(
 
 /// The constraints that a migration names.
 fn constraints_of(migration: &Migration) -> impl Iterator<Item = &'static str> {
-    let names = expected::parts_of_kind("constraint").map(|constraint| constraint.name);
+    let constraints = expected::all_parts().filter(|part| part.kind == "constraint");
+    let names = constraints.map(|constraint| constraint.name);
     names.filter(move |name| made_by(name).is_some_and(|maker| maker == migration))
 }
 

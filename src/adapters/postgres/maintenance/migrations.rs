@@ -6,10 +6,12 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use super::super::error::migration_error;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
-use super::super::sqlstate::{DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE};
+use super::super::sqlstate::{
+    DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, UNIQUE_VIOLATION,
+};
 use crate::AuthError;
 
-/// The migrations of the schema, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
+/// The migrations of the schema with those of all stores, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
 /// [`SqlxAdapter::migrate`](crate::adapters::SqlxAdapter::migrate), which is safe from many processes at once.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -39,6 +41,15 @@ impl Failure {
                 message: format!("migrate on {server}: {message}"),
                 source: None,
             },
+        }
+    }
+
+    pub(super) fn violates_unique_index(&self) -> bool {
+        match self {
+            Self::Server(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => sqlstate(error) == Some(UNIQUE_VIOLATION),
+            _ => false,
         }
     }
 
@@ -84,7 +95,8 @@ pub(super) fn step_name(migration: &Migration, doing: &str) -> String {
 }
 
 pub(super) fn builds_index(migration: &Migration) -> bool {
-    migration.sql.as_str().contains("CREATE INDEX")
+    let sql = migration.sql.as_str();
+    sql.contains("CREATE INDEX") || sql.contains("CREATE UNIQUE INDEX")
 }
 
 pub(super) fn drops_index(migration: &Migration) -> bool {
@@ -100,6 +112,17 @@ pub(super) fn index_name(migration: &Migration) -> String {
 /// other migration of a newer version is ignored.
 pub(super) fn is_breaking(description: &str) -> bool {
     description.starts_with("breaking ")
+}
+
+/// The migration that removes what a unique index forbids, if rows of other programs may stand against it.
+pub(super) fn prepares(migration: &Migration) -> Option<&'static Migration> {
+    let builds_unique = migration.sql.as_str().contains("CREATE UNIQUE INDEX");
+    let mut migrations = MIGRATOR.iter();
+    migrations.find(|before| {
+        builds_unique
+            && before.description == "cancel older invitations"
+            && before.migration_type.is_up_migration()
+    })
 }
 
 /// The migration that makes the index or constraint of this name, if a migration names it.

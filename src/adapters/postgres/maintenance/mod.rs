@@ -9,12 +9,14 @@ mod foreign_tables;
 mod import;
 mod index_builds;
 mod migrate;
+mod migration_set;
 mod migration_state;
 mod migrations;
 mod normalize_names;
 mod pending;
 mod schema_place;
 mod session_cache_triggers;
+mod store_tables;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_names::NameReport;

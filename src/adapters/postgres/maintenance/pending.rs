@@ -9,6 +9,7 @@ use super::super::SqlxAdapter;
 use super::super::error::connection_error;
 use super::advisory_lock::AdvisoryLock;
 use super::foreign_tables::{Neighbours, refusal};
+use super::migration_set::MigrationSet;
 use super::migration_state::{MigrationState, Step};
 use super::migrations::{Failure, MIGRATIONS_TABLE, MIGRATOR, index_name};
 use super::schema_place::{check_encoding, find_place};
@@ -207,7 +208,7 @@ async fn find_pending(connection: &mut PgConnection) -> Result<PendingMigrations
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
     let state = if place.is_recorded {
-        MigrationState::read(connection, &place.schema).await?
+        MigrationState::read(connection, &place.schema, MigrationSet::Tables).await?
     } else {
         MigrationState::read_unrecorded(connection, &place.schema).await?
     };

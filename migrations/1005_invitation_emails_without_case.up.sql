@@ -1,0 +1,1 @@
+UPDATE invitation SET email = lower(email) WHERE email <> lower(email);

@@ -1,0 +1,1 @@
+ALTER TABLE invitation DROP CONSTRAINT IF EXISTS invitation_status_check;

@@ -1,0 +1,1 @@
+DROP FUNCTION IF EXISTS better_auth_is_last_owner(TEXT, TEXT);
