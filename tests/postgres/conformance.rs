@@ -59,6 +59,23 @@ mod serializable {
     );
 }
 
+/// Where a statement that meets another one's change fails instead of looking again.
+mod repeatable_read {
+    use better_auth::adapters::SqlxAdapter;
+    use sqlx::PgPool;
+
+    use super::prepared;
+    use crate::support::isolated;
+
+    better_auth::conformance_tests!(
+        #[sqlx::test(migrator = "crate::support::MIGRATED")]
+        (pool: PgPool) => {
+            SqlxAdapter::from_pool(isolated(&prepared(pool).await, "repeatable read", 5).await)
+        },
+        groups: [organizations],
+    );
+}
+
 /// With a session cache, which sees what another program has done as well.
 mod cached {
     use better_auth::adapters::{SessionCache, SqlxAdapter};

@@ -28,6 +28,7 @@ mod schema;
 mod session_cache;
 mod session_tokens;
 mod sqlx_transaction;
+mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;

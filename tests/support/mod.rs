@@ -71,10 +71,15 @@ pub async fn adapter(pool: &PgPool) -> SqlxAdapter {
 
 /// A pool on a test's own database whose transactions are serializable, as they are by default on some engines.
 pub async fn serializable(pool: &PgPool, max_connections: u32) -> PgPool {
+    isolated(pool, "serializable", max_connections).await
+}
+
+/// A pool on a test's own database whose transactions are so isolated by default.
+pub async fn isolated(pool: &PgPool, isolation: &str, max_connections: u32) -> PgPool {
     let options = pool.connect_options().as_ref().clone();
     PgPoolOptions::new()
         .max_connections(max_connections)
-        .connect_with(options.options([("default_transaction_isolation", "serializable")]))
+        .connect_with(options.options([("default_transaction_isolation", isolation)]))
         .await
         .unwrap()
 }
