@@ -61,7 +61,8 @@ async fn run_what_is_pending(pool: &PgPool, database: &SqlxAdapter, schema: &str
     // As `migrate` records them.
     let checksums = MIGRATOR
         .iter()
-        .filter(|it| it.migration_type.is_up_migration());
+        // Those of stores have greater numbers.
+        .filter(|it| it.migration_type.is_up_migration() && it.version < 1000);
     let checksums: Vec<_> = checksums.map(|it| it.checksum.to_vec()).collect();
     let recorded = records_of_psql.into_iter().map(|record| record.3);
     assert_eq!(recorded.collect::<Vec<_>>(), checksums);

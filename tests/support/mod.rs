@@ -54,6 +54,16 @@ pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(vec![whole])
 });
 
+/// The tables that are migrated only if the application asks for their store.
+pub const STORE_TABLES: [&str; 6] = [
+    "invitation",
+    "member",
+    "organization",
+    "organization_role",
+    "team",
+    "team_member",
+];
+
 /// The URL of a test's own database.
 pub fn url(pool: &PgPool) -> String {
     pool.connect_options().to_url_lossy().to_string()

@@ -17,7 +17,7 @@ pub(in super::super) enum MigrationSet {
 
 impl MigrationSet {
     /// The set of a migration, by its version: those of each store have a thousand of their own.
-    fn of(version: i64) -> Self {
+    pub(super) fn of(version: i64) -> Self {
         match version {
             1001..2000 => Self::Of(Store::Organizations),
             _ => Self::Tables,

@@ -9,6 +9,7 @@ use super::super::server_error::sqlstate;
 use super::super::sqlstate::{
     DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, UNIQUE_VIOLATION,
 };
+use super::migration_set::MigrationSet;
 use crate::AuthError;
 
 /// The migrations of the schema with those of all stores, for `#[sqlx::test(migrator = "better_auth::MIGRATOR")]` and tools. Applications call
@@ -82,14 +83,13 @@ pub(super) async fn set_lock_timeout(
     Ok(())
 }
 
-/// A migration as progress names it: which of how many, and what is done with it.
+/// A migration as progress names it: which of how many of its set, and what is done with it.
 pub(super) fn step_name(migration: &Migration, doing: &str) -> String {
-    let ups = MIGRATOR.iter();
-    let count = ups.filter(|migration| migration.migration_type.is_up_migration());
+    let set = MigrationSet::of(migration.version);
     format!(
         "{doing} migration {} of {}, {}",
-        migration.version,
-        count.count(),
+        migration.version % 1000,
+        set.migrations().count(),
         index_name(migration)
     )
 }
