@@ -62,18 +62,15 @@ mod serializable {
 /// Where a statement that meets another one's change fails instead of looking again.
 mod repeatable_read {
     use better_auth::adapters::SqlxAdapter;
-    use sqlx::PgPool;
 
-    use super::prepared;
-    use crate::support::isolated;
+    use crate::support::{isolated, shared_database};
 
-    better_auth::conformance_tests!(
-        #[sqlx::test(migrator = "crate::support::MIGRATED")]
-        (pool: PgPool) => {
-            SqlxAdapter::from_pool(isolated(&prepared(pool).await, "repeatable read", 5).await)
-        },
-        groups: [organizations],
-    );
+    async fn repeatable_read() -> SqlxAdapter {
+        let pool = shared_database::take("conformance").await;
+        SqlxAdapter::from_pool(isolated(&pool, "repeatable read", 5).await)
+    }
+
+    better_auth::conformance_tests!(repeatable_read().await, groups: [organizations]);
 }
 
 /// With a session cache, which sees what another program has done as well.
