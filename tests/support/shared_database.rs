@@ -61,7 +61,11 @@ pub async fn take(purpose: &'static str) -> PgPool {
         .unwrap();
     TAKEN.set(Some(Taken(Some(database))));
     disconnect_others(&pool).await;
-    execute(&pool, "DELETE FROM users; DELETE FROM verifications").await;
+    execute(
+        &pool,
+        "DELETE FROM organization; DELETE FROM users; DELETE FROM verifications",
+    )
+    .await;
     pool
 }
 
