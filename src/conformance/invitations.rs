@@ -198,7 +198,7 @@ pub(super) async fn an_address_has_one_live_pending_invitation(adapter: Adapter)
     }
     let invitation = won.into_iter().next().unwrap().unwrap();
     let listed = store(&adapter).list_invitations(&invited.organization_id);
-    assert_eq!(listed.await.unwrap(), [invitation.clone()]);
+    assert_eq!(listed.await.unwrap(), std::slice::from_ref(&invitation));
     let found = store(&adapter).get_invitation(&expired.id).await;
     assert_eq!(found.unwrap(), None);
 

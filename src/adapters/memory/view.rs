@@ -123,7 +123,7 @@ impl<R: Row> TableView<'_, R> {
                 }
             }
             match part.into_iter().next_back() {
-                Some(last) => behind = last,
+                Some(place) => behind = place,
                 None => break,
             }
         }

@@ -42,7 +42,7 @@ pub(super) async fn stores_to_migrate(
             let columns = tables.get(*table);
             columns.is_some_and(|columns| mismatch(set, table, columns).is_none())
         };
-        if is_asked || recognised_by.iter().all(|table| is_left(&table)) {
+        if is_asked || recognised_by.iter().all(is_left) {
             sets.push(set);
         }
     }
