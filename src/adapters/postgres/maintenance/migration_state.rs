@@ -292,6 +292,8 @@ async fn read_applied(
         for recorded in connection.list_applied_migrations(records).await? {
             applied.push(Applied {
                 version: recorded.version,
+                // Those of a newer version are ignored.
+                description: String::new(),
                 checksum: recorded.checksum.into_owned(),
                 success: dirty != Some(recorded.version),
             });
