@@ -99,6 +99,10 @@ pub(crate) fn statements() -> Vec<(String, Vec<String>)> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry: Value =
             serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        // It reads no table, and SQL's PREPARE does not take it.
+        if entry["query"].as_str().unwrap().starts_with("EXPLAIN ") {
+            continue;
+        }
         let parameters = entry["describe"]["parameters"]["Left"].as_array().unwrap();
         let types = parameters.iter().map(|name| match name.as_str() {
             Some(name) => name.replace("Array", "[]"),
