@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{adapter, execute, shown, url};
 use better_auth::adapters::{DatabaseAdapter, Import, ImportReport, ImportedRows, SqlxAdapter};
-use better_auth::{AuthError, UserFilter};
+use better_auth::{AuthError, CreateUser, UserFilter};
 use sqlx::PgPool;
 
 const TYPESCRIPT: &str = include_str!("../support/typescript.sql");
@@ -612,11 +612,84 @@ async fn a_changed_user_is_still_there(pool: PgPool) {
     .await;
     let report = database.import(Import::from_same_database()).await.unwrap();
     assert_eq!(numbers(report.users), rows(2, 0, 1, 0, 1));
-    let [left] = &*report.left else {
-        panic!("{report:?}");
-    };
-    assert!(
-        matches!(left.reason, AuthError::Conflict { .. }),
-        "{left:?}"
+    // The rows of someone who may be another user are not this user's.
+    let of_u2 = report.left.iter().map(|left| (left.table, &*left.id));
+    let of_u2: Vec<(&str, &str)> = of_u2.collect();
+    assert_eq!(
+        of_u2,
+        [("users", "u2"), ("accounts", "a2"), ("sessions", "s2")]
     );
+    assert!(
+        matches!(report.left[0].reason, AuthError::Conflict { .. }),
+        "{report:?}"
+    );
+}
+
+/// Numbers as ids are the same in every database.
+#[sqlx::test(migrations = false)]
+async fn nobody_gets_the_rows_of_another_with_the_same_id(pool: PgPool) {
+    execute(&pool, TYPESCRIPT).await;
+    fill(&pool, 3).await;
+    execute(
+        &pool,
+        "ALTER TABLE \"user\" ALTER COLUMN email DROP NOT NULL; UPDATE \"user\" SET email = NULL WHERE id = 'u3'",
+    )
+    .await;
+    let strangers = adapter(&pool).await;
+    // Makes our tables, with nobody in them.
+    let nobody = Import::from_same_database().schema("empty");
+    execute(
+        &pool,
+        "CREATE SCHEMA empty; CREATE TABLE empty.\"user\" (LIKE public.\"user\" INCLUDING ALL)",
+    )
+    .await;
+    strangers.import(nobody).await.unwrap();
+    for (id, email) in [("u1", Some("stranger@example.com")), ("u3", None)] {
+        let mut stranger = CreateUser::new().with_id(id);
+        stranger.email = email.map(str::to_owned);
+        strangers.create_user(stranger).await.unwrap();
+    }
+    for import in [
+        Import::from_same_database().dry_run(),
+        Import::from_same_database(),
+        Import::from_same_database(),
+    ] {
+        let report = strangers.import(import).await.unwrap();
+        assert_eq!(report.users.left, 2, "{report:?}");
+        assert_eq!((report.accounts.left, report.sessions.left), (2, 2));
+    }
+    for id in ["u1", "u3"] {
+        assert!(strangers.get_user_accounts(id).await.unwrap().is_empty());
+        assert!(strangers.get_user_sessions(id).await.unwrap().is_empty());
+    }
+    assert_eq!(strangers.get_user_accounts("u2").await.unwrap().len(), 1);
+}
+
+/// A session that was hashed after the import is still the same.
+#[sqlx::test(migrations = false)]
+async fn hashed_tokens_are_verified(pool: PgPool) {
+    execute(&pool, TYPESCRIPT).await;
+    fill(&pool, 2).await;
+    let database = adapter(&pool).await;
+    database.import(Import::from_same_database()).await.unwrap();
+    let hashing = SqlxAdapter::builder(&url(&pool)).hash_session_tokens(true);
+    let hashing = hashing.connect().await.unwrap();
+    assert_eq!(hashing.hash_stored_session_tokens().await.unwrap(), 2);
+    let report = database.import(Import::from_same_database().verify()).await;
+    assert_eq!(numbers(report.unwrap().sessions), rows(4, 0, 2, 2, 0));
+}
+
+/// The plural of the tables' names is that of ours.
+#[sqlx::test(migrations = false)]
+async fn our_own_tables_are_no_source(pool: PgPool) {
+    let database = adapter(&pool).await;
+    database.migrate().await.unwrap();
+    for import in [
+        Import::from_same_database(),
+        Import::from_same_database().schema("public").dry_run(),
+        Import::from_url(url(&pool)).verify(),
+    ] {
+        let error = database.import(import).await.unwrap_err().to_string();
+        assert!(error.contains("this crate's own"), "{error}");
+    }
 }

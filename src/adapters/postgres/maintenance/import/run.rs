@@ -16,7 +16,7 @@ use super::super::foreign_tables::{Neighbours, refusal_by_search_path};
 use super::foreign_row::ForeignRow;
 use super::mapping::Mapping;
 use super::report::{ImportReport, ImportedRows};
-use super::source::{Position, Source, SourceRow};
+use super::source::{Model, Position, Source, SourceRow};
 use super::target::{Imported, find_users};
 use super::{Import, Mode, NAME};
 use crate::adapters::input;
@@ -51,7 +51,8 @@ impl SqlxAdapter {
                 dropped_columns: BTreeSet::new(),
             },
             report: ImportReport::default(),
-            planned: Planned::default(),
+            planned: Hashes::default(),
+            left_users: Hashes::default(),
         };
         let outcome = run.all_tables(&mut source, observer).await;
         source.close().await;
@@ -80,14 +81,17 @@ struct Run<'a> {
     mode: Mode,
     mapping: Mapping,
     report: ImportReport,
-    planned: Planned,
+    /// What a dry run would have stored: ids of users, and values that only one row may have.
+    planned: Hashes,
+    /// The ids of the users that were left. Another user here may have such an id, who must not get their rows.
+    left_users: Hashes,
 }
 
-/// What a dry run would have stored, as hashes: ids of users, and values that only one row may have.
+/// Values, by their hashes, as there may be millions.
 #[derive(Default)]
-struct Planned(HashSet<u64>);
+struct Hashes(HashSet<u64>);
 
-impl Planned {
+impl Hashes {
     fn has(&self, value: &impl Hash) -> bool {
         self.0.contains(&Self::hash(value))
     }
@@ -161,7 +165,12 @@ impl Run<'_> {
         for SourceRow { id, row } in rows {
             let row = ForeignRow::parse(&row);
             match row.and_then(|row| R::map(&mut self.mapping, row)) {
-                Ok(Some(row)) => mapped.push(row),
+                Ok(Some(row)) => match row.user_id() {
+                    Some(user) if self.left_users.has(&user) => {
+                        self.leave::<R>(&id, AuthError::UserNotFound, counts);
+                    }
+                    _ => mapped.push(row),
+                },
                 Ok(None) => counts.expired += 1,
                 Err(reason) => self.leave::<R>(&id, reason, counts),
             }
@@ -171,6 +180,10 @@ impl Run<'_> {
 
     fn leave<R: Imported>(&mut self, id: &str, reason: AuthError, counts: &mut ImportedRows) {
         counts.left += 1;
+        // A verification reads what an import has stored.
+        if R::MODEL == Model::User && self.mode != Mode::Verify {
+            self.left_users.add(&id);
+        }
         let id = if input::is_possible_id(id) {
             id.to_owned()
         } else {

@@ -9,6 +9,7 @@ use super::super::super::connection::{Connections, parse_url};
 use super::super::super::error::{Operation, connection_error, statement_error};
 use super::super::super::server::Server;
 use super::super::foreign_tables::snake_case;
+use super::super::migrations::MIGRATIONS_TABLE;
 use super::{Import, NAME};
 use crate::{AuthError, AuthResult};
 
@@ -38,8 +39,9 @@ impl Model {
         }
     }
 
-    fn plural(self) -> String {
-        format!("{}s", self.name())
+    fn table(self, is_plural: bool) -> String {
+        let plural = if is_plural { "s" } else { "" };
+        format!("{}{plural}", self.name())
     }
 }
 
@@ -67,7 +69,9 @@ pub(super) struct Source {
 }
 
 struct FoundTable {
+    schema: String,
     name: String,
+    is_migrated: bool,
     columns: Vec<String>,
     rows: Option<i64>,
 }
@@ -90,26 +94,33 @@ impl Source {
             connection.map_err(|error| connection_error(error, "import from", &server))?;
         let found = look_for_tables(&mut connection, import.schema.as_deref()).await;
         let found = found.map_err(|error| read_error(error, &server))?;
-        let Some(is_plural) = is_plural(&found) else {
+        let refusal = |what: String| AuthError::Database {
+            message: format!(
+                "{NAME} from {server}: {what}: name the schema of Better Auth (TypeScript), or create views of these names"
+            ),
+            source: None,
+        };
+        let Some((is_plural, users)) = find_users_table(&found) else {
             let place = match &import.schema {
                 Some(schema) => format!("schema {schema}"),
                 None => "the schemas of search_path".to_owned(),
             };
-            return Err(AuthError::Database {
-                message: format!(
-                    "{NAME} from {server}: no table user or users with the columns email and emailVerified in {place}: \
-                     name the schema of Better Auth (TypeScript), or create views of these names"
-                ),
-                source: None,
-            });
+            return Err(refusal(format!(
+                "no table user or users with the columns email and emailVerified in {place}"
+            )));
         };
+        let schema = &users.schema;
+        if is_plural && users.is_migrated {
+            return Err(refusal(format!(
+                "the table users of schema {schema} is one of this crate's own"
+            )));
+        }
+        let looked_into = look_into(&mut connection, schema).await;
+        looked_into.map_err(|error| read_error(error, &server))?;
         let tables = Model::ALL.into_iter().filter_map(|model| {
-            let name = if is_plural {
-                model.plural()
-            } else {
-                model.name().to_owned()
-            };
-            let table = found.iter().find(|table| table.name == name)?;
+            let name = model.table(is_plural);
+            let mut found = found.iter();
+            let table = found.find(|table| table.name == name && table.schema == *schema)?;
             Some((model, table.rows.and_then(|rows| u64::try_from(rows).ok())))
         });
         Ok(Self {
@@ -210,33 +221,47 @@ async fn look_for_tables(
     .await?;
     let names: Vec<String> = Model::ALL
         .into_iter()
-        .flat_map(|model| [model.name().to_owned(), model.plural()])
+        .flat_map(|model| [false, true].map(|is_plural| model.table(is_plural)))
         .collect();
     sqlx::query_as!(
         FoundTable,
-        "SELECT name AS \"name!\", \
+        "SELECT nspname::TEXT AS \"schema!\", name AS \"name!\", \
+         EXISTS (SELECT FROM pg_class AS records WHERE records.relnamespace = pg_class.relnamespace \
+         AND records.relname = $2) AS \"is_migrated!\", \
          ARRAY(SELECT attname::TEXT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped) \
          AS \"columns!\", CASE WHEN relkind IN ('r', 'p') AND reltuples >= 0 THEN reltuples::BIGINT END AS rows \
-         FROM unnest($1::TEXT[]) AS name JOIN pg_class ON pg_class.oid = to_regclass(quote_ident(name))",
+         FROM unnest($1::TEXT[]) AS name JOIN pg_class ON pg_class.oid = to_regclass(quote_ident(name)) \
+         JOIN pg_namespace ON pg_namespace.oid = relnamespace",
         &names,
+        MIGRATIONS_TABLE,
     )
     .fetch_all(connection)
     .await
 }
 
-/// Whether the tables have names in the plural, if there are users at all.
-fn is_plural(found: &[FoundTable]) -> Option<bool> {
-    let has_users = |name: &str| {
-        found.iter().any(|table| {
+/// From now on, names stand for the tables of this schema.
+async fn look_into(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        "SELECT set_config('search_path', quote_ident($1::TEXT), false)",
+        schema
+    )
+    .fetch_one(connection)
+    .await
+    .map(drop)
+}
+
+/// The table of the users, and whether the tables have names in the plural.
+fn find_users_table(found: &[FoundTable]) -> Option<(bool, &FoundTable)> {
+    let has_users = |is_plural: bool| {
+        let name = Model::User.table(is_plural);
+        let users = found.iter().find(|table| {
             let has = |column: &str| table.columns.iter().any(|of_table| of_table == column);
             let is_verified = has("emailVerified") || has(&snake_case("emailVerified"));
             table.name == name && has("id") && has("email") && is_verified
-        })
+        });
+        users.map(|users| (is_plural, users))
     };
-    if has_users(Model::User.name()) {
-        return Some(false);
-    }
-    has_users(&Model::User.plural()).then_some(true)
+    has_users(false).or_else(|| has_users(true))
 }
 
 /// The rows behind an id, in the order of the ids, whatever their type is: the id in the condition goes through the type of

@@ -9,6 +9,7 @@ use super::super::super::account::query_account;
 use super::super::super::columns::{JsonObject, NullableTime, Time};
 use super::super::super::connection::StatementFuture;
 use super::super::super::session::{query_session, with_session_columns};
+use super::super::super::session_token::{digest, is_digest};
 use super::super::super::user::{query_user, with_user_columns};
 use super::super::super::verification::query_verification;
 use super::foreign_row::ForeignRow;
@@ -41,16 +42,7 @@ pub(super) trait Imported: Clone + PartialEq + Send + Sync + Sized + 'static {
 
     /// The first field other than the times of the row itself that a stored row has differently.
     fn difference(&self, stored: &Self) -> Option<String> {
-        let (Ok(JsonValue::Object(here)), Ok(JsonValue::Object(stored))) =
-            (self.columns(), stored.columns())
-        else {
-            return None;
-        };
-        let mut fields = here.into_iter();
-        let field = fields.find(|(field, value)| {
-            !matches!(&**field, "createdAt" | "updatedAt") && stored.get(field) != Some(value)
-        });
-        field.map(|(field, _)| field)
+        difference(self, stored)
     }
 
     fn was_changed_after(&self, stored: &Self) -> bool;
@@ -73,6 +65,19 @@ pub(super) trait Imported: Clone + PartialEq + Send + Sync + Sized + 'static {
 
     /// The rows here that have the id of one of `rows`, or a value that only one row may have.
     fn find<'c>(connection: &'c mut PgConnection, rows: &[Self]) -> StatementFuture<'c, Vec<Self>>;
+}
+
+fn difference<R: Imported>(row: &R, stored: &R) -> Option<String> {
+    let (Ok(JsonValue::Object(row)), Ok(JsonValue::Object(stored))) =
+        (row.columns(), stored.columns())
+    else {
+        return None;
+    };
+    let mut fields = row.into_iter();
+    let field = fields.find(|(field, value)| {
+        !matches!(&**field, "createdAt" | "updatedAt") && stored.get(field) != Some(value)
+    });
+    field.map(|(field, _)| field)
 }
 
 fn ids<R: Imported>(rows: &[R]) -> Vec<String> {
@@ -119,7 +124,8 @@ impl Imported for User {
     }
 
     fn is_same_as(&self, stored: &Self) -> bool {
-        self.email == stored.email || self.created_at == stored.created_at
+        let has_same_email = self.email.is_some() && self.email == stored.email;
+        has_same_email || self.created_at == stored.created_at
     }
 
     fn columns(&self) -> serde_json::Result<JsonValue> {
@@ -291,6 +297,15 @@ impl Imported for Session {
 
     fn columns(&self) -> serde_json::Result<JsonValue> {
         serde_json::to_value(self.with_secrets())
+    }
+
+    fn difference(&self, stored: &Self) -> Option<String> {
+        let mut stored = stored.clone();
+        // Its token was hashed since.
+        if is_digest(&stored.token) && digest(&self.token) == stored.token {
+            stored.token.clone_from(&self.token);
+        }
+        difference(self, &stored)
     }
 
     fn was_changed_after(&self, stored: &Self) -> bool {
