@@ -6,3 +6,5 @@ WHERE status = 'pending' AND EXISTS (
     WHERE newer.organization_id = invitation.organization_id AND newer.email = invitation.email
     AND newer.status = 'pending' AND (newer.created_at, newer.id) > (invitation.created_at, invitation.id)
 );
+-- What another program calls them, nobody can accept.
+UPDATE invitation SET status = 'canceled' WHERE status NOT IN ('pending', 'accepted', 'rejected', 'canceled');

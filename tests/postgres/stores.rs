@@ -93,6 +93,14 @@ async fn a_table_of_the_applications_is_never_taken(pool: PgPool) {
             "team",
             "CREATE TABLE team (id TEXT PRIMARY KEY, organization_id TEXT, name TEXT, city TEXT NOT NULL)",
         ),
+        (
+            "team",
+            "CREATE TABLE team (id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, name TEXT NOT NULL, city TEXT)",
+        ),
+        (
+            "organization",
+            "CREATE TABLE organization (id TEXT PRIMARY KEY, name TEXT NOT NULL, slug TEXT NOT NULL UNIQUE)",
+        ),
         ("invitation", "CREATE VIEW invitation AS SELECT 1 AS id"),
     ] {
         execute(&pool, sql).await;
@@ -126,6 +134,67 @@ async fn a_table_of_the_applications_is_never_taken(pool: PgPool) {
     );
 }
 
+/// Nobody asks for the store, and not all tables are those of better-auth-rs 0.10.
+#[sqlx::test(migrations = false)]
+async fn what_resembles_the_tables_of_an_older_version_stays_as_it_is(pool: PgPool) {
+    execute(&pool, include_str!("../support/page.sql")).await;
+    execute(&pool, OLDER).await;
+    execute(
+        &pool,
+        "INSERT INTO organization (id, name, slug) VALUES ('1', 'One', 'One')",
+    )
+    .await;
+    for (change, undo) in [
+        (
+            "ALTER TABLE organization DROP COLUMN updated_at",
+            "ALTER TABLE organization ADD COLUMN updated_at TIMESTAMPTZ NOT NULL DEFAULT now()",
+        ),
+        (
+            "CREATE TABLE organization_role (id BIGSERIAL PRIMARY KEY, title TEXT)",
+            "DROP TABLE organization_role",
+        ),
+        (
+            "ALTER TABLE member ALTER COLUMN role DROP NOT NULL",
+            "ALTER TABLE member ALTER COLUMN role SET NOT NULL",
+        ),
+    ] {
+        execute(&pool, change).await;
+        let plain = adapter(&pool).await;
+        plain.migrate().await.unwrap();
+        plain.check_schema().await.unwrap();
+        assert!(
+            !tables(&pool).await.contains(&"team".to_owned()),
+            "{change}"
+        );
+        execute(&pool, undo).await;
+    }
+    adapter(&pool).await.migrate().await.unwrap();
+    assert!(tables(&pool).await.contains(&"team".to_owned()));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_table_that_hides_ours_is_refused(pool: PgPool) {
+    execute(
+        &pool,
+        "CREATE SCHEMA app; CREATE TABLE app.member (id BIGSERIAL PRIMARY KEY)",
+    )
+    .await;
+    adapter(&pool).await.migrate().await.unwrap();
+    let path = format!(
+        "{}?options=-c%20search_path%3Dapp,public",
+        url(&pool).split('?').next().unwrap()
+    );
+    let builder = SqlxAdapter::builder(&path).stores([Store::Organizations]);
+    let database = builder.connect().await.unwrap();
+    let before = tables(&pool).await;
+    let refusal = database.migrate().await.unwrap_err().to_string();
+    assert!(
+        refusal.contains("schema app has a table member"),
+        "{refusal}"
+    );
+    assert_eq!(tables(&pool).await, before);
+}
+
 #[sqlx::test(migrations = false)]
 async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     execute(&pool, include_str!("../support/page.sql")).await;
@@ -150,7 +219,7 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
         "INSERT INTO invitation (id, organization_id, email, inviter_id, status, expires_at, created_at) VALUES \
          ('a', '1', 'Grace@Example.com', 'ada', 'pending', 'infinity', now() - INTERVAL '2 hours'), \
          ('b', '1', 'grace@example.com', 'ada', 'pending', 'infinity', now() - INTERVAL '1 hour'), \
-         ('c', '1', 'grace@example.com', 'ada', 'rejected', 'infinity', now()), \
+         ('c', '1', 'grace@example.com', 'ada', 'expired', 'infinity', now()), \
          ('d', '2', 'grace@example.com', 'ada', 'pending', 'infinity', now())",
     )
     .await;
@@ -169,7 +238,7 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     let listed = organizations.list_invitations("1").await.unwrap();
     let listed: Vec<_> = listed.iter().map(|row| (&*row.id, row.status)).collect();
     let expected = [
-        ("c", InvitationStatus::Rejected),
+        ("c", InvitationStatus::Canceled),
         ("b", InvitationStatus::Pending),
         ("a", InvitationStatus::Canceled),
     ];

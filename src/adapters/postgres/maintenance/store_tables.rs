@@ -9,17 +9,20 @@ use super::migration_set::MigrationSet;
 use super::migrations::Failure;
 use crate::adapters::Store;
 
-/// All stores, with the tables by which one of another program's is recognised.
+/// All stores, with the tables that better-auth-rs 0.10 has of theirs.
 const STORES: [(Store, &[&str]); 1] = [(
     Store::Organizations,
     &["organization", "member", "invitation"],
 )];
+/// The columns that these lack, and get.
+const ADDED: [(&str, &str); 2] = [("organization", "revision"), ("invitation", "team_id")];
 
 /// A column of a table by the name of one of ours.
 struct Column {
     table: String,
     name: String,
     of_type: String,
+    is_not_null: bool,
     /// Whether every new row has to name a value.
     is_required: bool,
 }
@@ -31,19 +34,30 @@ pub(super) async fn stores_to_migrate(
     asked: &[Store],
 ) -> Result<Vec<MigrationSet>, Failure> {
     let mut sets = Vec::new();
-    for (store, recognised_by) in STORES {
+    for (store, of_older_version) in STORES {
         let set = MigrationSet::Of(store);
         let tables = read_tables(connection, schema, &set.tables()).await?;
-        let is_asked = asked.contains(&store);
-        if is_asked && !is_recorded(connection, schema, set).await? {
-            refuse_foreign(set, schema, &tables)?;
-        }
-        let is_left = |table: &&str| {
-            let columns = tables.get(*table);
-            columns.is_some_and(|columns| mismatch(set, table, columns).is_none())
+        let foreign = match foreign(set, schema, &tables, of_older_version) {
+            None => hidden(connection, schema, &set.tables()).await?,
+            foreign => foreign,
         };
-        if is_asked || recognised_by.iter().all(is_left) {
-            sets.push(set);
+        let are_left = || {
+            let mut names = of_older_version.iter();
+            names.all(|table| tables.contains_key(*table))
+        };
+        match foreign {
+            None if asked.contains(&store) || are_left() => sets.push(set),
+            None => {}
+            Some(reason) if asked.contains(&store) => {
+                if !is_recorded(connection, schema, set).await? {
+                    return Err(Failure::Refused(format!(
+                        "{reason}, and nothing was changed: rename it, let search_path name a schema for our tables, or \
+                         leave the store out of .stores(…)"
+                    )));
+                }
+                sets.push(set);
+            }
+            Some(_) => {}
         }
     }
     Ok(sets)
@@ -58,7 +72,7 @@ async fn read_tables(
         Column,
         "SELECT relname::TEXT AS \"table!\", COALESCE(attname, '')::TEXT AS \"name!\", \
          CASE WHEN relkind IN ('r', 'p') THEN COALESCE(format_type(atttypid, NULL), '') ELSE 'no table' END \
-         AS \"of_type!\", \
+         AS \"of_type!\", COALESCE(attnotnull, FALSE) AS \"is_not_null!\", \
          COALESCE(attnotnull AND NOT atthasdef AND attidentity = '', FALSE) AS \"is_required!\" \
          FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
          LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped \
@@ -88,34 +102,64 @@ pub(super) async fn is_recorded(
     Ok(is_recorded.fetch_one(connection).await?)
 }
 
-fn refuse_foreign(
+/// The application's own table by the name of one of ours, and how that shows.
+fn foreign(
     set: MigrationSet,
     schema: &str,
     tables: &BTreeMap<String, Vec<Column>>,
-) -> Result<(), Failure> {
-    for (table, columns) in tables {
-        if let Some(reason) = mismatch(set, table, columns) {
-            return Err(Failure::Refused(format!(
-                "schema {schema} has a table {table} of another kind ({reason}), and nothing was changed: rename it, let \
-                 search_path name a schema for our tables, or leave the store out of .stores(…)"
-            )));
-        }
-    }
-    Ok(())
+    of_older_version: &[&str],
+) -> Option<String> {
+    tables.iter().find_map(|(table, columns)| {
+        let may_lack: Vec<&str> = ADDED
+            .iter()
+            .filter(|(of_table, _)| of_table == table && of_older_version.contains(of_table))
+            .map(|(_, column)| *column)
+            .collect();
+        let reason = mismatch(set, table, columns, &may_lack)?;
+        Some(format!(
+            "schema {schema} has a table {table} of another kind ({reason})"
+        ))
+    })
+}
+
+/// A relation by the name of one of ours in a schema that `search_path` has before ours: statements would go there.
+async fn hidden(
+    connection: &mut PgConnection,
+    schema: &str,
+    tables: &[String],
+) -> Result<Option<String>, Failure> {
+    let hiding = sqlx::query!(
+        "SELECT nspname::TEXT AS \"schema!\", relname::TEXT AS \"table!\" \
+         FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+         WHERE nspname = ANY (current_schemas(FALSE)) AND relname = ANY ($2) AND relkind IN ('r', 'p', 'v', 'm', 'f') \
+         AND array_position(current_schemas(FALSE), nspname) < array_position(current_schemas(FALSE), $1::TEXT::NAME) \
+         ORDER BY 1, 2 LIMIT 1",
+        schema,
+        tables,
+    );
+    let hiding = hiding.fetch_optional(connection).await?;
+    Ok(hiding.map(|hiding| {
+        format!(
+            "schema {} has a table {}, and search_path names it before schema {schema}",
+            hiding.schema, hiding.table
+        )
+    }))
 }
 
 /// Why a table is not the one that the store needs, or can be made.
-fn mismatch(set: MigrationSet, table: &str, columns: &[Column]) -> Option<String> {
+fn mismatch(
+    set: MigrationSet,
+    table: &str,
+    columns: &[Column],
+    may_lack: &[&str],
+) -> Option<String> {
     let expected = set.parts();
     let expected = expected.filter(|part| part.kind == "column" && part.table == table);
     let expected: BTreeMap<&str, &str> =
         expected.map(|part| (part.name, part.definition)).collect();
     let found: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    // Those that have a default can be added.
-    let needed = expected.iter().filter(|(_, definition)| {
-        definition.contains("NOT NULL") && !definition.contains("DEFAULT")
-    });
-    if let Some((name, _)) = needed.into_iter().find(|(name, _)| !found.contains(*name)) {
+    let mut needed = expected.keys().filter(|name| !may_lack.contains(name));
+    if let Some(name) = needed.find(|name| !found.contains(*name)) {
         return Some(format!("it has no column {name}"));
     }
     columns.iter().find_map(|column| {
@@ -123,6 +167,9 @@ fn mismatch(set: MigrationSet, table: &str, columns: &[Column]) -> Option<String
         match expected.get(name.as_str()) {
             Some(definition) if !definition.starts_with(of_type.as_str()) => {
                 Some(format!("its column {name} is {of_type}"))
+            }
+            Some(definition) if definition.contains("NOT NULL") && !column.is_not_null => {
+                Some(format!("its column {name} may be NULL"))
             }
             None if column.is_required => {
                 Some(format!("its column {name} is NOT NULL without a default"))
