@@ -177,6 +177,8 @@ fn faults(node: &Value, limited: bool, faults: &mut Vec<String>) {
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn every_statement_runs_on_an_index(pool: PgPool) {
+    // What `import` reads from, beside ours.
+    execute(&pool, include_str!("../support/typescript.sql")).await;
     fill(&pool).await;
     let mut connection = PgConnection::connect(&url(&pool)).await.unwrap();
     sqlx::raw_sql("SET plan_cache_mode = force_generic_plan")
