@@ -104,12 +104,13 @@ impl Repository {
         let found = self.run(read("get_invitation"), |connection| {
             Box::pin(
                 sqlx::query!(
-                    "SELECT invitation.id, organization_id, invitation.email, invitation.role, \
-                     status AS \"status: Status\", inviter_id, team_id, expires_at AS \"expires_at: Time\", \
+                    "SELECT invitation.id, invitation.organization_id, invitation.email, invitation.role, \
+                     invitation.status AS \"status: Status\", invitation.inviter_id, invitation.team_id, \
+                     invitation.expires_at AS \"expires_at: Time\", \
                      invitation.created_at AS \"created_at: Time\", organization.name AS organization_name, \
                      organization.slug AS organization_slug, users.name AS inviter_name, users.email AS inviter_email \
-                     FROM invitation JOIN organization ON organization.id = organization_id \
-                     JOIN users ON users.id = inviter_id WHERE invitation.id = $1",
+                     FROM invitation JOIN organization ON organization.id = invitation.organization_id \
+                     JOIN users ON users.id = invitation.inviter_id WHERE invitation.id = $1",
                     id,
                 )
                 .fetch_optional(connection),
@@ -189,22 +190,23 @@ impl Repository {
                 sqlx::query!(
                     "WITH sent AS (SELECT organization_id FROM invitation WHERE id = $1), \
                      counted AS (UPDATE organization SET revision = revision + 1 FROM sent \
-                     WHERE organization.id = organization_id AND $4::BIGINT IS NOT NULL RETURNING organization.id), \
+                     WHERE organization.id = sent.organization_id AND $4::BIGINT IS NOT NULL RETURNING organization.id), \
                      invited AS (SELECT * FROM invitation WHERE id = $1 AND status = 'pending' \
                      AND expires_at > statement_timestamp() AND ($4 IS NULL OR EXISTS (SELECT FROM counted)) \
                      FOR UPDATE), \
                      addressee AS (SELECT users.id FROM invited JOIN users ON users.id = $2 \
-                     AND users.email = invited.email AND (email_verified OR NOT $3) FOR SHARE OF users), \
+                     AND users.email = invited.email AND (users.email_verified OR NOT $3) FOR SHARE OF users), \
                      counted_team AS (UPDATE team SET revision = revision + 1 FROM invited, addressee \
                      WHERE team.id = invited.team_id AND $5::BIGINT IS NOT NULL RETURNING team.id), \
-                     verdict AS (SELECT invited.*, CASE \
+                     verdict AS (SELECT invited.organization_id, invited.email, invited.role, invited.inviter_id, \
+                     invited.team_id, invited.expires_at, invited.created_at, CASE \
                      WHEN EXISTS (SELECT FROM member WHERE member.organization_id = invited.organization_id \
-                     AND user_id = $2) THEN 'member' \
+                     AND member.user_id = $2) THEN 'member' \
                      WHEN (SELECT better_auth_count('members', id, $4) FROM counted) >= $4 THEN 'full' \
                      WHEN (SELECT better_auth_count('team members', id, $5) FROM counted_team) >= $5 THEN 'full' \
                      ELSE 'accepted' END AS outcome FROM invited, addressee), \
                      accepted AS (UPDATE invitation SET status = 'accepted' FROM verdict \
-                     WHERE invitation.id = $1 AND outcome = 'accepted'), \
+                     WHERE invitation.id = $1 AND verdict.outcome = 'accepted'), \
                      joined AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
                      SELECT $6, organization_id, $2, role, statement_timestamp() FROM verdict \
                      WHERE outcome = 'accepted'), \
@@ -226,7 +228,12 @@ impl Repository {
                 .fetch_optional(connection),
             )
         });
-        let row = accepted.await?.ok_or(AuthError::InvitationNotFound)?;
+        let accepted = accepted.await.map_err(|error| match error {
+            // The invitation is no longer one to this team.
+            AuthError::TeamNotFound => AuthError::InvitationNotFound,
+            error => error,
+        });
+        let row = accepted?.ok_or(AuthError::InvitationNotFound)?;
         match row.outcome.as_str() {
             "accepted" => {}
             "full" => return Err(conflict(ConflictField::Limit)),

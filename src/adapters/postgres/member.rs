@@ -50,32 +50,45 @@ impl Repository {
         if !input::is_possible_id(organization_id) {
             return Err(AuthError::OrganizationNotFound);
         }
-        // It is bound where it is looked for only.
-        let stored_user_id = input::is_possible_id(user_id).then_some(user_id);
-        if stored_user_id.is_none() && self.get_organization(organization_id).await?.is_none() {
-            return Err(AuthError::OrganizationNotFound);
-        }
-        let Some(user_id) = stored_user_id else {
-            return Err(AuthError::UserNotFound);
-        };
+        // NULL finds nobody.
+        let user_id = input::is_possible_id(user_id).then_some(user_id);
         let operation = write("create_member").may_violate(&CONSTRAINTS);
-        let created = self.fetch_optional(operation, || {
-            query_member!(
-                "WITH counted AS (UPDATE organization SET revision = revision + 1 \
-                 WHERE id = $2 AND $5::BIGINT IS NOT NULL RETURNING id), \
-                 room AS (SELECT better_auth_count('members', id, $5) < $5 AS is_left FROM counted) \
-                 INSERT INTO member (id, organization_id, user_id, role, created_at) \
-                 SELECT $1, $2, $3, $4, statement_timestamp() WHERE (SELECT is_left FROM room) IS NOT FALSE \
-                 OR EXISTS (SELECT FROM member WHERE organization_id = $2 AND user_id = $3) \
-                 RETURNING " COLUMNS "",
-                id,
-                organization_id,
-                user_id,
-                role,
-                limit,
+        let created = self.run(operation, |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "WITH counted AS (UPDATE organization SET revision = revision + 1 \
+                     WHERE id = $2 AND $5::BIGINT IS NOT NULL RETURNING id), \
+                     verdict AS (SELECT CASE \
+                     WHEN NOT EXISTS (SELECT FROM organization WHERE id = $2) \
+                     OR ($5 IS NOT NULL AND NOT EXISTS (SELECT FROM counted)) THEN 'no organization' \
+                     WHEN EXISTS (SELECT FROM member WHERE organization_id = $2 AND user_id = $3) THEN 'taken' \
+                     WHEN (SELECT better_auth_count('members', id, $5) FROM counted) >= $5 THEN 'full' \
+                     WHEN $3 IS NULL THEN 'no user' ELSE 'created' END AS outcome), \
+                     created AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
+                     SELECT $1, $2, $3, $4, statement_timestamp() FROM verdict WHERE outcome = 'created' \
+                     RETURNING created_at) \
+                     SELECT outcome AS \"outcome!\", created_at AS \"created_at!: NullableTime\" \
+                     FROM verdict LEFT JOIN created ON TRUE",
+                    id,
+                    organization_id,
+                    user_id,
+                    role,
+                    limit,
+                )
+                .fetch_one(connection),
             )
         });
-        created.await?.ok_or(conflict(ConflictField::Limit))
+        let row = created.await?;
+        match (row.outcome.as_str(), row.created_at.into()) {
+            ("created", Some(created_at)) => Ok(Member {
+                created_at,
+                ..member
+            }),
+            ("no organization", _) => Err(AuthError::OrganizationNotFound),
+            ("no user", _) => Err(AuthError::UserNotFound),
+            ("full", _) => Err(conflict(ConflictField::Limit)),
+            _ => Err(conflict(ConflictField::Member)),
+        }
     }
 
     pub(super) async fn get_member(
@@ -115,10 +128,10 @@ impl Repository {
             let (_, id) = &query.after;
             Box::pin(
                 sqlx::query!(
-                    "SELECT member.id, organization_id, user_id, member.role, \
-                     member.created_at AS \"created_at: Time\", name, email, image \
-                     FROM member JOIN users ON users.id = user_id \
-                     WHERE organization_id = $1 AND (member.created_at, member.id COLLATE \"C\") < ($2, $3) \
+                    "SELECT member.id, member.organization_id, member.user_id, member.role, \
+                     member.created_at AS \"created_at: Time\", users.name, users.email, users.image \
+                     FROM member JOIN users ON users.id = member.user_id \
+                     WHERE member.organization_id = $1 AND (member.created_at, member.id COLLATE \"C\") < ($2, $3) \
                      AND COALESCE($4 = ANY (regexp_split_to_array(btrim(member.role, ' '), ' *, *')), TRUE) \
                      ORDER BY member.created_at DESC, member.id COLLATE \"C\" DESC LIMIT $5",
                     query.organization_id,
@@ -184,7 +197,8 @@ impl Repository {
                      verdict AS (SELECT $3 ~ '(^|,) *owner *(,|$)' OR NOT better_auth_is_last_owner(id, $2) \
                      AS is_allowed FROM guarded), \
                      changed AS (UPDATE member SET role = $3 FROM verdict \
-                     WHERE organization_id = $1 AND user_id = $2 AND is_allowed RETURNING id, created_at) \
+                     WHERE member.organization_id = $1 AND member.user_id = $2 AND verdict.is_allowed \
+                     RETURNING member.id, member.created_at) \
                      SELECT is_allowed AS \"is_allowed!\", id AS \"id?\", created_at AS \"created_at!: NullableTime\" \
                      FROM verdict LEFT JOIN changed ON TRUE",
                     organization_id,
@@ -223,7 +237,8 @@ impl Repository {
                      AND EXISTS (SELECT FROM member WHERE organization_id = $1 AND user_id = $2) RETURNING id), \
                      verdict AS (SELECT NOT better_auth_is_last_owner(id, $2) AS is_allowed FROM guarded), \
                      removed AS (DELETE FROM member USING verdict \
-                     WHERE organization_id = $1 AND user_id = $2 AND is_allowed RETURNING user_id), \
+                     WHERE member.organization_id = $1 AND member.user_id = $2 AND verdict.is_allowed \
+                     RETURNING member.user_id), \
                      deactivated AS (UPDATE sessions SET active_organization_id = NULL, \
                      updated_at = GREATEST(statement_timestamp(), \
                      (updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::types::Json;
 
-use super::columns::{JsonObject, Time, new_value};
+use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::error::Operation;
 use super::member;
 use super::repository::Repository;
@@ -65,46 +65,56 @@ impl Repository {
         const WRITTEN: &[Constraints] = &[CONSTRAINTS, member::CONSTRAINTS];
         let limit = organization.limit.map(i64::from);
         let (organization, owner) = input::new_organization(organization, input::now())?;
-        if !input::is_possible_id(&owner.user_id) {
-            let taken = self.get_organization_by_slug(&organization.slug).await?;
-            return Err(match taken {
-                Some(_) => conflict(ConflictField::OrganizationSlug),
-                None => AuthError::UserNotFound,
-            });
-        }
+        // NULL finds nobody.
+        let user_id = input::is_possible_id(&owner.user_id).then_some(&owner.user_id);
         let operation = write("create_organization").may_violate_any(WRITTEN);
-        let created = self.fetch_optional(operation, || {
-            query_organization!(
-                "WITH counted AS (UPDATE users SET two_factor_enabled = two_factor_enabled \
-                 WHERE id = $7 AND $8::BIGINT IS NOT NULL RETURNING id), \
-                 room AS (SELECT better_auth_count('organizations', id, $8) < $8 AS is_left FROM counted), \
-                 created AS (INSERT INTO organization (id, name, slug, logo, metadata, created_at, updated_at) \
-                 SELECT $1, $2, $3, $4, $5, statement_timestamp(), statement_timestamp() \
-                 WHERE (SELECT is_left FROM room) IS NOT FALSE \
-                 OR EXISTS (SELECT FROM organization WHERE slug = $3) RETURNING *), \
-                 owner AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
-                 SELECT $6, id, $7, 'owner', created_at FROM created) \
-                 SELECT " COLUMNS " FROM created",
-                organization.id,
-                organization.name,
-                organization.slug,
-                organization.logo,
-                Json(&organization.metadata) as _,
-                owner.id,
-                owner.user_id,
-                limit,
+        let created = self.run(operation, |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "WITH counted AS (UPDATE users SET two_factor_enabled = two_factor_enabled \
+                     WHERE id = $7 AND $8::BIGINT IS NOT NULL RETURNING id), \
+                     verdict AS (SELECT CASE \
+                     WHEN EXISTS (SELECT FROM organization WHERE slug = $3) THEN 'taken' \
+                     WHEN $7 IS NULL OR ($8 IS NOT NULL AND NOT EXISTS (SELECT FROM counted)) THEN 'no user' \
+                     WHEN (SELECT better_auth_count('organizations', id, $8) FROM counted) >= $8 THEN 'full' \
+                     ELSE 'created' END AS outcome), \
+                     created AS (INSERT INTO organization (id, name, slug, logo, metadata, created_at, updated_at) \
+                     SELECT $1, $2, $3, $4, $5, statement_timestamp(), statement_timestamp() FROM verdict \
+                     WHERE outcome = 'created' RETURNING id, metadata, created_at), \
+                     owner AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
+                     SELECT $6, id, $7, 'owner', created_at FROM created) \
+                     SELECT outcome AS \"outcome!\", metadata AS \"metadata?: JsonObject\", \
+                     created_at AS \"created_at!: NullableTime\" FROM verdict LEFT JOIN created ON TRUE",
+                    organization.id,
+                    organization.name,
+                    organization.slug,
+                    organization.logo,
+                    Json(&organization.metadata) as _,
+                    owner.id,
+                    user_id,
+                    limit,
+                )
+                .fetch_one(connection),
             )
         });
-        let organization = created.await?;
-        let organization = organization.ok_or(conflict(ConflictField::Limit))?;
-        let created_at = organization.created_at;
-        Ok((
-            organization,
-            Member {
-                created_at,
-                ..owner
-            },
-        ))
+        let row = created.await?;
+        match (row.outcome.as_str(), row.metadata, row.created_at.into()) {
+            ("created", Some(metadata), Some(created_at)) => Ok((
+                Organization {
+                    metadata: metadata.into(),
+                    created_at,
+                    updated_at: created_at,
+                    ..organization
+                },
+                Member {
+                    created_at,
+                    ..owner
+                },
+            )),
+            ("no user", ..) => Err(AuthError::UserNotFound),
+            ("full", ..) => Err(conflict(ConflictField::Limit)),
+            _ => Err(conflict(ConflictField::OrganizationSlug)),
+        }
     }
 
     pub(super) async fn get_organization(&self, id: &str) -> AuthResult<Option<Organization>> {
@@ -163,10 +173,12 @@ impl Repository {
         let rows = self.run(read("list_user_organizations"), |connection| {
             Box::pin(
                 sqlx::query!(
-                    "SELECT organization.id, name, slug, logo, metadata AS \"metadata: JsonObject\", \
-                     organization.created_at AS \"created_at: Time\", updated_at AS \"updated_at: Time\", \
-                     member.id AS member_id, role, member.created_at AS \"joined_at: Time\" \
-                     FROM member JOIN organization ON organization.id = organization_id WHERE user_id = $1 \
+                    "SELECT organization.id, organization.name, organization.slug, organization.logo, \
+                     organization.metadata AS \"metadata: JsonObject\", \
+                     organization.created_at AS \"created_at: Time\", \
+                     organization.updated_at AS \"updated_at: Time\", \
+                     member.id AS member_id, member.role, member.created_at AS \"joined_at: Time\" \
+                     FROM member JOIN organization ON organization.id = member.organization_id WHERE member.user_id = $1 \
                      ORDER BY organization.created_at DESC, organization.id COLLATE \"C\" DESC",
                     user_id,
                 )
@@ -194,7 +206,7 @@ impl Repository {
         self.fetch_all(read("list_organizations_without_owner"), || {
             query_organization!(
                 "SELECT " COLUMNS " FROM organization WHERE NOT EXISTS (SELECT FROM member \
-                 WHERE organization_id = organization.id AND role ~ '(^|,) *owner *(,|$)') \
+                 WHERE member.organization_id = organization.id AND member.role ~ '(^|,) *owner *(,|$)') \
                  ORDER BY organization.created_at DESC, organization.id COLLATE \"C\" DESC"
             )
         })

@@ -14,8 +14,8 @@ macro_rules! query_team {
         sqlx::query_as!(
             Team,
             $before
-                + "team.id, team.organization_id, name, team.created_at AS \"created_at: Time\", \
-                   updated_at AS \"updated_at: Time\""
+                + "team.id, team.organization_id, team.name, team.created_at AS \"created_at: Time\", \
+                   team.updated_at AS \"updated_at: Time\""
                 + $after
             $(, $argument)*
         )
@@ -60,21 +60,39 @@ impl Repository {
             return Err(AuthError::OrganizationNotFound);
         }
         let operation = write("create_team").may_violate(&CONSTRAINTS);
-        let created = self.fetch_optional(operation, || {
-            query_team!(
-                "WITH counted AS (UPDATE organization SET revision = revision + 1 \
-                 WHERE id = $2 AND $4::BIGINT IS NOT NULL RETURNING id), \
-                 room AS (SELECT better_auth_count('teams', id, $4) < $4 AS is_left FROM counted) \
-                 INSERT INTO team (id, organization_id, name, created_at, updated_at) \
-                 SELECT $1, $2, $3, statement_timestamp(), statement_timestamp() \
-                 WHERE (SELECT is_left FROM room) IS NOT FALSE RETURNING " COLUMNS "",
-                team.id,
-                team.organization_id,
-                team.name,
-                limit,
+        let created = self.run(operation, |connection| {
+            Box::pin(
+                sqlx::query!(
+                    "WITH counted AS (UPDATE organization SET revision = revision + 1 \
+                     WHERE id = $2 AND $4::BIGINT IS NOT NULL RETURNING id), \
+                     verdict AS (SELECT CASE \
+                     WHEN NOT EXISTS (SELECT FROM organization WHERE id = $2) \
+                     OR ($4 IS NOT NULL AND NOT EXISTS (SELECT FROM counted)) THEN 'no organization' \
+                     WHEN (SELECT better_auth_count('teams', id, $4) FROM counted) >= $4 THEN 'full' \
+                     ELSE 'created' END AS outcome), \
+                     created AS (INSERT INTO team (id, organization_id, name, created_at, updated_at) \
+                     SELECT $1, $2, $3, statement_timestamp(), statement_timestamp() FROM verdict \
+                     WHERE outcome = 'created' RETURNING created_at) \
+                     SELECT outcome AS \"outcome!\", created_at AS \"created_at!: NullableTime\" \
+                     FROM verdict LEFT JOIN created ON TRUE",
+                    team.id,
+                    team.organization_id,
+                    team.name,
+                    limit,
+                )
+                .fetch_one(connection),
             )
         });
-        created.await?.ok_or(conflict(ConflictField::Limit))
+        let row = created.await?;
+        match (row.outcome.as_str(), row.created_at.into()) {
+            ("created", Some(created_at)) => Ok(Team {
+                created_at,
+                updated_at: created_at,
+                ..team
+            }),
+            ("full", _) => Err(conflict(ConflictField::Limit)),
+            _ => Err(AuthError::OrganizationNotFound),
+        }
     }
 
     pub(super) async fn get_team(&self, id: &str) -> AuthResult<Option<Team>> {
@@ -108,7 +126,8 @@ impl Repository {
         }
         self.fetch_all(read("list_user_teams"), || {
             query_team!(
-                "SELECT " COLUMNS " FROM team_member JOIN team ON team.id = team_id WHERE user_id = $1 \
+                "SELECT " COLUMNS " FROM team_member JOIN team ON team.id = team_member.team_id \
+                 WHERE team_member.user_id = $1 \
                  ORDER BY team.created_at DESC, team.id COLLATE \"C\" DESC",
                 user_id,
             )
@@ -154,12 +173,11 @@ impl Repository {
             user_id,
             limit,
         } = member;
-        if !input::is_possible_id(&user_id) && self.get_team(&team_id).await?.is_some() {
-            return Err(AuthError::MemberNotFound);
-        }
-        if !input::is_possible_id(&user_id) || !input::is_possible_id(&team_id) {
+        if !input::is_possible_id(&team_id) {
             return Err(AuthError::TeamNotFound);
         }
+        // NULL finds nobody.
+        let stored_user_id = input::is_possible_id(&user_id).then_some(&user_id);
         let id = input::new_id()?;
         let operation = write("create_team_member").may_violate(&MEMBER_CONSTRAINTS);
         let created = self.run(operation, |connection| {
@@ -167,30 +185,38 @@ impl Repository {
                 sqlx::query!(
                     "WITH counted AS (UPDATE team SET revision = revision + 1 \
                      WHERE id = $2 AND $4::BIGINT IS NOT NULL RETURNING id), \
-                     room AS (SELECT better_auth_count('team members', id, $4) < $4 AS is_left FROM counted), \
+                     verdict AS (SELECT team.id, team.organization_id, CASE \
+                     WHEN EXISTS (SELECT FROM team_member WHERE team_member.team_id = $2 \
+                     AND team_member.user_id = $3) THEN 'taken' \
+                     WHEN (SELECT better_auth_count('team members', counted.id, $4) FROM counted) >= $4 THEN 'full' \
+                     WHEN $3 IS NULL THEN 'no member' ELSE 'created' END AS outcome \
+                     FROM team WHERE team.id = $2 AND ($4 IS NULL OR EXISTS (SELECT FROM counted))), \
                      created AS (INSERT INTO team_member (id, organization_id, team_id, user_id, created_at) \
-                     SELECT $1, organization_id, id, $3, statement_timestamp() FROM team WHERE id = $2 \
-                     AND ((SELECT is_left FROM room) IS NOT FALSE \
-                     OR EXISTS (SELECT FROM team_member WHERE team_id = $2 AND user_id = $3)) RETURNING created_at) \
-                     SELECT organization_id, created.created_at AS \"created_at!: NullableTime\" \
-                     FROM team LEFT JOIN created ON TRUE WHERE id = $2",
+                     SELECT $1, organization_id, id, $3, statement_timestamp() FROM verdict \
+                     WHERE outcome = 'created' RETURNING created_at) \
+                     SELECT organization_id, outcome AS \"outcome!\", created_at AS \"created_at!: NullableTime\" \
+                     FROM verdict LEFT JOIN created ON TRUE",
                     id,
                     team_id,
-                    user_id,
+                    stored_user_id,
                     limit.map(i64::from),
                 )
                 .fetch_optional(connection),
             )
         });
         let row = created.await?.ok_or(AuthError::TeamNotFound)?;
-        let created_at: Option<_> = row.created_at.into();
-        Ok(TeamMember {
-            id,
-            organization_id: row.organization_id,
-            team_id,
-            user_id,
-            created_at: created_at.ok_or(conflict(ConflictField::Limit))?,
-        })
+        match (row.outcome.as_str(), row.created_at.into()) {
+            ("created", Some(created_at)) => Ok(TeamMember {
+                id,
+                organization_id: row.organization_id,
+                team_id,
+                user_id,
+                created_at,
+            }),
+            ("no member", _) => Err(AuthError::MemberNotFound),
+            ("full", _) => Err(conflict(ConflictField::Limit)),
+            _ => Err(conflict(ConflictField::TeamMember)),
+        }
     }
 
     pub(super) async fn list_team_members(&self, team_id: &str) -> AuthResult<Vec<TeamMember>> {
