@@ -27,7 +27,7 @@ async fn what_is_wrong_is_found_and_mended() {
 
     let check = run(&url, &["check"]).with_code(1);
     for words in [
-        "wrong   indexes: ",
+        "advice  indexes: ",
         "idx_users_email",
         "wrong   names: 2 of 3 users",
         "ok      schema",
@@ -44,7 +44,7 @@ async fn what_is_wrong_is_found_and_mended() {
         .collect();
     let expected = [
         ("schema", "ok"),
-        ("indexes", "wrong"),
+        ("indexes", "advice"),
         ("pooler", "ok"),
         ("names", "wrong"),
     ];

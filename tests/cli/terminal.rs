@@ -2,8 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::databases::{execute, migrated};
-use crate::program::{Running, command, run};
+use crate::databases::{execute, fresh, migrated};
+use crate::program::{Run, Running, command, run};
 
 #[test]
 fn help_shows_examples_and_exit_codes() {
@@ -109,6 +109,85 @@ async fn a_closed_pipe_is_no_error() {
         let err = String::from_utf8(ended.stderr).unwrap();
         assert_eq!((ended.status.code(), &*err), (Some(0), ""), "{arguments:?}");
     }
+}
+
+/// What cannot be written is not there, so that nothing is right.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_1() {
+    let (url, database) = migrated("full").await;
+    database.close().await;
+    for arguments in [
+        &["migrate", "--sql"][..],
+        &["status"],
+        &["status", "--json"],
+        &["users", "list"],
+        &["users", "list", "--json"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let mut command = command(&url, arguments);
+        let command = command.stdout(full.unwrap()).stderr(Stdio::piped());
+        let ended = command.spawn().unwrap().wait_with_output().unwrap();
+        let run = Run {
+            code: ended.status.code(),
+            out: String::new(),
+            err: String::from_utf8(ended.stderr).unwrap(),
+        };
+        run.with_code(1).refused("cannot be written");
+    }
+}
+
+/// Names that somebody else has chosen, as text and as JSON.
+#[tokio::test]
+async fn stored_names_do_not_control_the_terminal() {
+    let url = fresh("names").await;
+    let marks = "\u{7f}\u{9b}31m\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202e}\u{2066}";
+    execute(
+        &url,
+        &format!("CREATE SCHEMA \"a{marks}\"; ALTER DATABASE cli_test_names SET search_path = \"a{marks}\""),
+    )
+    .await;
+    let harmless = |arguments: &[&str]| {
+        let run = run(&url, arguments);
+        let is_harmless = |it: char| {
+            it == '\n' || (!it.is_control() && !marks.contains(it)) || it.is_ascii_digit()
+        };
+        assert!(
+            run.out.chars().all(|it| is_harmless(it) || it == 'm'),
+            "{arguments:?}: {:?}",
+            run.out
+        );
+        run.with_code(i32::from(arguments[0] == "status"))
+    };
+    let plan = harmless(&["migrate", "--dry-run"]);
+    assert!(
+        plan.out.contains("in schema a\\u{7f}\\u{9b}31m"),
+        "{}",
+        plan.out
+    );
+    harmless(&["status"]);
+    for arguments in [
+        &["migrate", "--dry-run", "--json"][..],
+        &["status", "--json"],
+        &["migrate", "--sql", "--json"],
+    ] {
+        let json = harmless(arguments).json();
+        let schema = json["schema"].as_str().unwrap().to_owned();
+        assert_eq!(schema, format!("a{marks}"), "{arguments:?}");
+    }
+    run(&url, &["migrate"]).with_code(0);
+    harmless(&["migrate", "--dry-run"]);
+    execute(
+        &url,
+        &format!("INSERT INTO users (id, name) VALUES ('1', 'a{marks}')"),
+    )
+    .await;
+    harmless(&["users", "list"]);
+    let listed = harmless(&["users", "list", "--json"]).json();
+    assert_eq!(listed["users"][0]["name"], format!("a{marks}"));
 }
 
 /// The second signal does not wait for the end of the batch.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::output::{print_error, without_secrets};
+use crate::output::{after_writing, print_error, shown, without_secrets, write_line};
 use crate::{import, migrate, sessions, users};
 
 const LONG_ABOUT: &str = "Migrates, checks and repairs the PostgreSQL database of better-auth, and administrates its \
@@ -147,22 +147,21 @@ impl Arguments {
     /// The arguments, or the exit code if help was asked for or they are wrong.
     pub(crate) fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            // A password may be in an argument that is in the wrong place.
-            let text = error.render().to_string();
-            // Without a reader there is no one to tell.
-            if error.use_stderr() {
-                let arguments =
-                    || env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-                let text = without_secrets(&text, arguments());
-                if arguments().any(|argument| argument == "--json") {
-                    print_error("Usage", text.trim_end());
-                }
-                let _ = write!(io::stderr(), "{text}");
-                ExitCode::from(2)
-            } else {
-                let _ = write!(io::stdout(), "{text}");
-                ExitCode::SUCCESS
+            let text = error.render();
+            if !error.use_stderr() {
+                return after_writing(write_line(text.to_string().trim_end()), 0);
             }
+            // A password may be in an argument that is in the wrong place.
+            let arguments =
+                || env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+            let text = without_secrets(&text.to_string(), arguments());
+            let text = text.lines().map(shown).collect::<Vec<_>>().join("\n");
+            if arguments().any(|argument| argument == "--json") {
+                print_error("Usage", text.trim_end());
+            }
+            // Without a reader there is no one to tell.
+            let _ = writeln!(io::stderr(), "{text}");
+            ExitCode::from(2)
         })
     }
 }

@@ -106,7 +106,7 @@ impl Findings {
             let message = format!(
                 "another index does the same work: DROP INDEX CONCURRENTLY {indexes} (one statement for each)"
             );
-            self.add("indexes", State::Wrong, &message);
+            self.add("indexes", State::Advice, &message);
         }
         self.plain_session_tokens = Some(report.plain_session_tokens);
         self.removable_indexes = Some(report.removable_indexes);

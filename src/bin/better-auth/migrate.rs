@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::arguments::Global;
-use crate::output::{Answer, count};
+use crate::output::{Answer, count, shown};
 use crate::{database, watch};
 
 /// Bring the schema up to date
@@ -69,7 +69,7 @@ pub(crate) async fn migrate(global: &Global, options: &Options) -> Outcome {
 }
 
 fn plan(pending: &PendingMigrations) -> String {
-    let schema = &pending.schema;
+    let schema = shown(&pending.schema);
     if pending.is_empty() {
         return format!("the schema {schema} is up to date: nothing to do");
     }
@@ -80,6 +80,7 @@ fn plan(pending: &PendingMigrations) -> String {
             action,
             ..
         } = migration;
+        let description = shown(description);
         format!("  {:<8} {version:>4}  {description}", name(*action))
     });
     let begin = format!(

@@ -84,44 +84,70 @@ impl From<AuthError> for Problem {
 pub(crate) fn print(outcome: &Outcome, global: &Global) -> ExitCode {
     match outcome {
         Ok(answer) => {
-            print_line(&if global.json {
+            let text = if global.json {
                 pretty(&answer.json)
             } else {
                 answer.text.clone()
-            });
-            if answer.is_right {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(1)
-            }
+            };
+            let code = if answer.is_right { 0 } else { 1 };
+            after_writing(write_line(&text), code)
         }
         Err(problem) => {
             let message = shown(&advice_for_operators(&problem.message()));
             if global.json {
                 print_error(problem.kind(), &message);
             }
-            // Without a reader there is no one to tell.
-            let _ = writeln!(io::stderr(), "better-auth: {message}");
+            print_message(&message);
             problem.exit_code()
         }
     }
 }
 
-/// The document that takes the place of an answer.
+/// The document that takes the place of an answer. The exit code tells of an error already, even if it cannot be written.
 pub(crate) fn print_error(kind: &str, message: &str) {
     let error = json!({ "kind": kind, "message": message });
-    print_line(&pretty(&json!({ "error": error })));
+    let _ = write_line(&pretty(&json!({ "error": error })));
 }
 
+/// The exit code: `code`, unless the answer could not be written.
+pub(crate) fn after_writing(written: io::Result<()>, code: u8) -> ExitCode {
+    match written {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => {
+            print_message(&format!("the answer cannot be written: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn print_message(message: &str) {
+    // Without a reader there is no one to tell.
+    let _ = writeln!(io::stderr(), "better-auth: {message}");
+}
+
+/// A document that does not control the terminal: `serde_json` writes most of such characters as they are.
 fn pretty(json: &Value) -> String {
     // Values of `serde_json` can always be written.
-    serde_json::to_string_pretty(json).unwrap_or_default()
+    let document = serde_json::to_string_pretty(json).unwrap_or_default();
+    let mut escaped = String::with_capacity(document.len());
+    for character in document.chars() {
+        if character != '\n' && controls_terminal(character) {
+            // Only strings hold these. Writing into a string does not fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
-/// A reader that has seen enough, as `head`, closes the pipe: that is no error.
-fn print_line(text: &str) {
+/// Writes to standard output. A reader that has seen enough, as `head`, closes the pipe: that is no error.
+pub(crate) fn write_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// An error of the library's tells a programmer what to call.
@@ -143,8 +169,7 @@ pub(crate) fn advice_for_operators(message: &str) -> String {
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_direction = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || is_direction {
+        if controls_terminal(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
@@ -153,19 +178,52 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// Controls, separators of lines, and what changes the direction of writing. All are below U+10000.
+fn controls_terminal(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// A text about arguments, without those that may hold a password.
 pub(crate) fn without_secrets(text: &str, arguments: impl Iterator<Item = String>) -> String {
     let mut shown = text.to_owned();
-    for argument in arguments {
-        let value = match argument.split_once('=') {
-            Some((option, value)) if option.starts_with('-') => value,
-            _ => &argument,
-        };
-        if value.contains("://") || (value.contains(':') && value.contains('@')) {
-            shown = shown.replace(value, "…");
+    for argument in arguments.filter(|argument| may_hold_password(argument)) {
+        shown = without(&shown, &argument);
+        // The value of an option stands alone.
+        if let Some((_, value)) = argument.split_once('=') {
+            shown = without(&shown, value);
         }
     }
     shown
+}
+
+fn may_hold_password(argument: &str) -> bool {
+    let mut compact = argument.to_lowercase();
+    compact.retain(|character| !character.is_whitespace());
+    compact.contains("://")
+        || compact.contains("password=")
+        || (compact.contains(':') && compact.contains('@'))
+}
+
+/// A text without a secret, or without the longest beginning of it that is more than a word, as an error cuts an argument
+/// at its first `=`.
+fn without(text: &str, secret: &str) -> String {
+    let is_of_word = |character: char| character.is_alphanumeric() || "-_".contains(character);
+    let word = secret.len() - secret.trim_start_matches(is_of_word).len();
+    let ends = secret
+        .char_indices()
+        .map(|(start, character)| start + character.len_utf8());
+    let mut beginnings = ends
+        .rev()
+        .filter(|&end| end > word)
+        .map(|end| &secret[..end]);
+    match beginnings.find(|beginning| text.contains(beginning)) {
+        Some(beginning) => text.replace(beginning, "…"),
+        None => text.to_owned(),
+    }
 }
 
 /// Rows under their headings, in columns.
@@ -198,7 +256,9 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{shown, table, without_secrets};
+    use serde_json::{Value, json};
+
+    use super::{pretty, shown, table, without_secrets};
 
     #[test]
     fn a_password_is_left_out_wherever_it_stands() {
@@ -211,6 +271,13 @@ mod tests {
             ("a:b@host", "what is a:b@host?", "what is …?"),
             ("--url=postgres://a:b@host", "postgres://a:b@host", "…"),
             ("ada@example.com", "ada@example.com", "ada@example.com"),
+            (
+                "--urlpostgres://a:b@host?ssl=no",
+                "'--urlpostgres://a:b@host?ssl' found",
+                "'…' found",
+            ),
+            ("--a:b=c@host", "'--a:b', not --a", "'…', not --a"),
+            ("host=here Password = b", "'host=here Password = b'", "'…'"),
         ] {
             let arguments = std::iter::once(argument.to_owned());
             assert_eq!(without_secrets(text, arguments), expected);
@@ -221,6 +288,20 @@ mod tests {
     fn a_name_does_not_control_the_terminal() {
         assert_eq!(shown("Ada\u{1b}[2J\n\u{202e}"), "Ada\\u{1b}[2J\\n\\u{202e}");
         assert_eq!(shown("Éloïse"), "Éloïse");
+        for character in
+            "\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{2066}".chars()
+        {
+            let name = character.to_string();
+            assert!(shown(&name).is_ascii(), "{name:?}");
+            let document = pretty(&json!({ (&*name): [&*name] }));
+            assert!(
+                document.chars().all(|it| it == '\n' || !it.is_control()) && document.is_ascii()
+            );
+            assert_eq!(
+                serde_json::from_str::<Value>(&document).unwrap(),
+                json!({ (&*name): [&*name] })
+            );
+        }
     }
 
     #[test]
