@@ -89,7 +89,7 @@ pub(crate) fn print(outcome: &Outcome, global: &Global) -> ExitCode {
             } else {
                 answer.text.clone()
             };
-            let code = if answer.is_right { 0 } else { 1 };
+            let code = u8::from(!answer.is_right);
             after_writing(write_line(&text), code)
         }
         Err(problem) => {
