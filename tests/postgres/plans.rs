@@ -24,7 +24,7 @@ const TABLES: [&str; 10] = [
 const MAY_SCAN: &str = "FROM organization WHERE NOT EXISTS";
 
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
-const MAY_SORT: [(&str, &str); 10] = [
+const MAY_SORT: [(&str, &str); 11] = [
     (
         "FROM member JOIN organization ON organization.id = organization_id WHERE user_id",
         "the organizations of one user",
@@ -34,6 +34,10 @@ const MAY_SORT: [(&str, &str); 10] = [
         "the teams of one user",
     ),
     ("FROM team_member WHERE team_id", "the members of one team"),
+    (
+        "FROM invitation WHERE organization_id = $1 ORDER BY",
+        "the invitations of one organization",
+    ),
     (
         "FROM organization_role WHERE organization_id = $1 ORDER BY",
         "the roles of one organization",
