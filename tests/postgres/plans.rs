@@ -26,11 +26,11 @@ const MAY_SCAN: &str = "FROM organization WHERE NOT EXISTS";
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
 const MAY_SORT: [(&str, &str); 11] = [
     (
-        "FROM member JOIN organization ON organization.id = organization_id WHERE user_id",
+        "FROM member JOIN organization ON organization.id = member.organization_id WHERE member.user_id",
         "the organizations of one user",
     ),
     (
-        "FROM team_member JOIN team ON team.id = team_id WHERE user_id",
+        "FROM team_member JOIN team ON team.id = team_member.team_id WHERE team_member.user_id",
         "the teams of one user",
     ),
     ("FROM team_member WHERE team_id", "the members of one team"),
