@@ -169,7 +169,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome {
 impl List {
     async fn run(self, database: &SqlxAdapter) -> Outcome {
         let all = self.all;
-        let mut query = self.into_query();
+        let mut query = self.into_list_users();
         let mut found = database.list_users(query.clone()).await?;
         while let (true, Some(cursor)) = (all, &found.next_cursor) {
             query.cursor = Some(cursor.clone());
@@ -180,7 +180,7 @@ impl List {
         Ok(Answer::new(as_text(&found), as_json(&found)?))
     }
 
-    fn into_query(self) -> ListUsers {
+    fn into_list_users(self) -> ListUsers {
         let either = |yes: bool, no: bool| (yes || no).then_some(yes);
         let field = match self.field {
             Field::Email => SearchField::Email,
