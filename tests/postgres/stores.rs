@@ -3,9 +3,10 @@
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, Store};
 use better_auth::types::{
-    CreateInvitation, CreateMember, CreateOrganization, CreateUser, InvitationStatus,
+    CreateInvitation, CreateMember, CreateOrganization, CreateTeam, CreateTeamMember, CreateUser,
+    InvitationStatus, ListMembers,
 };
-use better_auth::{AuthError, MIGRATOR};
+use better_auth::{AuthError, ConflictField, MIGRATOR};
 use chrono::{TimeDelta, Utc};
 use sqlx::{PgPool, Row as _};
 
@@ -319,4 +320,261 @@ async fn an_unknown_status_cannot_be_stored(pool: PgPool) {
     assert!(organizations.create_member(again).await.is_err());
     let found = organizations.get_member_by_id(&owner.id).await.unwrap();
     assert_eq!(found, Some(owner));
+}
+
+/// Goes on as soon as a statement of another connection waits for a lock.
+async fn until_one_waits(pool: &PgPool) {
+    let query = "SELECT EXISTS (SELECT FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(query)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn users<const N: usize>(database: &SqlxAdapter) -> [String; N] {
+    let mut ids = [const { String::new() }; N];
+    for id in &mut ids {
+        *id = database.create_user(CreateUser::new()).await.unwrap().id;
+    }
+    ids
+}
+
+/// A member is replaced by another in a transaction, while the first is added again.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_member_that_goes_meanwhile_makes_no_room(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada, grace, joan] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    let id = &organization.id;
+    let create = |user: &str| CreateMember::new(id, user).with_limit(2);
+    organizations.create_member(create(&grace)).await.unwrap();
+
+    let transaction = database.begin().await.unwrap();
+    let inside = transaction.organizations().unwrap();
+    inside.remove_member(id, &grace).await.unwrap();
+    inside.create_member(create(&joan)).await.unwrap();
+    let (other, again) = (database.clone(), create(&grace));
+    let again = tokio::spawn(async move {
+        let organizations = other.organizations().unwrap();
+        organizations.create_member(again).await
+    });
+    until_one_waits(&pool).await;
+    transaction.commit().await.unwrap();
+    let again = again.await.unwrap();
+    assert!(
+        matches!(again, Err(AuthError::Conflict { .. })),
+        "{again:?}"
+    );
+    assert_eq!(organizations.count_members(id).await.unwrap(), 2);
+}
+
+/// The same in a team.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_team_member_that_goes_meanwhile_makes_no_room(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada, grace, joan] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    for user in [&grace, &joan] {
+        let create = CreateMember::new(&organization.id, user);
+        organizations.create_member(create).await.unwrap();
+    }
+    let create = CreateTeam::new(&organization.id, "Team");
+    let team = organizations.create_team(create).await.unwrap().id;
+    let create = |user: &str| CreateTeamMember::new(&team, user).with_limit(2);
+    for user in [&ada, &grace] {
+        organizations
+            .create_team_member(create(user))
+            .await
+            .unwrap();
+    }
+
+    let transaction = database.begin().await.unwrap();
+    let inside = transaction.organizations().unwrap();
+    inside.remove_team_member(&team, &grace).await.unwrap();
+    inside.create_team_member(create(&joan)).await.unwrap();
+    let (other, again) = (database.clone(), create(&grace));
+    let again = tokio::spawn(async move {
+        let organizations = other.organizations().unwrap();
+        organizations.create_team_member(again).await
+    });
+    until_one_waits(&pool).await;
+    transaction.commit().await.unwrap();
+    let again = again.await.unwrap();
+    assert!(
+        matches!(again, Err(AuthError::Conflict { .. })),
+        "{again:?}"
+    );
+    let members = organizations.list_team_members(&team).await.unwrap();
+    assert_eq!(members.len(), 2);
+}
+
+/// An organization is replaced by another in a transaction, while one of its slug is created.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_slug_that_is_given_up_makes_no_room(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let create = |slug: &str| CreateOrganization::new("Engines", slug, &ada).with_limit(1);
+    let first = organizations.create_organization(create("first")).await;
+    let (first, _) = first.unwrap();
+
+    let transaction = database.begin().await.unwrap();
+    let inside = transaction.organizations().unwrap();
+    inside.delete_organization(&first.id).await.unwrap();
+    inside.create_organization(create("second")).await.unwrap();
+    let (other, again) = (database.clone(), create("first"));
+    let again = tokio::spawn(async move {
+        let organizations = other.organizations().unwrap();
+        organizations.create_organization(again).await
+    });
+    until_one_waits(&pool).await;
+    transaction.commit().await.unwrap();
+    let again = again.await.unwrap();
+    assert!(
+        matches!(again, Err(AuthError::Conflict { .. })),
+        "{again:?}"
+    );
+    let listed = organizations.list_user_organizations(&ada).await.unwrap();
+    let slugs: Vec<_> = listed.iter().map(|(row, _)| &*row.slug).collect();
+    assert_eq!(slugs, ["second"]);
+}
+
+/// An id that no user can have is one that no user has, also at the limit.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn the_limit_goes_before_an_impossible_user(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    let id = &organization.id;
+    let team = CreateTeam::new(id, "Team");
+    let team = organizations.create_team(team).await.unwrap().id;
+    let full =
+        |error| matches!(error, AuthError::Conflict { field } if field == ConflictField::Limit);
+    for user in ["nobody", "\0"] {
+        let create = |limit| CreateMember::new(id, user).with_limit(limit);
+        let answer = organizations.create_member(create(1)).await;
+        assert!(full(answer.unwrap_err()), "{user:?}");
+        let answer = organizations.create_member(create(2)).await;
+        assert!(matches!(answer, Err(AuthError::UserNotFound)), "{user:?}");
+        let create = |limit| CreateTeamMember::new(&team, user).with_limit(limit);
+        let answer = organizations.create_team_member(create(0)).await;
+        assert!(full(answer.unwrap_err()), "{user:?}");
+        let answer = organizations.create_team_member(create(1)).await;
+        assert!(matches!(answer, Err(AuthError::MemberNotFound)), "{user:?}");
+        let create = CreateOrganization::new("Engines", "others", user).with_limit(1);
+        let answer = organizations.create_organization(create).await;
+        assert!(matches!(answer, Err(AuthError::UserNotFound)), "{user:?}");
+    }
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn columns_of_the_applications_change_no_answer(pool: PgPool) {
+    for table in [
+        "users",
+        "organization",
+        "member",
+        "invitation",
+        "team",
+        "team_member",
+    ] {
+        for column in [
+            "parent",
+            "kind",
+            "up_to",
+            "owner",
+            "outcome",
+            "is_allowed",
+            "slug",
+            "logo",
+            "name",
+            "email",
+            "image",
+            "role",
+            "status",
+            "user_id",
+            "team_id",
+            "organization_id",
+            "email_verified",
+            "metadata",
+        ] {
+            let sql = format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} TEXT");
+            execute(&pool, &sql).await;
+        }
+        let sql = format!("ALTER TABLE {table} ADD COLUMN organization TEXT");
+        execute(&pool, &sql).await;
+    }
+    let database = adapter(&pool).await;
+    let [ada, grace] = users(&database).await;
+    execute(&pool, "UPDATE users SET email = id || '@example.com'").await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada).with_limit(1);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    let id = &organization.id;
+    let again = CreateOrganization::new("Engines", "others", &ada).with_limit(1);
+    assert!(organizations.create_organization(again).await.is_err());
+    assert!(organizations.remove_member(id, &ada).await.is_err());
+    let lowered = organizations.update_member_role(id, &ada, "member").await;
+    assert!(lowered.is_err());
+    let create = CreateTeam::new(id, "Team").with_limit(1);
+    let team = organizations.create_team(create).await.unwrap();
+    let create = CreateInvitation::new(
+        id,
+        format!("{grace}@example.com"),
+        &ada,
+        Utc::now() + TimeDelta::hours(1),
+    );
+    let create = create.with_team_id(&team.id).with_limit(1);
+    let invitation = organizations.create_invitation(create).await.unwrap();
+    let found = organizations.get_invitation(&invitation.id).await.unwrap();
+    assert_eq!(found.unwrap().organization_slug, "engines");
+    let limits = better_auth::types::MemberLimits::default();
+    let accepted = organizations.accept_invitation(&invitation.id, &grace, false, limits);
+    accepted.await.unwrap();
+    let members = organizations.list_members(ListMembers::new(id)).await;
+    assert_eq!(members.unwrap().members.len(), 2);
+    let listed = organizations.list_user_organizations(&grace).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        organizations.list_user_teams(&grace).await.unwrap(),
+        [team.clone()]
+    );
+    organizations.remove_member(id, &grace).await.unwrap();
+    let ownerless = organizations.list_organizations_without_owner().await;
+    assert_eq!(ownerless.unwrap(), []);
+    organizations.delete_team(&team.id).await.unwrap();
+}
+
+/// A team of another organization cannot be stored, and a deleted one is cleared.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn the_team_of_an_invitation_is_one_of_its_organization(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let mut teams = Vec::new();
+    for slug in ["one", "two"] {
+        let create = CreateOrganization::new("Engines", slug, &ada);
+        let (organization, _) = organizations.create_organization(create).await.unwrap();
+        let create = CreateTeam::new(&organization.id, "Team");
+        teams.push(organizations.create_team(create).await.unwrap());
+    }
+    let until = Utc::now() + TimeDelta::hours(1);
+    let create = CreateInvitation::new(&teams[0].organization_id, "grace@example.com", &ada, until);
+    let create = create.with_team_id(&teams[0].id);
+    let invitation = organizations.create_invitation(create).await.unwrap();
+    let sql = format!("UPDATE invitation SET team_id = '{}'", teams[1].id);
+    let stored = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await;
+    assert!(stored.is_err());
+    organizations.delete_team(&teams[0].id).await.unwrap();
+    let found = organizations.get_invitation(&invitation.id).await.unwrap();
+    assert_eq!(found.unwrap().invitation.team_id, None);
 }
