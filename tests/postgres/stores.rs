@@ -544,10 +544,8 @@ async fn columns_of_the_applications_change_no_answer(pool: PgPool) {
     assert_eq!(members.unwrap().members.len(), 2);
     let listed = organizations.list_user_organizations(&grace).await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!(
-        organizations.list_user_teams(&grace).await.unwrap(),
-        [team.clone()]
-    );
+    let teams = organizations.list_user_teams(&grace).await.unwrap();
+    assert_eq!(teams.as_slice(), std::slice::from_ref(&team));
     organizations.remove_member(id, &grace).await.unwrap();
     let ownerless = organizations.list_organizations_without_owner().await;
     assert_eq!(ownerless.unwrap(), []);
