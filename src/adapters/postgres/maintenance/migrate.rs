@@ -65,7 +65,8 @@ impl SqlxAdapter {
     /// # Privileges
     ///
     /// An up-to-date database asks for what other calls need, `USAGE` on the schema and `SELECT`, `INSERT`, `UPDATE` and
-    /// `DELETE` on our tables, and for `SELECT` on `_better_auth_migrations`. To change something, the role has to own our
+    /// `DELETE` on our tables, and for `SELECT` on `_better_auth_migrations` and, for each store that is asked for, on the table
+    /// of its migrations, such as `_better_auth_organizations_migrations`. To change something, the role has to own our
     /// tables, or be a member of the role that does, and needs `CREATE` on the schema.
     ///
     /// # Errors

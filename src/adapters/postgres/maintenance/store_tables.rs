@@ -41,23 +41,26 @@ pub(super) async fn stores_to_migrate(
             None => hidden(connection, schema, &set.tables()).await?,
             foreign => foreign,
         };
-        let are_left = || {
-            let mut names = of_older_version.iter();
-            names.all(|table| tables.contains_key(*table))
-        };
-        match foreign {
-            None if asked.contains(&store) || are_left() => sets.push(set),
-            None => {}
-            Some(reason) if asked.contains(&store) => {
+        let is_asked = asked.contains(&store);
+        let is_of_older_version = of_older_version
+            .iter()
+            .all(|table| tables.contains_key(*table));
+        let is_wanted = match foreign {
+            Some(reason) if is_asked => {
                 if !is_recorded(connection, schema, set).await? {
                     return Err(Failure::Refused(format!(
                         "{reason}, and nothing was changed: rename it, let search_path name a schema for our tables, or \
                          leave the store out of .stores(…)"
                     )));
                 }
-                sets.push(set);
+                true
             }
-            Some(_) => {}
+            Some(_) => false,
+            None if is_asked => true,
+            None => is_of_older_version && may_read_records(connection, schema, set).await?,
+        };
+        if is_wanted {
+            sets.push(set);
         }
     }
     Ok(sets)
@@ -100,6 +103,22 @@ pub(super) async fn is_recorded(
         set.records(),
     );
     Ok(is_recorded.fetch_one(connection).await?)
+}
+
+/// Whether this role may read which migrations of the set there are, if that is recorded. An instance that does not ask for
+/// the store needs no privilege for it: who migrates the store has it.
+async fn may_read_records(
+    connection: &mut PgConnection,
+    schema: &str,
+    set: MigrationSet,
+) -> Result<bool, Failure> {
+    let may_read = sqlx::query_scalar!(
+        "SELECT COALESCE(bool_and(has_table_privilege(pg_class.oid, 'SELECT')), TRUE) AS \"may_read!\" \
+         FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = $2",
+        schema,
+        set.records(),
+    );
+    Ok(may_read.fetch_one(connection).await?)
 }
 
 /// The application's own table by the name of one of ours, and how that shows.
