@@ -60,12 +60,13 @@ pub async fn take(purpose: &'static str) -> PgPool {
         .await
         .unwrap();
     TAKEN.set(Some(Taken(Some(database))));
-    disconnect_others(&pool).await;
-    execute(
-        &pool,
-        "DELETE FROM organization; DELETE FROM users; DELETE FROM verifications",
-    )
-    .await;
+    let mut connection = pool.acquire().await.unwrap();
+    disconnect_others(&mut connection).await;
+    connection
+        .execute("DELETE FROM organization; DELETE FROM users; DELETE FROM verifications")
+        .await
+        .unwrap();
+    drop(connection);
     pool
 }
 
@@ -124,12 +125,12 @@ async fn prepare(pool: &PgPool) {
     database.close().await;
 }
 
-/// The last test's connections, which may still end a statement.
-async fn disconnect_others(pool: &PgPool) {
+/// The last test's connections, which may still end a statement. A pool would be among them with its other connections.
+async fn disconnect_others(connection: &mut PgConnection) {
     const OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                           WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     while sqlx::query_scalar::<_, i64>(OTHERS)
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await
         .unwrap()
         > 0
