@@ -59,6 +59,6 @@ case ${1:-} in
 "") set -- 13 14 15 16 17 18 ;;
 ci) set -- 13 18 && skipped=(--skip hashed:: --skip serializable::) ;;
 esac
-tests=(cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test postgres --
+tests=(cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test expected_schema --test postgres --
     conformance:: schema:: migration plans:: "${skipped[@]}")
 for release; do run_on "$release"; done

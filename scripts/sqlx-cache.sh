@@ -27,7 +27,7 @@ fresh_database() {
 # expected_schema write|compare: the schema that check_schema expects, from a database that a test migrates.
 expected_schema() {
     env --unset=BETTER_AUTH_SQLX_PREPARE_URL DATABASE_URL="$url" EXPECTED_SCHEMA="$1" \
-        cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- the_expected_schema
+        cargo test --quiet --package better-auth-tests --features sqlx-postgres --test expected_schema
 }
 
 check() {

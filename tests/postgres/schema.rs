@@ -152,46 +152,6 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
     database.check_schema().await.unwrap();
 }
 
-/// Written by `EXPECTED_SCHEMA=write`, from all tables that the migrations make.
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
-async fn the_expected_schema_is_what_the_migrations_make(pool: PgPool) {
-    const FOLDER: &str = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../src/adapters/postgres/maintenance"
-    );
-    let file = format!("{FOLDER}/expected_schema.txt");
-    let query = std::fs::read_to_string(format!("{FOLDER}/schema.sql")).unwrap();
-    let tables = rows(
-        &pool,
-        "SELECT tablename::TEXT, '', '' FROM pg_tables WHERE schemaname = 'public' \
-         AND tablename <> '_better_auth_migrations'",
-    )
-    .await;
-    let tables: Vec<String> = tables.into_iter().map(|(table, ..)| table).collect();
-    let parts = sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(tables)
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-    let lines = parts.iter().filter_map(|part| {
-        let kind: &str = part.get(0);
-        let of_tables = ["column", "constraint", "function", "index"].contains(&kind);
-        let [table, name, definition]: [&str; 3] = [1, 2, 3].map(|column| part.get(column));
-        of_tables.then(|| format!("{kind} {table}.{name} {definition}\n"))
-    });
-    let mut lines: Vec<String> = lines.collect();
-    lines.sort();
-    let schema = lines.concat();
-    if std::env::var("EXPECTED_SCHEMA").is_ok_and(|action| action == "write") {
-        std::fs::write(&file, &schema).unwrap();
-    }
-    assert_eq!(
-        schema,
-        std::fs::read_to_string(file).unwrap(),
-        "run `just sqlx-prepare`"
-    );
-}
-
 /// As Prisma makes them.
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]
 async fn unique_indexes_do_for_constraints(pool: PgPool) {
