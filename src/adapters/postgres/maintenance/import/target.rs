@@ -176,8 +176,8 @@ impl Imported for User {
         Box::pin(async move {
             query_user!(
                 "SELECT " COLUMNS " FROM users WHERE id = ANY (ARRAY(SELECT id FROM users WHERE id = ANY ($1) \
-                 UNION SELECT id FROM users WHERE email = ANY ($2) \
-                 UNION SELECT id FROM users WHERE username = ANY ($3)))",
+                 UNION ALL SELECT id FROM users WHERE email = ANY ($2) \
+                 UNION ALL SELECT id FROM users WHERE username = ANY ($3)))",
                 &ids,
                 &emails,
                 &usernames,
@@ -259,7 +259,7 @@ impl Imported for Account {
         Box::pin(async move {
             query_account!(
                 "SELECT " COLUMNS " FROM accounts WHERE id = ANY (ARRAY(SELECT id FROM accounts WHERE id = ANY ($1) \
-                 UNION SELECT id FROM accounts JOIN unnest($2::TEXT[], $3::TEXT[]) AS taken (provider, account) \
+                 UNION ALL SELECT id FROM accounts JOIN unnest($2::TEXT[], $3::TEXT[]) AS taken (provider, account) \
                  ON provider_id = provider AND account_id = account))",
                 &ids,
                 &providers,
@@ -345,7 +345,7 @@ impl Imported for Session {
         Box::pin(async move {
             query_session!(
                 "SELECT " COLUMNS " FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM sessions WHERE id = ANY ($1) \
-                 UNION SELECT id FROM sessions WHERE token = ANY ($2)))",
+                 UNION ALL SELECT id FROM sessions WHERE token = ANY ($2)))",
                 &ids,
                 &tokens,
             )
