@@ -20,8 +20,8 @@ export BETTER_AUTH_SQLX_PREPARE_URL="${url%/*}/better_auth_sqlx_cache"
 
 fresh_database() {
     cargo sqlx database reset -y >/dev/null
-    # `import` reads tables that no migration makes.
-    cargo sqlx migrate run --source scripts/typescript_tables --ignore-missing >/dev/null
+    # Statements name tables that no migration makes: those that `import` reads, and those that record the stores'.
+    cargo sqlx migrate run --source scripts/unmigrated_tables --ignore-missing >/dev/null
 }
 
 # expected_schema write|compare: the schema that check_schema expects, from a database that a test migrates.

@@ -534,6 +534,12 @@ declare_cases! { $
             /// Of many callers, exactly so many teams and members of a team are created as the limit allows.
             limits_of_teams_are_exact
         }
+        organization_replacements {
+            /// What a transaction changes of a member or a role is not done to another one that took its place meanwhile.
+            what_is_changed_stays_with_its_row
+            /// What a transaction attaches to a member is not attached to another one that took its place meanwhile.
+            what_is_attached_stays_with_its_member
+        }
         organization_races {
             /// Every operation works in a transaction, and is undone by a rollback.
             the_store_works_in_transactions

@@ -86,6 +86,7 @@ mod macros;
 mod members;
 mod one_time_tokens;
 mod organization_races;
+mod organization_replacements;
 mod organizations;
 mod randomness;
 mod reservations;

@@ -32,6 +32,7 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;
+mod unmigrated_stores;
 mod user_lists;
 mod verification_keys;
 mod violations;

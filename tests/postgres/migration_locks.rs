@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::stores::with_organizations;
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::SqlxAdapter;
 use better_auth::{AuthResult, MIGRATOR};
@@ -310,6 +311,33 @@ async fn a_cut_beside_a_drop_loses_no_index(pool: PgPool) {
     let database = adapter(&pool).await;
     ends_well(migrate(&database)).await;
     assert_eq!(is_valid(&pool, INDEX).await, Some(true));
+    database.check_schema().await.unwrap();
+}
+
+/// The record of a store's index is in a table of its own.
+#[sqlx::test(migrations = false)]
+async fn a_cut_beside_a_drop_loses_no_index_of_a_store(pool: PgPool) {
+    let database = with_organizations(&pool).await;
+    database.migrate().await.unwrap();
+    execute(
+        &pool,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'member_owner_idx'::regclass",
+    )
+    .await;
+    let mut long = connect(&pool).await;
+    run(&mut long, "BEGIN; SELECT count(*) FROM member").await;
+    let migration = migrate(&database);
+    until(
+        &pool,
+        "SELECT NOT EXISTS (SELECT FROM _better_auth_organizations_migrations WHERE version = 1015)",
+    )
+    .await;
+    migration.abort();
+    run(&mut long, "ROLLBACK").await;
+    // As if the cut had come behind the drop.
+    execute(&pool, "DROP INDEX IF EXISTS member_owner_idx").await;
+    ends_well(migrate(&database)).await;
+    assert_eq!(is_valid(&pool, "member_owner_idx").await, Some(true));
     database.check_schema().await.unwrap();
 }
 

@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use crate::stores::with_organizations;
 use crate::support::{adapter, execute, url};
-use better_auth::adapters::{MigrationAction, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, MigrationAction, SqlxAdapter};
 use better_auth::{AuthError, MIGRATOR};
 use sqlx::PgPool;
 
@@ -81,6 +82,74 @@ async fn a_fresh_database(pool: PgPool) {
         .unwrap();
     assert_eq!(unchanged, None);
     run_what_is_pending(&pool, &database, "public").await;
+}
+
+/// Those of a store that is asked for come behind, and are recorded apart.
+#[sqlx::test(migrations = false)]
+async fn a_store(pool: PgPool) {
+    let database = with_organizations(&pool).await;
+    let tables = 23;
+    let all = MIGRATOR
+        .iter()
+        .filter(|it| it.migration_type.is_up_migration() && it.version < 2000);
+    let all = all.count();
+    let pending = database.pending_migrations().await.unwrap();
+    assert_eq!(pending.migrations.len(), all);
+    adapter(&pool).await.migrate().await.unwrap();
+    let health = database.health().await;
+    let migrations = health.migrations.as_ref().unwrap();
+    assert!(!health.is_ready, "{health:?}");
+    assert_eq!(
+        (migrations.applied, migrations.pending),
+        (tables, all - tables)
+    );
+    let pending = database.pending_migrations().await.unwrap();
+    assert_eq!(pending.migrations.len(), all - tables);
+    psql(&pool, &pending.to_sql()).await;
+    assert!(database.pending_migrations().await.unwrap().is_empty());
+    assert_eq!(records(&pool, "public").await.len(), tables);
+    database.migrate().await.unwrap();
+    database.check_schema().await.unwrap();
+    let health = database.health().await;
+    let migrations = health.migrations.as_ref().unwrap();
+    assert!(health.is_ready && migrations.is_up_to_date, "{health:?}");
+    assert_eq!(
+        (migrations.applied, migrations.pending, migrations.unknown),
+        (all, 0, 0)
+    );
+    let store = database.organizations().unwrap();
+    assert_eq!(store.count_members("a").await.unwrap(), 0);
+
+    execute(
+        &pool,
+        "UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = 'member_owner_idx'::regclass",
+    )
+    .await;
+    let pending = database.pending_migrations().await.unwrap();
+    assert_eq!(pending.migrations[0].action, MigrationAction::Rebuild);
+    psql(&pool, &pending.to_sql()).await;
+    assert!(database.pending_migrations().await.unwrap().is_empty());
+    database.check_schema().await.unwrap();
+}
+
+/// What `migrate` refuses for a store, `pending_migrations` refuses.
+#[sqlx::test(migrations = false)]
+async fn a_store_whose_tables_are_the_applications(pool: PgPool) {
+    execute(&pool, "CREATE TABLE team (id TEXT PRIMARY KEY, city TEXT)").await;
+    let database = with_organizations(&pool).await;
+    let error = database.pending_migrations().await.unwrap_err().to_string();
+    assert_eq!(error, database.migrate().await.unwrap_err().to_string());
+    assert!(error.contains("team"), "{error}");
+    assert_eq!(
+        adapter(&pool)
+            .await
+            .pending_migrations()
+            .await
+            .unwrap()
+            .migrations
+            .len(),
+        23
+    );
 }
 
 #[sqlx::test(migrations = false)]

@@ -13,7 +13,7 @@ use sqlx::{PgPool, Row as _};
 /// The tables of organizations as better-auth-rs 0.10 makes them.
 const OLDER: &str = include_str!("../support/organizations_0_10.sql");
 
-async fn with_organizations(pool: &PgPool) -> SqlxAdapter {
+pub(crate) async fn with_organizations(pool: &PgPool) -> SqlxAdapter {
     let builder = SqlxAdapter::builder(&url(pool)).stores([Store::Organizations]);
     builder.connect().await.unwrap()
 }
@@ -22,47 +22,6 @@ async fn tables(pool: &PgPool) -> Vec<String> {
     let query = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
     let rows = sqlx::query(query).fetch_all(pool).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
-}
-
-#[sqlx::test(migrations = false)]
-async fn a_store_that_is_not_migrated_says_so(pool: PgPool) {
-    let plain = adapter(&pool).await;
-    plain.migrate().await.unwrap();
-    plain.check_schema().await.unwrap();
-    assert!(!tables(&pool).await.contains(&"member".to_owned()));
-    let unsupported = |answer: AuthError| match answer {
-        error @ AuthError::Unsupported { .. } => error.to_string(),
-        other => panic!("{other:?}"),
-    };
-    let organizations = plain.organizations().unwrap();
-    let answer = organizations.count_members("a").await.unwrap_err();
-    assert!(unsupported(answer).contains(".stores([Store::Organizations])"));
-    let create = CreateOrganization::new("Engines", "engines", "a").with_limit(1);
-    unsupported(organizations.create_organization(create).await.unwrap_err());
-    let transaction = plain.begin().await.unwrap();
-    let organizations = transaction.organizations().unwrap();
-    unsupported(organizations.count_members("a").await.unwrap_err());
-    let answer = transaction.get_user_by_id("a").await;
-    assert!(matches!(answer, Err(AuthError::TransactionAborted)));
-    drop(transaction);
-
-    let database = with_organizations(&pool).await;
-    let complaint = database.check_schema().await.unwrap_err().to_string();
-    assert!(complaint.contains("organization_role"), "{complaint}");
-    for _ in 0..2 {
-        database.migrate().await.unwrap();
-        database.check_schema().await.unwrap();
-    }
-    assert_eq!(organizations_of(&database).await, 0);
-    // The other instance goes on.
-    assert_eq!(organizations_of(&plain).await, 0);
-    plain.migrate().await.unwrap();
-    plain.check_schema().await.unwrap();
-}
-
-async fn organizations_of(database: &SqlxAdapter) -> u64 {
-    let organizations = database.organizations().unwrap();
-    organizations.count_members("a").await.unwrap()
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
@@ -323,7 +282,7 @@ async fn an_unknown_status_cannot_be_stored(pool: PgPool) {
 }
 
 /// Goes on as soon as a statement of another connection waits for a lock.
-async fn until_one_waits(pool: &PgPool) {
+pub(crate) async fn until_one_waits(pool: &PgPool) {
     let query = "SELECT EXISTS (SELECT FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock')";
     while !sqlx::query_scalar::<_, bool>(query)

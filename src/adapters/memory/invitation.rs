@@ -237,9 +237,7 @@ fn invite(
     }
     let organization_id = &invitation.organization_id;
     check_organization(view, organization_id)?;
-    let inviter = member::find(view, organization_id, &invitation.inviter_id);
-    let inviter = inviter.ok_or(AuthError::MemberNotFound)?;
-    let inviter = view.members().rely(&inviter.id, |_| ());
+    let inviter = member::rely(view, organization_id, &invitation.inviter_id);
     inviter.ok_or(AuthError::MemberNotFound)?;
     if let Some(team_id) = &invitation.team_id {
         let team = view

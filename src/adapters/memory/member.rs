@@ -125,7 +125,7 @@ impl<A: Access> Repository<A> {
             |view| stripes_of(view, organization_id, user_id),
             input,
             |view, (organization_id, user_id, role)| {
-                let member = find(view, &organization_id, &user_id);
+                let member = rely(view, &organization_id, &user_id);
                 let mut member = member.ok_or(AuthError::MemberNotFound)?;
                 let was_owner = member.is_owner();
                 member.role = role;
@@ -153,7 +153,7 @@ impl<A: Access> Repository<A> {
             },
             input,
             |view, (organization_id, user_id, now)| {
-                let Some(member) = find(view, &organization_id, &user_id) else {
+                let Some(member) = rely(view, &organization_id, &user_id) else {
                     return Ok(());
                 };
                 if member.is_owner() {
@@ -182,10 +182,16 @@ pub(super) fn check(view: &mut View<'_>, member: Member, limit: Option<u32>) -> 
     Ok(member)
 }
 
-pub(super) fn find(view: &mut View<'_>, organization_id: &str, user_id: &str) -> Option<Member> {
+fn find(view: &mut View<'_>, organization_id: &str, user_id: &str) -> Option<Member> {
     let pair = Key::composite(organization_id, user_id);
     let id = view.members().find_unique(&BY_PAIR, &pair)?;
     view.members().get(id.as_str())
+}
+
+/// The member, for a write that changes or refers to it.
+pub(super) fn rely(view: &mut View<'_>, organization_id: &str, user_id: &str) -> Option<Member> {
+    let pair = Key::composite(organization_id, user_id);
+    view.members().rely_unique(&BY_PAIR, &pair)
 }
 
 /// The stripes of a member, or of its coming.

@@ -101,8 +101,8 @@ impl<A: Access> Repository<A> {
             |view| stripes_of(view, organization_id, role),
             input,
             |view, (organization_id, role, permission, now)| {
-                let id = find(view, &organization_id, &role).ok_or(AuthError::RoleNotFound)?;
-                let changed = view.organization_roles().update(id.as_str(), |row| {
+                let row = rely(view, &organization_id, &role).ok_or(AuthError::RoleNotFound)?;
+                let changed = view.organization_roles().update(&row.id, |row| {
                     row.permission = permission;
                     row.updated_at = input::next_update(row.updated_at, now);
                     row.clone()
@@ -121,8 +121,8 @@ impl<A: Access> Repository<A> {
             |view| stripes_of(view, organization_id, role),
             (organization_id.to_owned(), role.to_owned()),
             |view, (organization_id, role)| {
-                if let Some(id) = find(view, &organization_id, &role) {
-                    view.organization_roles().remove(id.as_str());
+                if let Some(row) = rely(view, &organization_id, &role) {
+                    view.organization_roles().remove(&row.id);
                 }
                 Ok(())
             },
@@ -133,6 +133,11 @@ impl<A: Access> Repository<A> {
 fn find(view: &mut View<'_>, organization_id: &str, role: &str) -> Option<Key> {
     let name = Key::composite(organization_id, role);
     view.organization_roles().find_unique(&BY_NAME, &name)
+}
+
+fn rely(view: &mut View<'_>, organization_id: &str, role: &str) -> Option<OrganizationRole> {
+    let name = Key::composite(organization_id, role);
+    view.organization_roles().rely_unique(&BY_NAME, &name)
 }
 
 fn stripes_of(view: &mut View<'_>, organization_id: &str, role: &str) -> Stripes {

@@ -19,6 +19,8 @@ pub(super) struct Overlay<R> {
     unique: HashMap<(usize, Key), Key>,
     lists: HashMap<(usize, Key), List>,
     relied: Relied,
+    /// Whether a commit makes the changes again.
+    is_redo: bool,
 }
 
 struct Own<R> {
@@ -35,6 +37,7 @@ impl<R> Default for Overlay<R> {
             unique: HashMap::new(),
             lists: HashMap::new(),
             relied: HashMap::new(),
+            is_redo: false,
         }
     }
 }
@@ -70,6 +73,11 @@ impl<R: Row> Overlay<R> {
         *self.relied.entry(Key::new(key)).or_insert(generation) == generation
     }
 
+    /// Whether a commit finds a row of the base table that the same write did not find before.
+    pub(super) fn is_new_to_write(&self, key: &Key) -> bool {
+        self.is_redo && !self.rows.contains_key(key) && !self.relied.contains_key(key)
+    }
+
     /// Takes what the last write relied on.
     pub(super) fn take_relied(&mut self) -> Relied {
         std::mem::take(&mut self.relied)
@@ -78,6 +86,7 @@ impl<R: Row> Overlay<R> {
     /// Lets the next write find in the base table only what one found before.
     pub(super) fn expect(&mut self, relied: &Relied) {
         self.relied.clone_from(relied);
+        self.is_redo = true;
     }
 
     pub(super) fn insert(&mut self, row: R) {

@@ -162,9 +162,7 @@ impl<A: Access> Repository<A> {
                     created_at,
                 };
                 check(view, &row, limit)?;
-                let member = member::find(view, &row.organization_id, &row.user_id);
-                let member = member.ok_or(AuthError::MemberNotFound)?;
-                let member = view.members().rely(&member.id, |_| ());
+                let member = member::rely(view, &row.organization_id, &row.user_id);
                 member.ok_or(AuthError::MemberNotFound)?;
                 view.team_members().insert(row.clone());
                 Ok(row)
@@ -187,8 +185,8 @@ impl<A: Access> Repository<A> {
             },
             pair.clone(),
             |view, pair| {
-                if let Some(id) = view.team_members().find_unique(&BY_PAIR, &pair) {
-                    view.team_members().remove(id.as_str());
+                if let Some(row) = view.team_members().rely_unique(&BY_PAIR, &pair) {
+                    view.team_members().remove(&row.id);
                 }
                 Ok(())
             },

@@ -59,6 +59,17 @@ impl<R: Row> TableView<'_, R> {
         (!self.is_shadowed(&found)).then_some(found)
     }
 
+    /// As [`rely`](Self::rely), for the row that has this key in a unique index. A row that took its place meanwhile has the
+    /// same key there.
+    pub(super) fn rely_unique(&mut self, index: &UniqueIndex<R>, key: &str) -> Option<R> {
+        let key = self.find_unique(index, key)?;
+        let overlay = self.overlay.as_deref();
+        if overlay.is_some_and(|overlay| overlay.is_new_to_write(&key)) {
+            return None;
+        }
+        self.rely(key.as_str(), R::clone)
+    }
+
     /// The rows of a list that pass the test, the newest first.
     pub(super) fn list(
         &mut self,

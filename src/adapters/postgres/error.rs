@@ -21,7 +21,7 @@ pub(super) struct Operation {
     writes: bool,
     pub(super) in_transaction: bool,
     constraints: &'static [Constraints],
-    store: Option<Store>,
+    pub(super) store: Option<Store>,
 }
 
 impl Operation {

@@ -106,7 +106,8 @@ impl SqlxAdapter {
     /// Says how the adapter is, for monitoring: whether the server answers, whether the schema is migrated, and whether
     /// there are enough connections.
     ///
-    /// It makes one round trip and answers within a second, or within `acquire_timeout` if that is shorter, whatever the
+    /// It makes one round trip, and one for each store that the adapter was
+    /// [built with](crate::adapters::SqlxAdapterBuilder::stores), and answers within a second, or within `acquire_timeout` if that is shorter, whatever the
     /// server does. It never fails: what is wrong stands in the answer.
     ///
     /// It needs no privilege beyond those of [`migrate`](Self::migrate) on an up-to-date database. If all connections stay in
@@ -159,10 +160,12 @@ impl SqlxAdapter {
         let operation = Operation::read(NAME);
         let begun = Instant::now();
         // The pool is left time to say why there is no connection.
-        let asked = connections.run_within(limit / 2, operation, read_migration_counts);
+        let stores = &self.repository.stores;
+        let asked = connections.run_within(limit / 2, operation, |connection| {
+            read_migration_counts(connection, stores)
+        });
         match timeout(limit, asked).await {
             Ok(Ok((counts, _lease))) => Ok(counts),
-            Ok(Err(failure)) if failure.is_missing_table() => Ok(MigrationCounts::of(&[])),
             Ok(Err(failure)) if failure.class == Class::NoConnection => {
                 let left = limit.saturating_sub(begun.elapsed());
                 let cause = connections.cause(failure.error, left).await;

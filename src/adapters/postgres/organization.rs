@@ -51,7 +51,7 @@ pub(super) fn conflict(field: ConflictField) -> AuthError {
 }
 
 impl Repository {
-    /// The store. Whether its tables are there shows in its statements.
+    /// The store. Whether its tables are there is asked before its first statement.
     #[allow(clippy::unnecessary_wraps, reason = "the method of all adapters")]
     pub(super) fn organizations(&self) -> AuthResult<&Self> {
         Ok(self)

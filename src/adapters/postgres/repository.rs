@@ -54,6 +54,9 @@ impl Repository {
         operation: Operation,
         statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
     ) -> AuthResult<T> {
+        if let Some(store) = operation.store {
+            self.require(store, operation.name).await?;
+        }
         let failure = match self.try_run(operation, statement).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,

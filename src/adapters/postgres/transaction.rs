@@ -54,7 +54,7 @@ impl SqlxTransaction {
                 inside.end_call();
                 true
             }
-            // That of a store that is not migrated has aborted the transaction at the server.
+            // That of a store whose tables went meanwhile has aborted the transaction at the server.
             Err(AuthError::Unsupported { .. }) if !inside.has_failed() => {
                 inside.end_call();
                 true

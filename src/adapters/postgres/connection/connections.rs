@@ -11,6 +11,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::error::{broke_connection, connection_error, timed_out};
+use super::super::maintenance::MigratedStores;
 use super::super::server::Server;
 use super::super::server_error::sqlstate;
 use super::super::sqlstate::TOO_MANY_CONNECTIONS;
@@ -42,6 +43,7 @@ pub(in super::super) struct Connections {
     pub(in super::super) settings: Settings,
     answer_timeout: Duration,
     pub(in super::super) our_tables: OurTables,
+    pub(in super::super) migrated_stores: MigratedStores,
     pressure: Arc<Pressure>,
     /// What `check_pooler` has found.
     pub(in super::super) pooler: Pooler,
@@ -97,6 +99,7 @@ impl Connections {
             settings,
             answer_timeout,
             our_tables: OurTables::default(),
+            migrated_stores: MigratedStores::default(),
             pressure,
             pooler: Pooler::new(),
         })
@@ -112,6 +115,7 @@ impl Connections {
             settings,
             pool: Pool::Shared(pool),
             our_tables: OurTables::default(),
+            migrated_stores: MigratedStores::default(),
             pressure: Arc::new(Pressure::new()),
             pooler: Pooler::new(),
         }

@@ -1,10 +1,10 @@
 //! `migrate`: brings the schema up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sqlx::migrate::Migrate as _;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::migrate::{Migrate as _, Migration};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqlStr};
 
 use super::super::SqlxAdapter;
 use super::super::connection::Connections;
@@ -38,7 +38,8 @@ impl SqlxAdapter {
     /// It may be interrupted at any point; the next call completes what is missing. It opens a separate
     /// connection, without the time limits of other connections.
     ///
-    /// - If the schema is up to date, it only reads the table `_better_auth_migrations`, and takes no lock.
+    /// - If the schema is up to date, it only reads the tables in which migrations are recorded, and takes no lock:
+    ///   `_better_auth_migrations`, and for each store a table of its own, such as `_better_auth_organizations_migrations`.
     /// - One process at a time migrates. The others wait, then find nothing left to do.
     /// - Indexes are built `CONCURRENTLY`. For a lock that would make writers wait, a statement waits 100 ms, pauses for
     ///   a second and tries again, for as long as another transaction holds the lock. Wrap the call in a timeout to give
@@ -148,7 +149,7 @@ async fn bring_up_to_date(
 ) -> Result<(), Failure> {
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
-    let sets = sets_to_migrate(connection, &place, wanted).await?;
+    let sets = sets_to_migrate(connection, &place, wanted.stores).await?;
     if is_up_to_date(connection, &place, &sets, wanted).await? {
         return Ok(());
     }
@@ -159,7 +160,7 @@ async fn bring_up_to_date(
     if let Some(reason) = refusal(connection, &place, wanted.neighbours).await? {
         return Err(Failure::Refused(reason));
     }
-    let sets = sets_to_migrate(connection, &place, wanted).await?;
+    let sets = sets_to_migrate(connection, &place, wanted.stores).await?;
     sqlx::query_scalar!(
         "SELECT set_config('search_path', format('%I, pg_temp', $1::TEXT), false)",
         place.schema,
@@ -169,14 +170,17 @@ async fn bring_up_to_date(
     if !place.is_recorded {
         connection.ensure_migrations_table(MIGRATIONS_TABLE).await?;
     }
+    let place = Place {
+        is_recorded: true,
+        ..place
+    };
     for set in sets {
         if set != MigrationSet::Tables {
             connection.ensure_migrations_table(set.records()).await?;
         }
         let mut builds = BTreeMap::new();
         loop {
-            let schema = &place.schema;
-            let step = take_step(connections, connection, schema, set, &mut builds, observer);
+            let step = take_step(connections, connection, &place, set, &mut builds, observer);
             if settle(step.await, observer).await? {
                 break;
             }
@@ -189,13 +193,13 @@ async fn bring_up_to_date(
 }
 
 /// The sets of migrations in their order.
-async fn sets_to_migrate(
+pub(super) async fn sets_to_migrate(
     connection: &mut PgConnection,
     place: &Place,
-    wanted: Wanted<'_>,
+    stores: &[Store],
 ) -> Result<Vec<MigrationSet>, Failure> {
     let mut sets = vec![MigrationSet::Tables];
-    sets.extend(stores_to_migrate(connection, &place.schema, wanted.stores).await?);
+    sets.extend(stores_to_migrate(connection, &place.schema, stores).await?);
     Ok(sets)
 }
 
@@ -209,7 +213,7 @@ async fn is_up_to_date(
         return Ok(false);
     }
     for &set in sets {
-        let state = MigrationState::read(connection, &place.schema, set).await?;
+        let state = MigrationState::read(connection, place, set).await?;
         if state.next_step()?.is_some() {
             return Ok(false);
         }
@@ -283,13 +287,13 @@ enum Outcome {
 async fn take_step(
     connections: &Connections,
     connection: &mut PgConnection,
-    schema: &str,
+    place: &Place,
     set: MigrationSet,
     builds: &mut BTreeMap<i64, u32>,
     observer: &mut Observer<'_>,
 ) -> Result<Outcome, Failure> {
     let records = set.records();
-    let state = MigrationState::read(connection, schema, set).await?;
+    let state = MigrationState::read(connection, place, set).await?;
     match state.next_step()? {
         None => return Ok(Outcome::Finished),
         Some(Step::Wait) => return Ok(Outcome::Waiting),
@@ -331,15 +335,20 @@ async fn take_step(
                 .begin(&step_name(undo, "dropping the invalid index of"), None)
                 .await;
             // First, so that a cut between the two leaves an index that is built again.
-            sqlx::query!(
-                "DELETE FROM _better_auth_migrations WHERE version = $1",
-                undo.version
-            )
-            .execute(&mut *connection)
-            .await?;
+            for records in BTreeSet::from([MIGRATIONS_TABLE, records]) {
+                connection.revert(records, &without_statement(undo)).await?;
+            }
             set_lock_timeout(connection, undo).await?;
             connection.revert(records, undo).await?;
         }
     }
     Ok(Outcome::Advanced)
+}
+
+/// A migration whose reverting only removes the record.
+fn without_statement(undo: &Migration) -> Migration {
+    Migration {
+        sql: SqlStr::from_static(""),
+        ..undo.clone()
+    }
 }

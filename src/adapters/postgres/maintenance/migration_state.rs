@@ -1,16 +1,21 @@
 //! How far a database is migrated, and what to do next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use sqlx::PgConnection;
-use sqlx::migrate::{Migrate as _, MigrateError, Migration};
+use sqlx::migrate::{MigrateError, Migration};
 use sqlx::postgres::types::Oid;
 
 use super::super::connection::StatementFuture;
+use super::super::server_error::sqlstate;
+use super::super::sqlstate::UNDEFINED_TABLE;
 use super::expected;
 use super::migration_set::MigrationSet;
 use super::migrations::{Failure, MIGRATOR, drops_index, index_name, is_breaking, made_by};
+use super::schema_place::Place;
 use super::store_tables::is_recorded;
+use crate::adapters::Store;
 
 /// What a schema holds.
 pub(super) struct MigrationState {
@@ -34,30 +39,37 @@ pub(in super::super) struct MigrationCounts {
 }
 
 impl MigrationCounts {
-    pub(in super::super) fn of(applied: &[Applied]) -> Self {
+    fn of(applied: &[Applied], sets: &[MigrationSet]) -> Self {
         let versions = applied.iter().filter(|applied| applied.success);
         let applied: BTreeSet<i64> = versions.map(|applied| applied.version).collect();
-        let tables = MigrationSet::Tables.migrations();
-        let tables: BTreeSet<i64> = tables.map(|migration| migration.version).collect();
+        let wanted = sets.iter().flat_map(|set| set.migrations());
+        let wanted: BTreeSet<i64> = wanted.map(|migration| migration.version).collect();
         let known: BTreeSet<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
         Self {
-            applied: applied.intersection(&tables).count(),
-            pending: tables.difference(&applied).count(),
+            applied: applied.intersection(&wanted).count(),
+            pending: wanted.difference(&applied).count(),
             unknown: applied.difference(&known).count(),
         }
     }
 }
 
-/// Reads the table of migrations by `search_path`.
-pub(in super::super) fn read_migration_counts(
-    connection: &mut PgConnection,
-) -> StatementFuture<'_, MigrationCounts> {
+/// Reads the tables of migrations by `search_path`: that of all tables, and those of the stores that there are.
+pub(in super::super) fn read_migration_counts<'c>(
+    connection: &'c mut PgConnection,
+    stores: &[Store],
+) -> StatementFuture<'c, MigrationCounts> {
+    let stores = stores.iter().copied().map(MigrationSet::Of);
+    let sets: Vec<_> = iter::once(MigrationSet::Tables).chain(stores).collect();
     Box::pin(async move {
-        let applied = sqlx::query_as!(
-            Applied,
-            "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
-        );
-        Ok(MigrationCounts::of(&applied.fetch_all(connection).await?))
+        let mut applied = Vec::new();
+        for set in &sets {
+            match read_records(connection, *set).await {
+                Ok(recorded) => applied.extend(recorded),
+                Err(error) if sqlstate(&error) == Some(UNDEFINED_TABLE) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(MigrationCounts::of(&applied, &sets))
     })
 }
 
@@ -91,30 +103,14 @@ pub(super) enum Step {
 }
 
 impl MigrationState {
-    /// Reads the tables of migrations by `search_path`, and the indexes of `schema`.
+    /// Reads the tables of migrations by `search_path`, and the indexes of the schema.
     pub(super) async fn read(
         connection: &mut PgConnection,
-        schema: &str,
+        place: &Place,
         set: MigrationSet,
     ) -> Result<Self, Failure> {
-        let applied = read_applied(connection, schema, set).await?;
-        Self::read_schema(connection, schema, set, applied).await
-    }
-
-    /// As [`read`](Self::read), where there is no table of migrations yet.
-    pub(super) async fn read_unrecorded(
-        connection: &mut PgConnection,
-        schema: &str,
-    ) -> Result<Self, Failure> {
-        Self::read_schema(connection, schema, MigrationSet::Tables, Vec::new()).await
-    }
-
-    async fn read_schema(
-        connection: &mut PgConnection,
-        schema: &str,
-        set: MigrationSet,
-        applied: Vec<Applied>,
-    ) -> Result<Self, Failure> {
+        let applied = read_applied(connection, place, set).await?;
+        let schema = &place.schema;
         let tables = set.tables();
         let seen = read_indexes(connection, schema, &tables).await?;
         let constraints = sqlx::query_scalar!(
@@ -273,33 +269,44 @@ impl MigrationState {
 /// What is recorded of a set: in its own table, or in that of [`MIGRATOR`], which records all sets in one.
 async fn read_applied(
     connection: &mut PgConnection,
-    schema: &str,
+    place: &Place,
     set: MigrationSet,
 ) -> Result<Vec<Applied>, Failure> {
-    let mut applied = sqlx::query_as!(
-        Applied,
-        "SELECT version, description, checksum, success FROM _better_auth_migrations ORDER BY version"
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let mut applied = Vec::new();
+    if place.is_recorded {
+        applied = read_records(connection, MigrationSet::Tables).await?;
+    }
     if set == MigrationSet::Tables {
         return Ok(applied);
     }
     applied.retain(|applied| set.contains(applied.version));
-    if is_recorded(connection, schema, set).await? {
-        let records = set.records();
-        let dirty = connection.dirty_version(records).await?;
-        for recorded in connection.list_applied_migrations(records).await? {
-            applied.push(Applied {
-                version: recorded.version,
-                // Those of a newer version are ignored.
-                description: String::new(),
-                checksum: recorded.checksum.into_owned(),
-                success: dirty != Some(recorded.version),
-            });
-        }
+    if is_recorded(connection, &place.schema, set).await? {
+        applied.extend(read_records(connection, set).await?);
     }
     Ok(applied)
+}
+
+/// Reads the table in which a set is recorded.
+async fn read_records(
+    connection: &mut PgConnection,
+    set: MigrationSet,
+) -> sqlx::Result<Vec<Applied>> {
+    macro_rules! read {
+        ($table:literal) => {
+            sqlx::query_as!(
+                Applied,
+                "SELECT version, description, checksum, success FROM "
+                    + $table
+                    + " ORDER BY version"
+            )
+            .fetch_all(connection)
+            .await
+        };
+    }
+    match set {
+        MigrationSet::Tables => read!("_better_auth_migrations"),
+        MigrationSet::Of(Store::Organizations) => read!("_better_auth_organizations_migrations"),
+    }
 }
 
 /// The indexes on our tables, by name.

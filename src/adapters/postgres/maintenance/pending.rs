@@ -1,5 +1,6 @@
 //! `pending_migrations`: what `migrate` would do, as statements that an administrator may run instead.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sqlx::migrate::Migration;
@@ -9,22 +10,15 @@ use super::super::SqlxAdapter;
 use super::super::error::connection_error;
 use super::advisory_lock::AdvisoryLock;
 use super::foreign_tables::{Neighbours, refusal};
+use super::migrate::sets_to_migrate;
 use super::migration_set::MigrationSet;
 use super::migration_state::{MigrationState, Step};
 use super::migrations::{Failure, MIGRATIONS_TABLE, MIGRATOR, index_name};
 use super::schema_place::{check_encoding, find_place};
+use super::store_tables::is_recorded;
 use crate::AuthResult;
+use crate::adapters::Store;
 
-/// As sqlx makes it.
-const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS _better_auth_migrations (
-    version BIGINT PRIMARY KEY,
-    description TEXT NOT NULL,
-    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
-    success BOOLEAN NOT NULL,
-    checksum BYTEA NOT NULL,
-    execution_time BIGINT NOT NULL
-);
-";
 /// How long a statement of the script may wait for a lock that makes later writers wait behind it.
 const LOCK_TIMEOUT: &str = "2s";
 
@@ -36,7 +30,8 @@ pub struct PendingMigrations {
     pub schema: String,
     /// In the order in which they have to run. Empty if the schema is up to date.
     pub migrations: Vec<PendingMigration>,
-    is_recorded: bool,
+    /// The tables of migrations that the schema lacks.
+    missing_records: Vec<&'static str>,
 }
 
 /// A migration that a database lacks.
@@ -94,8 +89,8 @@ impl PendingMigrations {
             quoted_identifier(&self.schema),
             AdvisoryLock::Migration.key(),
         );
-        if !self.is_recorded {
-            script.push_str(CREATE_MIGRATIONS_TABLE);
+        for table in &self.missing_records {
+            script.push_str(&create_records(table));
         }
         for migration in &self.migrations {
             // Writing into a string does not fail.
@@ -140,16 +135,24 @@ fn redone(undo: &'static Migration) -> &'static Migration {
 }
 
 fn statements(migration: &Migration, action: MigrationAction) -> String {
-    let record = record(migration);
+    let records = MigrationSet::of(migration.version).records();
+    let record = record(migration, records);
     let statement = migration.sql.as_str().trim_end();
     match action {
         MigrationAction::Record => record,
-        MigrationAction::Rebuild => format!(
-            "DELETE FROM {MIGRATIONS_TABLE} WHERE version = {};\n\
-             DROP INDEX CONCURRENTLY IF EXISTS {};\n{statement}\n{record}",
-            migration.version,
-            index_name(migration),
-        ),
+        MigrationAction::Rebuild => {
+            let mut script = String::new();
+            for table in BTreeSet::from([MIGRATIONS_TABLE, records]) {
+                // Writing into a string does not fail.
+                let _ = writeln!(
+                    script,
+                    "DELETE FROM {table} WHERE version = {};",
+                    migration.version
+                );
+            }
+            let index = index_name(migration);
+            format!("{script}DROP INDEX CONCURRENTLY IF EXISTS {index};\n{statement}\n{record}")
+        }
         MigrationAction::Apply if migration.no_tx => format!("{statement}\n{record}"),
         MigrationAction::Apply => format!(
             "BEGIN;\nSET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{statement}\n{record}COMMIT;\n"
@@ -157,15 +160,30 @@ fn statements(migration: &Migration, action: MigrationAction) -> String {
     }
 }
 
+/// The statement that makes a table of migrations as sqlx does.
+fn create_records(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+    success BOOLEAN NOT NULL,
+    checksum BYTEA NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+"
+    )
+}
+
 /// The statement that records a migration as sqlx does.
-fn record(migration: &Migration) -> String {
+fn record(migration: &Migration, records: &str) -> String {
     let mut checksum = String::new();
     for byte in &*migration.checksum {
         // Writing into a string does not fail.
         let _ = write!(checksum, "{byte:02x}");
     }
     format!(
-        "INSERT INTO {MIGRATIONS_TABLE} (version, description, success, checksum, execution_time)\n    \
+        "INSERT INTO {records} (version, description, success, checksum, execution_time)\n    \
          VALUES ({}, '{}', TRUE, decode('{checksum}', 'hex'), -1);\n",
         migration.version,
         migration.description.replace('\'', "''"),
@@ -180,7 +198,8 @@ impl SqlxAdapter {
     /// Says what [`migrate`](Self::migrate) would do, and changes nothing. [`PendingMigrations::to_sql`] makes a script of
     /// it, for an administrator who does not let applications change the schema.
     ///
-    /// The triggers of a [session cache](crate::adapters::SessionCache) are not among the migrations.
+    /// The migrations of stores are among them as in `migrate`; the triggers of a
+    /// [session cache](crate::adapters::SessionCache) are not.
     ///
     /// # Errors
     ///
@@ -197,24 +216,34 @@ impl SqlxAdapter {
         let connection = connections.dedicated().await;
         let mut connection =
             connection.map_err(|error| connection_error(error, "migrate", &connections.server))?;
-        let pending = find_pending(&mut connection).await;
+        let pending = find_pending(&mut connection, &self.repository.stores).await;
         // The answer is there; an error here changes nothing.
         let _ = connection.close().await;
         pending.map_err(|failure| failure.into_error(&connections.server))
     }
 }
 
-async fn find_pending(connection: &mut PgConnection) -> Result<PendingMigrations, Failure> {
+async fn find_pending(
+    connection: &mut PgConnection,
+    stores: &[Store],
+) -> Result<PendingMigrations, Failure> {
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
-    let state = if place.is_recorded {
-        MigrationState::read(connection, &place.schema, MigrationSet::Tables).await?
-    } else {
-        MigrationState::read_unrecorded(connection, &place.schema).await?
-    };
-    let mut migrations = Vec::new();
-    for step in state.steps()? {
-        migrations.push(PendingMigration::new(step)?);
+    let (mut migrations, mut missing_records) = (Vec::new(), Vec::new());
+    for set in sets_to_migrate(connection, &place, stores).await? {
+        let steps = MigrationState::read(connection, &place, set)
+            .await?
+            .steps()?;
+        let is_recorded = match set {
+            MigrationSet::Tables => place.is_recorded,
+            MigrationSet::Of(_) => is_recorded(connection, &place.schema, set).await?,
+        };
+        if !is_recorded && !steps.is_empty() {
+            missing_records.push(set.records());
+        }
+        for step in steps {
+            migrations.push(PendingMigration::new(step)?);
+        }
     }
     if !migrations.is_empty()
         && let Some(reason) = refusal(connection, &place, Neighbours::Unrelated).await?
@@ -224,6 +253,6 @@ async fn find_pending(connection: &mut PgConnection) -> Result<PendingMigrations
     Ok(PendingMigrations {
         migrations,
         schema: place.schema,
-        is_recorded: place.is_recorded,
+        missing_records,
     })
 }
