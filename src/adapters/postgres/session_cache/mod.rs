@@ -7,8 +7,10 @@
 //! | file | |
 //! |---|---|
 //! | `protocol.rs` | which rows are current: no connections, no clocks |
-//! | `questions.rs` | the callers who wait for the next question, and whether the cache listens |
+//! | `question.rs` | one question, and the callers who wait for its answer |
+//! | `questions.rs` | the next question and the one under way, and whether the cache listens |
 //! | `last_question.rs` | how old the last question is, for the bounded mode |
+//! | `row.rs` | a cached session with its user |
 //! | `store.rs` | the rows, the lookups, and what happens when a question is due |
 //! | `listener.rs` | the connection that listens |
 //! | `target.rs` | the server that it leads to, and why it may not work |
@@ -20,7 +22,9 @@ mod config;
 mod last_question;
 mod listener;
 mod protocol;
+mod question;
 mod questions;
+mod row;
 mod store;
 mod target;
 

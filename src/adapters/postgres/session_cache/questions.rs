@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
+
+use super::question::{Answer, Question};
 
 /// An attempt to listen that has not ended after so long is given up: its runtime stands still.
 const MAX_START: Duration = Duration::from_secs(15);
@@ -13,9 +15,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// After a term that lasted so long, there is no pause.
 const STEADY: Duration = Duration::from_secs(10);
-
-/// Told the database's time when a question that was sent after the call is answered. Dropped if there is no answer.
-type Waiting = oneshot::Sender<DateTime<Utc>>;
 
 /// The callers who wait for a question, and the listening connection's terms. A term begins with an attempt to listen and
 /// ends with the first failure. Nothing that was cached in one term is used in another.
@@ -30,9 +29,11 @@ struct State {
     phase: Phase,
     term: u64,
     wake: Arc<Notify>,
-    waiting: Vec<Waiting>,
-    /// Whether a question was asked for by callers who do not wait for it.
+    /// The next one to be sent.
+    next: Arc<Question>,
+    /// Whether somebody wants it.
     is_wanted: bool,
+    under_way: Option<Arc<Question>>,
     failures: u32,
     retry_at: Instant,
     deaf_since: Option<Instant>,
@@ -61,8 +62,9 @@ impl Questions {
                 phase: Phase::Deaf,
                 term: 0,
                 wake: Arc::default(),
-                waiting: Vec::new(),
+                next: Question::new(0),
                 is_wanted: false,
+                under_way: None,
                 failures: 0,
                 retry_at: now,
                 deaf_since: Some(now),
@@ -144,14 +146,28 @@ impl Questions {
         };
         state.failures += 1;
         state.retry_at = Instant::now() + pause;
-        state.deafen(Phase::Deaf);
-        self.is_listening.store(false, Ordering::Release);
+        self.deafen(state, Phase::Deaf);
     }
 
     /// No term begins any more.
     pub(super) fn close(&self) {
-        self.state().deafen(Phase::Closed);
+        self.deafen(self.state(), Phase::Closed);
+    }
+
+    fn deafen(&self, mut state: MutexGuard<'_, State>, phase: Phase) {
         self.is_listening.store(false, Ordering::Release);
+        state.phase = phase;
+        state.is_wanted = false;
+        state.deaf_since.get_or_insert_with(Instant::now);
+        state.wake.notify_one();
+        let next = std::mem::replace(&mut state.next, Question::new(0));
+        let under_way = state.under_way.take();
+        // Callers who are woken may come back here.
+        drop(state);
+        next.end();
+        if let Some(question) = under_way {
+            question.end();
+        }
     }
 
     /// The next caller may begin a term.
@@ -162,48 +178,42 @@ impl Questions {
     }
 
     /// The answer to the next question, with the number of its term. `None` if the cache does not listen.
-    pub(super) fn wait(&self) -> Option<(u64, oneshot::Receiver<DateTime<Utc>>)> {
+    pub(super) fn wait(&self) -> Option<(u64, Answer)> {
         let mut state = self.state();
         if !state.is_listening() {
             return None;
         }
-        let (waiting, answer) = oneshot::channel();
-        state.waiting.push(waiting);
-        if state.waiting.len() == 1 {
-            state.wake.notify_one();
-        }
-        Some((state.term, answer))
+        state.want();
+        Some((state.term, state.next.outcome()))
     }
 
     /// Asks for a question without waiting for its answer.
     pub(super) fn want(&self) {
         let mut state = self.state();
-        if !state.is_wanted && state.is_listening() {
-            state.is_wanted = true;
-            state.wake.notify_one();
+        if state.is_listening() {
+            state.want();
         }
     }
 
-    /// Those for whom a question is to be sent now: there may be none. `None` if the term has ended.
-    pub(super) fn take(&self, term: &Term) -> Option<(Vec<Waiting>, bool)> {
+    /// The question that is to be sent now, if anybody wants one. `None` if the term has ended.
+    pub(super) fn take(&self, term: &Term) -> Option<Option<Arc<Question>>> {
         let mut state = self.state();
         if state.term != term.number || !state.is_listening() {
             return None;
         }
-        let is_wanted = std::mem::take(&mut state.is_wanted);
-        let capacity = state.waiting.len();
-        let waiting = std::mem::replace(&mut state.waiting, Vec::with_capacity(capacity));
-        let is_needed = is_wanted || !waiting.is_empty();
-        Some((waiting, is_needed))
+        if !std::mem::take(&mut state.is_wanted) {
+            return Some(None);
+        }
+        let after_it = Question::new(state.next.callers());
+        let question = std::mem::replace(&mut state.next, after_it);
+        state.under_way = Some(Arc::clone(&question));
+        Some(Some(question))
     }
 
     /// A question was answered.
-    pub(super) fn answer(&self, waiting: Vec<Waiting>, time: DateTime<Utc>) {
+    pub(super) fn answer(&self, question: &Question, time: DateTime<Utc>) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        for waiting in waiting {
-            // A caller who has gone gets nothing.
-            let _ = waiting.send(time);
-        }
+        question.answer(time);
     }
 }
 
@@ -212,20 +222,31 @@ impl State {
         matches!(self.phase, Phase::Listening(_))
     }
 
-    fn deafen(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.is_wanted = false;
-        self.waiting = Vec::new();
-        self.deaf_since.get_or_insert_with(Instant::now);
-        self.wake.notify_one();
+    fn want(&mut self) {
+        if !self.is_wanted {
+            self.is_wanted = true;
+            self.wake.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use chrono::Utc;
 
+    use super::super::question::{Answer, Outcome};
     use super::Questions;
+
+    fn now_or_never(answer: Answer) -> Option<Outcome> {
+        match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
+    }
 
     #[test]
     fn a_question_is_for_those_who_came_before_it() {
@@ -235,18 +256,20 @@ mod tests {
         assert!(questions.begin().is_none(), "one at a time");
         assert!(questions.wait().is_none());
         assert!(questions.listen(&term) && questions.is_listening());
-        let (_, mut early) = questions.wait().unwrap();
-        let (waiting, is_needed) = questions.take(&term).unwrap();
-        assert!(is_needed);
-        let (_, mut late) = questions.wait().unwrap();
+        let (_, early) = questions.wait().unwrap();
+        let question = questions.take(&term).unwrap().unwrap();
+        let (_, late) = questions.wait().unwrap();
         let time = Utc::now();
-        questions.answer(waiting, time);
-        assert_eq!(early.try_recv(), Ok(time));
-        assert!(late.try_recv().is_err());
-        assert_eq!(questions.take(&term).unwrap().0.len(), 1);
-        assert!(!questions.take(&term).unwrap().1);
+        questions.answer(&question, time);
+        let Some(Outcome::Answered(answered)) = now_or_never(early) else {
+            panic!("it is answered");
+        };
+        assert_eq!(answered.timestamp_micros(), time.timestamp_micros());
+        assert!(now_or_never(late).is_none());
+        assert!(questions.take(&term).unwrap().is_some());
+        assert!(questions.take(&term).unwrap().is_none());
         questions.want();
-        assert!(questions.take(&term).unwrap().1);
+        assert!(questions.take(&term).unwrap().is_some());
         assert_eq!(questions.count(), 1);
     }
 
@@ -255,9 +278,18 @@ mod tests {
         let questions = Questions::new();
         let first = questions.begin().unwrap();
         assert!(questions.listen(&first));
-        let (number, mut waiting) = questions.wait().unwrap();
+        let (_, under_way) = questions.wait().unwrap();
+        let question = questions.take(&first).unwrap().unwrap();
+        let (number, waiting) = questions.wait().unwrap();
         questions.end(number);
-        assert!(waiting.try_recv().is_err() && !questions.is_listening());
+        assert_eq!(now_or_never(waiting), Some(Outcome::Ended));
+        questions.answer(&question, Utc::now());
+        assert_eq!(
+            now_or_never(under_way),
+            Some(Outcome::Ended),
+            "the answer came too late"
+        );
+        assert!(!questions.is_listening());
         assert!(questions.take(&first).is_none());
         let second = questions.begin().expect("the first failure may be chance");
         questions.end(first.number);

@@ -13,18 +13,16 @@ use tokio::time::timeout;
 use super::config::{Mode, SessionCache, SessionCacheStats};
 use super::last_question::{LastQuestion, Moment};
 use super::listener::{Event, Listener};
-use super::protocol::{Change, Invalidations, Stamp, Ticket};
+use super::protocol::{Change, Invalidations, Ticket};
+use super::question::Outcome;
 use super::questions::{Questions, Term};
+use super::row::Row;
 use crate::types::{Session, User};
 
 /// Longest wait for the answer to a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
-/// Longest wait of a caller: for the question under way, and for the next one.
-const MAX_WAIT: Duration = Duration::from_millis(550);
 /// Longest wait for the listening connection to close.
 const MAX_CLOSE: Duration = Duration::from_secs(5);
-/// Bytes of text of a session with its user. What has more is not cached, so that memory is bounded.
-const MAX_TEXT: usize = 16 * 1024;
 
 /// The digest of a token: memory holds no token on behalf of the cache.
 type Key = [u8; 32];
@@ -50,27 +48,6 @@ pub(super) struct Shared {
     /// Tasks that listen. There may be one whose term has ended.
     listeners: AtomicUsize,
     listener_ended: Notify,
-}
-
-/// A session without its token, and its user if a caller wanted both.
-pub(in super::super) struct Row {
-    stamp: Stamp,
-    session: Session,
-    user: Option<User>,
-}
-
-impl Row {
-    pub(in super::super) fn session(&self, token: &str) -> Session {
-        Session {
-            token: token.to_owned(),
-            ..self.session.clone()
-        }
-    }
-
-    pub(in super::super) fn with_user(&self, token: &str) -> Option<(Session, User)> {
-        let user = self.user.clone()?;
-        Some((self.session(token), user))
-    }
 }
 
 /// What a lookup is for.
@@ -151,7 +128,7 @@ impl Store {
         let row = shared.rows.get(&loading.key);
         let row = row.filter(|row| {
             shared.invalidations.is_current(&row.stamp)
-                && (wanted == Wanted::Session || row.user.is_some())
+                && (wanted == Wanted::Session || row.has_user())
         });
         let Some(row) = row else {
             shared.misses.fetch_add(1, Ordering::Relaxed);
@@ -162,7 +139,7 @@ impl Store {
             return Cached::Bypassed;
         };
         // The database decides what has expired.
-        if shared.invalidations.is_current(&row.stamp) && row.session.expires_at > now {
+        if shared.invalidations.is_current(&row.stamp) && row.expires_at > now {
             shared.hits.fetch_add(1, Ordering::Relaxed);
             return Cached::Row(row, now);
         }
@@ -176,25 +153,17 @@ impl Store {
     /// Keeps what was loaded, unless it has changed since.
     pub(in super::super) fn keep(&self, loading: &Loading, session: &Session, user: Option<&User>) {
         let shared = &*self.shared;
-        let bytes = size_of_row(session, user);
         let invalidations = &shared.invalidations;
         let stamp = invalidations.stamp(loading.ticket, &session.id, &session.user_id);
-        if bytes > MAX_TEXT || !invalidations.is_current(&stamp) {
+        if !invalidations.is_current(&stamp) {
             return;
         }
-        shared.stored.fetch_add(1, Ordering::Relaxed);
-        shared.stored_bytes.fetch_add(
-            u64::try_from(bytes + size_of::<Row>() + size_of::<Key>()).unwrap_or_default(),
-            Ordering::Relaxed,
-        );
-        let row = Row {
-            stamp,
-            session: Session {
-                token: String::new(),
-                ..session.clone()
-            },
-            user: user.cloned(),
+        let Some(row) = Row::new(stamp, session, user) else {
+            return;
         };
+        shared.stored.fetch_add(1, Ordering::Relaxed);
+        let bytes = u64::try_from(row.size() + size_of::<Key>()).unwrap_or_default();
+        shared.stored_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.rows.insert(loading.key, Arc::new(row));
     }
 
@@ -248,12 +217,14 @@ impl Shared {
             return Some(time);
         }
         let (term, answer) = self.questions.wait()?;
-        if let Ok(answer) = timeout(MAX_WAIT, answer).await {
-            return answer.ok();
+        match answer.await {
+            Outcome::Answered(time) => Some(time),
+            Outcome::Ended => None,
+            Outcome::Overdue => {
+                self.end(term);
+                None
+            }
         }
-        // Nobody drives the runtime of the listening connection.
-        self.end(term);
-        None
     }
 
     fn note(&self, payload: &str) {
@@ -296,19 +267,19 @@ impl OpenTerm {
                 Ok(Event::Woken) => {
                     // Those who have just got an answer may want the next one.
                     tokio::task::yield_now().await;
-                    let Some((waiting, is_needed)) = shared.questions.take(&self.term) else {
+                    let Some(question) = shared.questions.take(&self.term) else {
                         return;
                     };
-                    if !is_needed {
+                    let Some(question) = question else {
                         continue;
-                    }
+                    };
                     let sent = Moment::now();
                     let answer =
                         timeout(ANSWER_TIMEOUT, listener.ask(|payload| shared.note(payload)));
                     match answer.await {
                         Ok(Ok(time)) if is_current() => {
                             shared.last_question.note(sent, time);
-                            shared.questions.answer(waiting, time);
+                            shared.questions.answer(&question, time);
                         }
                         _ => return,
                     }
@@ -336,45 +307,4 @@ impl Drop for OpenTerm {
             shared.listener_ended.notify_one();
         }
     }
-}
-
-/// About how many bytes of text a row holds.
-fn size_of_row(session: &Session, user: Option<&User>) -> usize {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let session = session.id.len()
-        + session.user_id.len()
-        + text(&session.ip_address)
-        + text(&session.user_agent)
-        + text(&session.impersonated_by)
-        + text(&session.active_organization_id);
-    let user = user.map_or(0, |user| {
-        user.id.len()
-            + text(&user.name)
-            + text(&user.email)
-            + text(&user.image)
-            + text(&user.username)
-            + text(&user.display_username)
-            + text(&user.role)
-            + text(&user.ban_reason)
-            + user
-                .metadata
-                .iter()
-                .map(|(key, value)| key.len() + size_of_json(value))
-                .sum::<usize>()
-    });
-    session + user
-}
-
-fn size_of_json(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    size_of::<Value>()
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Array(values) => values.iter().map(size_of_json).sum(),
-            Value::Object(values) => values
-                .iter()
-                .map(|(key, value)| key.len() + size_of_json(value))
-                .sum(),
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        }
 }
