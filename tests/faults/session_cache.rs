@@ -239,3 +239,58 @@ async fn a_failover_makes_no_answer_stale() {
         callers.check().await;
     }
 }
+
+/// A listening backend that stands still keeps every notification since. Once no more fit, PostgreSQL refuses the commit
+/// of whoever notifies.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL 17 or later, which can limit the queue: run `just servers-check 18`"]
+async fn a_full_notification_queue_makes_no_answer_stale() {
+    let application = Application::start(&["max_notify_queue_pages=64"]).await;
+    for (cache, staleness) in both_modes() {
+        let url = application.server.url();
+        let (here, there) = (instance(&url, &cache).await, instance(&url, &cache).await);
+        let user = here.create_user(CreateUser::new()).await.unwrap();
+        let tomorrow = || CreateSession::new(&user.id, Utc::now() + TimeDelta::days(1));
+        let session = here.create_session(tomorrow()).await.unwrap();
+        let is_live = async || {
+            let found = there.get_session_with_user(&session.token).await;
+            found.unwrap().is_some()
+        };
+        for _ in 0..20 {
+            assert!(is_live().await);
+        }
+
+        let stopped = listening(&application).await;
+        for pid in &stopped {
+            application.server.signal("STOP", *pid);
+        }
+        let fill = "SELECT pg_notify('anything', repeat('x', 7900) || number) FROM generate_series(1, 8) AS number";
+        let full = loop {
+            if let Err(error) = sqlx::raw_sql(fill).execute(&application.observer).await {
+                break error;
+            }
+        };
+        assert!(full.to_string().contains("NOTIFY queue"), "{full}");
+
+        // Who signs out is told that it failed, and everybody still finds the session.
+        let refused = end(&here, &session).await.unwrap_err();
+        assert!(matches!(refused, AuthError::Database { .. }), "{refused:?}");
+        for _ in 0..20 {
+            assert!(is_live().await);
+        }
+        let signed_in = here.create_session(tomorrow()).await.unwrap();
+        let found = there.get_session(&signed_in.token).await.unwrap();
+        assert!(found.is_some(), "who signs in needs no notification");
+
+        for pid in stopped {
+            application.server.signal("CONT", pid);
+        }
+        until("there is room again", async || {
+            end(&here, &session).await.is_ok()
+        })
+        .await;
+        tokio::time::sleep(staleness).await;
+        assert!(!is_live().await);
+        Callers::start(&url, cache, staleness).await.check().await;
+    }
+}

@@ -37,7 +37,7 @@ impl Server {
     /// A fresh server with the database and the user `app`, and the superuser `postgres`.
     pub fn start(settings: &[&'static str]) -> Self {
         let directory = new_directory();
-        let (binaries, data) = (binaries(), directory.join("data"));
+        let (binaries, data) = (server_binaries(), directory.join("data"));
         run(as_owner(&binaries.join("initdb"))
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
             .args(["--no-locale", "--no-sync", "--wal-segsize=1", "--pgdata"])
@@ -47,7 +47,7 @@ impl Server {
             ("createuser", &["app"][..]),
             ("createdb", &["--owner=app", "app"]),
         ] {
-            run(as_owner(&server.binaries.join(tool))
+            run(as_owner(&installed_binaries().join(tool))
                 .args(["--host=127.0.0.1", "--username=postgres"])
                 .arg(format!("--port={}", server.port))
                 .args(arguments));
@@ -156,7 +156,7 @@ impl Server {
 
     fn until_ready(&mut self) {
         let begun = Instant::now();
-        let mut is_ready = as_owner(&self.binaries.join("pg_isready"));
+        let mut is_ready = as_owner(&installed_binaries().join("pg_isready"));
         is_ready
             .args(["--host=127.0.0.1", "--quiet"])
             .arg(format!("--port={}", self.port));
@@ -258,7 +258,12 @@ fn is_running(pid: u32) -> bool {
 }
 
 /// Those of the newest version on this machine.
-fn binaries() -> PathBuf {
+/// Those of the server. The clients of any release will do.
+fn server_binaries() -> PathBuf {
+    std::env::var_os("POSTGRES_BINARIES").map_or_else(installed_binaries, Into::into)
+}
+
+fn installed_binaries() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let newest = versions
         .flatten()

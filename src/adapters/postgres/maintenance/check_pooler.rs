@@ -34,6 +34,9 @@ impl SqlxAdapter {
     /// statement under the name that the other three use as well: first one after the other, then all at once. The check
     /// passes without a pooler, and with a pooler in session mode.
     ///
+    /// A pooler in transaction mode that passes loses notifications all the same. Through it, a session cache needs a
+    /// [`listen_url`](crate::adapters::SessionCache::listen_url), and [`connect`](crate::adapters::SqlxAdapterBuilder::connect) fails without one.
+    ///
     /// # Errors
     ///
     /// [`AuthError::Database`], which says what to do, if an answer belonged to another client, or if the server did not
