@@ -206,7 +206,8 @@ app-prepare:
     cd examples/app
     cargo sqlx database drop -y
     cargo sqlx database create
-    cargo run --quiet --manifest-path ../../Cargo.toml --package better-auth --features cli -- migrate
+    # With the tables of all stores.
+    (cd ../.. && BETTER_AUTH_SQLX_PREPARE_URL=$DATABASE_URL cargo sqlx migrate run)
     cargo sqlx migrate run
     cargo sqlx prepare
 

@@ -38,8 +38,12 @@ impl MemberQuery {
         };
         let cursor = cursor.as_deref().map(parse_cursor).transpose()?;
         let (after_micros, id) = cursor.unwrap_or_else(first);
-        let is_possible = |text: &str| input::is_possible_id(text);
-        if !is_possible(&organization_id) || !role.as_deref().is_none_or(is_possible) {
+        let role = match role.as_deref().map(input::lookup_role) {
+            Some(None) => return Ok(None),
+            Some(role) => role.map(str::to_owned),
+            None => None,
+        };
+        if !input::is_possible_id(&organization_id) {
             return Ok(None);
         }
         Ok(Some(Self {

@@ -34,8 +34,8 @@ pub use postgres::{
     MIGRATOR, MigrationAction, MigrationHealth, NameReport, NormalizedNames, OpenSqlxTransaction,
     PendingMigration, PendingMigrations, PoolConfig, PoolHealth, PoolStats, PooledConnection,
     PoolerHealth, Progress, SchemaReport, SessionCache, SessionCacheHealth, SessionCacheStats,
-    SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, WatchedConnection,
-    sqlx_transaction,
+    SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, UnreachableNames,
+    WatchedConnection, sqlx_transaction,
 };
 pub use stores::OrganizationStore;
 #[cfg(feature = "sqlx-postgres")]

@@ -497,6 +497,8 @@ declare_cases! { $
             of_two_owners_who_leave_one_stays
             /// Pages of every size contain every member once, the newest first, with the user's public columns.
             members_are_listed_in_pages
+            /// Pages of the members of one role contain each of them once, whatever other roles they have.
+            members_of_a_role_are_listed_in_pages
             /// A removed member leaves the teams, and sessions no longer name the organization.
             a_removed_member_leaves_teams_and_sessions
             /// A deleted user is in no organization and in no team.

@@ -60,7 +60,8 @@ pub(super) async fn roles_are_names_joined_by_commas(adapter: Adapter) {
     let (organization, _, _) = new_organization(&adapter, "engines").await;
     let user = new_user(&adapter).await;
     let create = CreateMember::new(&organization.id, &user.id);
-    for wrong in ["", " ", "a,,b", "a\0b", &"x".repeat(256)] {
+    let many: Vec<String> = (0..100_000).map(|name| name.to_string()).collect();
+    for wrong in ["", " ", "a,,b", "a\0b", &"x".repeat(256), &many.join(",")] {
         let create = create.clone().with_role(wrong);
         assert_refused("role", store(&adapter).create_member(create).await);
         let changed = store(&adapter).update_member_role(&organization.id, &user.id, wrong);
@@ -259,4 +260,56 @@ pub(super) async fn a_deleted_user_is_no_member(adapter: Adapter) {
     assert_eq!(listed.unwrap(), []);
     let count = store(&adapter).count_members(&organization.id).await;
     assert_eq!(count.unwrap(), 1);
+}
+
+pub(super) async fn members_of_a_role_are_listed_in_pages(adapter: Adapter) {
+    let (organization, owner, _) = new_organization(&adapter, "engines").await;
+    let longest = format!("{},admin", "x".repeat(249));
+    let roles = [
+        "admin",
+        "member",
+        "admin,billing",
+        "administrator",
+        "billing, admin",
+        "admin",
+        &longest,
+        "Admin",
+        "owner,admin",
+    ];
+    let mut expected = Vec::new();
+    for role in roles {
+        let user = new_user(&adapter).await;
+        let create = CreateMember::new(&organization.id, &user.id).with_role(role);
+        let member = store(&adapter).create_member(create).await.unwrap();
+        if member.roles().any(|name| name == "admin") {
+            expected.insert(0, member.id);
+        }
+    }
+    assert_eq!(expected.len(), 6);
+    // Nobody of another organization is listed.
+    new_organization(&adapter, "other").await;
+    for limit in [1, 2, 5, 6, 7] {
+        let mut query = ListMembers::new(&organization.id)
+            .with_role(" admin")
+            .with_limit(limit);
+        let mut listed = Vec::new();
+        loop {
+            let page = store(&adapter).list_members(query.clone()).await.unwrap();
+            assert!(page.members.len() <= usize::try_from(limit).unwrap());
+            listed.extend(page.members.into_iter().map(|row| row.member.id));
+            match page.next_cursor {
+                Some(cursor) => query = query.with_cursor(cursor),
+                None => break,
+            }
+        }
+        assert_eq!(listed, expected, "pages of {limit}");
+    }
+    let owners = ListMembers::new(&organization.id).with_role("owner");
+    let owners = store(&adapter).list_members(owners).await.unwrap().members;
+    assert!(owners.len() == 2 && owners[1].member == owner);
+    for role in ["", "nobody", "admin,billing", "a\0b", "%", &"x".repeat(256)] {
+        let query = ListMembers::new(&organization.id).with_role(role);
+        let page = store(&adapter).list_members(query).await.unwrap();
+        assert_eq!(page.members.len(), 0, "{role:?}");
+    }
 }

@@ -267,9 +267,12 @@ pub(super) async fn roles_are_created_changed_and_deleted(adapter: Adapter) {
     );
     let again = organizations.create_organization_role(create.clone()).await;
     assert_conflict!(again, OrganizationRole);
-    let found = organizations.get_organization_role(id, "auditor").await;
-    assert_eq!(found.unwrap(), Some(role.clone()));
-    let changed = organizations.update_organization_role(id, "auditor", Metadata::new());
+    // The name is trimmed wherever it is given.
+    for name in ["auditor", " auditor", "auditor\n"] {
+        let found = organizations.get_organization_role(id, name).await;
+        assert_eq!(found.unwrap(), Some(role.clone()), "{name:?}");
+    }
+    let changed = organizations.update_organization_role(id, "auditor ", Metadata::new());
     let changed = changed.await.unwrap();
     assert!(changed.permission.is_empty() && changed.updated_at > role.updated_at);
     let other = CreateOrganizationRole::new(id, "other", permission.clone());
@@ -277,7 +280,7 @@ pub(super) async fn roles_are_created_changed_and_deleted(adapter: Adapter) {
     let listed = organizations.list_organization_roles(id).await.unwrap();
     assert_eq!(listed, [other, changed]);
     for _ in 0..2 {
-        let deleted = organizations.delete_organization_role(id, "auditor").await;
+        let deleted = organizations.delete_organization_role(id, " auditor").await;
         deleted.unwrap();
     }
     let found = organizations.get_organization_role(id, "auditor").await;

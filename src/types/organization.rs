@@ -79,7 +79,8 @@ pub struct CreateOrganization {
     pub metadata: Metadata,
     /// The user who becomes its first member, with the role `owner`.
     pub owner_id: String,
-    /// In how many organizations the user may be at most, with this one. Default: any number.
+    /// In how many organizations the user may be at most, with this one. Default: any number. On PostgreSQL, a create with
+    /// a limit writes the user's row without changing it, so that triggers on updates of `users` fire.
     pub limit: Option<u32>,
 }
 

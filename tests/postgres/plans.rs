@@ -24,7 +24,7 @@ const TABLES: [&str; 10] = [
 const MAY_SCAN: &str = "FROM organization WHERE NOT EXISTS";
 
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
-const MAY_SORT: [(&str, &str); 11] = [
+const MAY_SORT: [(&str, &str); 12] = [
     (
         "FROM member JOIN organization ON organization.id = member.organization_id WHERE member.user_id",
         "the organizations of one user",
@@ -34,6 +34,10 @@ const MAY_SORT: [(&str, &str); 11] = [
         "the teams of one user",
     ),
     ("FROM team_member WHERE team_id", "the members of one team"),
+    (
+        "FROM texts CROSS JOIN LATERAL",
+        "a page of members for each text with the role, of which organizations have few",
+    ),
     (
         "FROM invitation WHERE organization_id = $1 ORDER BY",
         "the invitations of one organization",

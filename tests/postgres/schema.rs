@@ -128,7 +128,7 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
          WHERE relnamespace = 'public'::regnamespace AND NOT indisunique",
     )
     .await;
-    assert_eq!(indexes.len(), 14 + 10);
+    assert_eq!(indexes.len(), 14 + 13);
     for (table, name, _) in indexes {
         is_told(
             &pool,

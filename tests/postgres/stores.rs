@@ -3,8 +3,9 @@
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, Store};
 use better_auth::types::{
-    CreateInvitation, CreateMember, CreateOrganization, CreateTeam, CreateTeamMember, CreateUser,
-    InvitationStatus, ListMembers,
+    CreateInvitation, CreateMember, CreateOrganization, CreateOrganizationRole, CreateTeam,
+    CreateTeamMember, CreateUser, InvitationStatus, ListMembers, MemberLimits, Metadata,
+    UpdateOrganization,
 };
 use better_auth::{AuthError, ConflictField, MIGRATOR};
 use chrono::{TimeDelta, Utc};
@@ -166,7 +167,8 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     .await;
     execute(
         &pool,
-        "INSERT INTO organization (id, name, slug) VALUES ('1', 'One', 'One'), ('2', 'Two', 'TWO'), ('3', 'Two', 'two')",
+        "INSERT INTO organization (id, name, slug) VALUES ('1', 'One', 'One'), ('2', 'Two', 'TWO'), ('3', 'Two', 'two'), \
+         ('4', 'School', 'ÉCOLE')",
     )
     .await;
     execute(
@@ -180,7 +182,9 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
          ('a', '1', 'Grace@Example.com', 'ada', 'pending', 'infinity', now() - INTERVAL '2 hours'), \
          ('b', '1', 'grace@example.com', 'ada', 'pending', 'infinity', now() - INTERVAL '1 hour'), \
          ('c', '1', 'grace@example.com', 'ada', 'expired', 'infinity', now()), \
-         ('d', '2', 'grace@example.com', 'ada', 'pending', 'infinity', now())",
+         ('d', '2', 'grace@example.com', 'ada', 'pending', 'infinity', now()), \
+         ('e', '2', 'ÉMILE@example.com', 'ada', 'pending', 'infinity', now()), \
+         ('f', '3', 'ÉMILE@example.com', 'ada', 'accepted', 'infinity', now())",
     )
     .await;
     // Nobody asks for the store: its tables are there.
@@ -195,6 +199,25 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     }
     let left = organizations.get_organization("2").await.unwrap();
     assert_eq!(left.unwrap().slug, "TWO");
+    // What lookups do not find is reported, and its id helps.
+    let report = plain.check_names().await.unwrap();
+    assert_eq!(report.unreachable, 0);
+    let (slugs, addresses) = (report.organizations, report.invitations);
+    assert_eq!((slugs.count, addresses.count), (2, 1));
+    assert_eq!(
+        (slugs.first_ids, addresses.first_ids),
+        (vec!["2".to_owned(), "4".to_owned()], vec!["e".to_owned()])
+    );
+    for (id, slug) in [("2", "zwei"), ("4", "ÉCOLE")] {
+        let update = UpdateOrganization::new().with_slug(slug);
+        organizations.update_organization(id, update).await.unwrap();
+    }
+    organizations.cancel_invitation("2", "e").await.unwrap();
+    let report = plain.check_names().await.unwrap();
+    assert_eq!(
+        (report.organizations.count, report.invitations.count),
+        (0, 0)
+    );
     let listed = organizations.list_invitations("1").await.unwrap();
     let listed: Vec<_> = listed.iter().map(|row| (&*row.id, row.status)).collect();
     let expected = [
@@ -260,7 +283,6 @@ async fn new_duplicates_are_canceled_again(pool: PgPool) {
     );
 }
 
-/// What the store promises under READ COMMITTED holds where transactions are stricter by default.
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn an_unknown_status_cannot_be_stored(pool: PgPool) {
     let database = adapter(&pool).await;
@@ -294,7 +316,7 @@ pub(crate) async fn until_one_waits(pool: &PgPool) {
     }
 }
 
-async fn users<const N: usize>(database: &SqlxAdapter) -> [String; N] {
+pub(crate) async fn users<const N: usize>(database: &SqlxAdapter) -> [String; N] {
     let mut ids = [const { String::new() }; N];
     for id in &mut ids {
         *id = database.create_user(CreateUser::new()).await.unwrap().id;
@@ -496,7 +518,7 @@ async fn columns_of_the_applications_change_no_answer(pool: PgPool) {
     let invitation = organizations.create_invitation(create).await.unwrap();
     let found = organizations.get_invitation(&invitation.id).await.unwrap();
     assert_eq!(found.unwrap().organization_slug, "engines");
-    let limits = better_auth::types::MemberLimits::default();
+    let limits = MemberLimits::default();
     let accepted = organizations.accept_invitation(&invitation.id, &grace, false, limits);
     accepted.await.unwrap();
     let members = organizations.list_members(ListMembers::new(id)).await;
@@ -534,4 +556,104 @@ async fn the_team_of_an_invitation_is_one_of_its_organization(pool: PgPool) {
     organizations.delete_team(&teams[0].id).await.unwrap();
     let found = organizations.get_invitation(&invitation.id).await.unwrap();
     assert_eq!(found.unwrap().invitation.team_id, None);
+}
+
+/// As another program may have stored them before the constraints stood.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn what_is_no_object_is_named_by_its_column(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada] = users(&database).await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    let create = CreateOrganizationRole::new(&organization.id, "auditor", Metadata::new());
+    organizations
+        .create_organization_role(create)
+        .await
+        .unwrap();
+    for (table, column) in [
+        ("organization", "metadata"),
+        ("organization_role", "permission"),
+    ] {
+        for value in ["[]", "null", "\"{}\""] {
+            let change = format!("UPDATE {table} SET {column} = '{value}'");
+            let stored = sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone()))
+                .execute(&pool)
+                .await;
+            assert!(stored.is_err(), "{change}");
+            let constraint = format!("{table}_{column}_check");
+            execute(
+                &pool,
+                &format!("ALTER TABLE {table} DROP CONSTRAINT {constraint}; {change}"),
+            )
+            .await;
+            let error = if table == "organization" {
+                organizations
+                    .get_organization_by_slug("engines")
+                    .await
+                    .unwrap_err()
+            } else {
+                let listed = organizations
+                    .list_organization_roles(&organization.id)
+                    .await;
+                listed.unwrap_err()
+            };
+            let named = format!("{table}.{column} is not a JSON object");
+            assert!(error.to_string().contains(&named), "{error}");
+            execute(
+                &pool,
+                &format!(
+                    "UPDATE {table} SET {column} = '{{}}'; ALTER TABLE {table} ADD CONSTRAINT {constraint} \
+                     CHECK (jsonb_typeof({column}) = 'object')"
+                ),
+            )
+            .await;
+        }
+    }
+}
+
+/// Who accepts waits for the team without holding the invitation, which the other session changes next.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn accepting_locks_the_team_before_the_invitation(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let [ada, grace] = users(&database).await;
+    execute(&pool, "UPDATE users SET email = id || '@example.com'").await;
+    let organizations = database.organizations().unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &ada);
+    let (organization, _) = organizations.create_organization(create).await.unwrap();
+    let create = CreateTeam::new(&organization.id, "Team");
+    let team = organizations.create_team(create).await.unwrap();
+    for team_members in [None, Some(9)] {
+        let until = Utc::now() + TimeDelta::hours(1);
+        let email = format!("{grace}@example.com");
+        let create = CreateInvitation::new(&organization.id, email, &ada, until);
+        let create = create.with_team_id(&team.id);
+        let invitation = organizations.create_invitation(create).await.unwrap();
+        let mut other = pool.begin().await.unwrap();
+        sqlx::raw_sql("SET LOCAL lock_timeout = '1s'; SELECT FROM team FOR UPDATE")
+            .execute(&mut *other)
+            .await
+            .unwrap();
+        let limits = MemberLimits {
+            members: None,
+            team_members,
+        };
+        let (accepting, id, user) = (database.clone(), invitation.id, grace.clone());
+        let accepted = tokio::spawn(async move {
+            let store = accepting.organizations()?;
+            store.accept_invitation(&id, &user, false, limits).await
+        });
+        until_one_waits(&pool).await;
+        sqlx::raw_sql("UPDATE invitation SET team_id = NULL")
+            .execute(&mut *other)
+            .await
+            .unwrap();
+        other.commit().await.unwrap();
+        let (accepted, _) = accepted.await.unwrap().unwrap();
+        assert_eq!(accepted.team_id, None);
+        organizations
+            .remove_member(&organization.id, &grace)
+            .await
+            .unwrap();
+    }
 }

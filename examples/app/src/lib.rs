@@ -1,12 +1,12 @@
 //! Checked SQL of an application's own: over better-auth's tables, and over its own joined to them.
 //!
 //! The application's `.sqlx` is its own, written by `cargo sqlx prepare` against a database in which both have migrated.
-//! Types of `better_auth::columns` say how columns of time and `users.metadata` are read.
+//! Types of `better_auth::columns` say how columns of time and of JSON objects are read.
 
 pub mod sign_up;
 
-use better_auth::columns::{JsonObject, NullableTime, Time};
-use better_auth::types::{Session, User};
+use better_auth::columns::{JsonObject, NullableTime, OrganizationMetadata, Time};
+use better_auth::types::{Organization, Session, User};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -36,6 +36,19 @@ pub async fn sessions_from(pool: &PgPool, ip_address: &str) -> sqlx::Result<Vec<
            active_organization_id, active, created_at AS "created_at: Time", updated_at AS "updated_at: Time"
            FROM sessions WHERE ip_address = $1 ORDER BY sessions.id"#,
         ip_address,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Whole organizations, of the store that better-auth migrates if the application asks for it.
+pub async fn organizations_by_plan(pool: &PgPool, plan: &str) -> sqlx::Result<Vec<Organization>> {
+    sqlx::query_as!(
+        Organization,
+        r#"SELECT id, name, slug, logo, metadata AS "metadata: OrganizationMetadata", created_at AS "created_at: Time",
+           updated_at AS "updated_at: Time"
+           FROM organization WHERE metadata ->> 'plan' = $1 ORDER BY organization.id"#,
+        plan,
     )
     .fetch_all(pool)
     .await

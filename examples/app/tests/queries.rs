@@ -1,8 +1,8 @@
 //! An application's tests on a database of their own, migrated by better-auth and by the application.
 
-use app::{Order, orders_over, sessions_from, users_by_plan};
+use app::{Order, orders_over, organizations_by_plan, sessions_from, users_by_plan};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
-use better_auth::types::{CreateSession, CreateUser, Metadata};
+use better_auth::types::{CreateOrganization, CreateSession, CreateUser, Metadata};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
@@ -31,6 +31,19 @@ async fn whole_rows_come_back(pool: PgPool) {
         .try_into()
         .unwrap();
     assert_eq!(user.ban_expires, Some(DateTime::<Utc>::MAX_UTC));
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn whole_organizations_come_back(pool: PgPool) {
+    let database = SqlxAdapter::from_pool(pool.clone());
+    let ada = database.create_user(CreateUser::new()).await.unwrap();
+    let plan = Metadata::from_iter([("plan".to_owned(), "pro".into())]);
+    let create = CreateOrganization::new("Engines", "engines", &ada.id).with_metadata(plan);
+    let store = database.organizations().unwrap();
+    let (organization, _) = store.create_organization(create).await.unwrap();
+    let found = organizations_by_plan(&pool, "pro").await.unwrap();
+    assert_eq!(found, [organization]);
+    assert_eq!(organizations_by_plan(&pool, "free").await.unwrap(), []);
 }
 
 #[sqlx::test(migrator = "better_auth::MIGRATOR")]

@@ -47,8 +47,8 @@ mod verification;
 pub use account::{account_update, link_update, new_account};
 pub use attempts::{Attempts, USED_UP};
 pub use organization::{
-    member_role, new_invitation, new_member, new_organization, new_organization_role, new_team,
-    organization_update, role_permission, team_name,
+    lookup_role, member_role, new_invitation, new_member, new_organization, new_organization_role,
+    new_team, organization_update, role_permission, team_name,
 };
 pub use random::{new_id, new_token};
 pub use session::{Refresh, new_session, session_update};

@@ -1,10 +1,12 @@
 //! What organizations, members, invitations, teams and roles consist of, in normal form.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::metadata::normal_metadata;
 use super::random::new_id;
-use super::text::{MAX_NAME_BYTES, key, name_key, optional_text, text_update};
+use super::text::{MAX_NAME_BYTES, is_possible_id, key, name_key, optional_text, text_update};
 use super::time::normal_time;
 use crate::types::{
     CreateInvitation, CreateMember, CreateOrganization, CreateOrganizationRole, CreateTeam,
@@ -95,14 +97,23 @@ pub fn new_member(member: CreateMember, now: DateTime<Utc>) -> AuthResult<Member
 ///
 /// [`AuthError::Validation`] if a name is empty, or the role is too long.
 pub fn member_role(role: &str) -> AuthResult<String> {
-    let mut names = Vec::new();
-    for name in role.split(',').map(str::trim) {
-        let name = given_name("role", name.to_owned())?;
-        if !names.contains(&name) {
-            names.push(name);
+    let mut names = HashSet::new();
+    let mut normal = String::new();
+    for name in role.split(',') {
+        let name = role_name(name)?;
+        if !names.insert(name.clone()) {
+            continue;
+        }
+        if !normal.is_empty() {
+            normal.push(',');
+        }
+        normal.push_str(&name);
+        // More names make it only longer.
+        if normal.len() > MAX_NAME_BYTES {
+            break;
         }
     }
-    key("role", names.join(","), MAX_NAME_BYTES)
+    key("role", normal, MAX_NAME_BYTES)
 }
 
 /// The row of a new invitation, in normal form, with an id.
@@ -171,7 +182,7 @@ pub fn new_organization_role(
         role,
         permission,
     } = role;
-    let role = given_name("role", role.trim().to_owned())?;
+    let role = role_name(&role)?;
     if role.contains(',') {
         return Err(AuthError::validation("role", "holds a comma"));
     }
@@ -195,6 +206,18 @@ pub fn role_permission(permission: Metadata) -> AuthResult<Metadata> {
         AuthError::Validation { message, .. } => AuthError::validation("permission", message),
         other => other,
     })
+}
+
+/// The name of one role as it is looked up, without space around it. `None` if no role has it.
+#[must_use]
+pub fn lookup_role(role: &str) -> Option<&str> {
+    let role = role.trim();
+    is_possible_id(role).then_some(role)
+}
+
+/// The name of one role in normal form.
+fn role_name(role: &str) -> AuthResult<String> {
+    given_name("role", role.trim().to_owned())
 }
 
 /// A name that is not empty and fits an index.

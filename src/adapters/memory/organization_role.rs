@@ -69,6 +69,9 @@ impl<A: Access> Repository<A> {
         organization_id: &str,
         role: &str,
     ) -> AuthResult<Option<OrganizationRole>> {
+        let Some(role) = input::lookup_role(role) else {
+            return Ok(None);
+        };
         Ok(self.0.read(|view| {
             let id = find(view, organization_id, role)?;
             view.organization_roles().get(id.as_str())
@@ -91,10 +94,12 @@ impl<A: Access> Repository<A> {
         role: &str,
         permission: Metadata,
     ) -> AuthResult<OrganizationRole> {
+        let permission = input::role_permission(permission)?;
+        let role = input::lookup_role(role).ok_or(AuthError::RoleNotFound)?;
         let input = (
             organization_id.to_owned(),
             role.to_owned(),
-            input::role_permission(permission)?,
+            permission,
             self.0.clock().now(),
         );
         self.0.write(
@@ -117,6 +122,9 @@ impl<A: Access> Repository<A> {
         organization_id: &str,
         role: &str,
     ) -> AuthResult<()> {
+        let Some(role) = input::lookup_role(role) else {
+            return Ok(());
+        };
         self.0.write(
             |view| stripes_of(view, organization_id, role),
             (organization_id.to_owned(), role.to_owned()),

@@ -45,14 +45,56 @@ pub struct Time(DateTime<Utc>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NullableTime(Option<DateTime<Utc>>);
 
-/// `users.metadata` and others: `JSONB NOT NULL` that holds an object. `Debug` shows nothing of it.
-#[derive(Clone, PartialEq)]
-pub struct JsonObject(Metadata);
+/// A type for a column that holds an object. If the value cannot be read, the error names the column.
+macro_rules! json_objects {
+    ($($(#[$doc:meta])* $name:ident of $column:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, PartialEq)]
+            pub struct $name(Metadata);
 
-impl fmt::Debug for JsonObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonObject").finish_non_exhaustive()
-    }
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name)).finish_non_exhaustive()
+                }
+            }
+
+            impl From<$name> for Metadata {
+                fn from($name(object): $name) -> Self {
+                    object
+                }
+            }
+
+            impl Type<Postgres> for $name {
+                fn type_info() -> PgTypeInfo {
+                    <Json<Metadata> as Type<Postgres>>::type_info()
+                }
+            }
+
+            impl<'r> Decode<'r, Postgres> for $name {
+                fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                    // The error of serde_json may quote the value.
+                    match <Json<Metadata> as Decode<Postgres>>::decode(value) {
+                        Ok(Json(object)) => Ok(Self(object)),
+                        Err(_) => Err(concat!(
+                            $column,
+                            " is not a JSON object, or is nested too deep to be read"
+                        )
+                        .into()),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+json_objects! {
+    /// `users.metadata`: `JSONB NOT NULL` that holds an object. `Debug` shows nothing of it.
+    JsonObject of "users.metadata";
+    /// `organization.metadata`, as [`JsonObject`].
+    OrganizationMetadata of "organization.metadata";
+    /// `organization_role.permission`, as [`JsonObject`].
+    RolePermission of "organization_role.permission";
 }
 
 /// `invitation.status`.
@@ -80,12 +122,6 @@ impl From<DateTime<Utc>> for Time {
 impl From<NullableTime> for Option<DateTime<Utc>> {
     fn from(NullableTime(time): NullableTime) -> Self {
         time
-    }
-}
-
-impl From<JsonObject> for Metadata {
-    fn from(JsonObject(object): JsonObject) -> Self {
-        object
     }
 }
 
@@ -121,12 +157,6 @@ impl Type<Postgres> for Time {
 impl Type<Postgres> for NullableTime {
     fn type_info() -> PgTypeInfo {
         Time::type_info()
-    }
-}
-
-impl Type<Postgres> for JsonObject {
-    fn type_info() -> PgTypeInfo {
-        <Json<Metadata> as Type<Postgres>>::type_info()
     }
 }
 
@@ -173,18 +203,6 @@ impl<'r> Decode<'r, Postgres> for NullableTime {
         }
         let Time(time) = Time::decode(value)?;
         Ok(Self(Some(time)))
-    }
-}
-
-impl<'r> Decode<'r, Postgres> for JsonObject {
-    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        // The error of serde_json may quote the value.
-        match <Json<Metadata> as Decode<Postgres>>::decode(value) {
-            Ok(Json(object)) => Ok(Self(object)),
-            Err(_) => {
-                Err("users.metadata is not a JSON object, or is nested too deep to be read".into())
-            }
-        }
     }
 }
 

@@ -170,8 +170,8 @@ impl Repository {
         .await
     }
 
-    /// Writes to the rows that limits count by come first. The invitation's row is locked, so that one caller answers it,
-    /// and the user's, so that the address stays.
+    /// Writes to the rows that limits count by come first. The team's row is locked before that of the invitation, as
+    /// `delete_team` locks them; that one, so that one caller answers it; and the user's, so that the address stays.
     pub(super) async fn accept_invitation(
         &self,
         id: &str,
@@ -188,12 +188,14 @@ impl Repository {
         let accepted = self.run(operation, |connection| {
             Box::pin(
                 sqlx::query!(
-                    "WITH sent AS (SELECT organization_id FROM invitation WHERE id = $1), \
+                    "WITH sent AS (SELECT organization_id, team_id FROM invitation WHERE id = $1), \
                      counted AS (UPDATE organization SET revision = revision + 1 FROM sent \
                      WHERE organization.id = sent.organization_id AND $4::BIGINT IS NOT NULL RETURNING organization.id), \
+                     held_team AS (SELECT team.id FROM sent JOIN team ON team.id = sent.team_id \
+                     WHERE $4 IS NULL OR EXISTS (SELECT FROM counted) FOR KEY SHARE OF team), \
                      invited AS (SELECT * FROM invitation WHERE id = $1 AND status = 'pending' \
                      AND expires_at > statement_timestamp() AND ($4 IS NULL OR EXISTS (SELECT FROM counted)) \
-                     FOR UPDATE), \
+                     AND (SELECT count(*) FROM held_team) >= 0 FOR UPDATE), \
                      addressee AS (SELECT users.id FROM invited JOIN users ON users.id = $2 \
                      AND users.email = invited.email AND (users.email_verified OR NOT $3) FOR SHARE OF users), \
                      counted_team AS (UPDATE team SET revision = revision + 1 FROM invited, addressee \

@@ -1,5 +1,7 @@
 //! The statements about members of organizations, and the constraints of their table.
 
+use chrono::{DateTime, Utc};
+
 use super::columns::{ExactTime, NullableTime, Time};
 use super::organization::{conflict, read, write};
 use super::repository::Repository;
@@ -20,6 +22,57 @@ macro_rules! query_member {
             $(, $argument)*
         )
     };
+}
+
+/// As `query_member!`, with what others see of the user.
+macro_rules! query_listed_member {
+    ($before:literal COLUMNS $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            ListedMember,
+            $before
+                + "member.id AS \"id!\", member.organization_id AS \"organization_id!\", \
+                   member.user_id AS \"user_id!\", member.role AS \"role!\", \
+                   member.created_at AS \"created_at!: Time\", users.name, users.email, users.image"
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+struct ListedMember {
+    id: String,
+    organization_id: String,
+    user_id: String,
+    role: String,
+    created_at: DateTime<Utc>,
+    name: Option<String>,
+    email: Option<String>,
+    image: Option<String>,
+}
+
+impl From<ListedMember> for MemberWithUser {
+    fn from(row: ListedMember) -> Self {
+        Self {
+            user: PublicUser {
+                id: row.user_id.clone(),
+                name: row.name,
+                email: row.email,
+                image: row.image,
+            },
+            member: Member {
+                id: row.id,
+                organization_id: row.organization_id,
+                user_id: row.user_id,
+                role: row.role,
+                created_at: row.created_at,
+            },
+        }
+    }
+}
+
+/// How many rows tell whether there is a next page.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 pub(super) const CONSTRAINTS: Constraints = Constraints {
@@ -124,42 +177,60 @@ impl Repository {
         let Some(query) = MemberQuery::new(query)? else {
             return Ok(MemberPage::default());
         };
-        let rows = self.run(read("list_members"), |connection| {
-            let (_, id) = &query.after;
-            Box::pin(
-                sqlx::query!(
-                    "SELECT member.id, member.organization_id, member.user_id, member.role, \
-                     member.created_at AS \"created_at: Time\", users.name, users.email, users.image \
-                     FROM member JOIN users ON users.id = member.user_id \
-                     WHERE member.organization_id = $1 AND (member.created_at, member.id COLLATE \"C\") < ($2, $3) \
-                     AND COALESCE($4 = ANY (regexp_split_to_array(btrim(member.role, ' '), ' *, *')), TRUE) \
-                     ORDER BY member.created_at DESC, member.id COLLATE \"C\" DESC LIMIT $5",
-                    query.organization_id,
-                    ExactTime(query.after_micros) as _,
-                    id,
-                    query.role,
-                    // One more tells whether there is a next page.
-                    i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1),
-                )
-                .fetch_all(connection),
+        let members = match &query.role {
+            None => self.members_of_any_role(&query).await?,
+            Some(role) => self.members_of_role(&query, role).await?,
+        };
+        Ok(query.page(members.into_iter().map(MemberWithUser::from).collect()))
+    }
+
+    async fn members_of_any_role(&self, query: &MemberQuery) -> AuthResult<Vec<ListedMember>> {
+        let (_, id) = &query.after;
+        self.fetch_all(read("list_members"), || {
+            query_listed_member!(
+                "SELECT " COLUMNS " FROM member JOIN users ON users.id = member.user_id \
+                 WHERE member.organization_id = $1 AND (member.created_at, member.id COLLATE \"C\") < ($2, $3) \
+                 ORDER BY member.created_at DESC, member.id COLLATE \"C\" DESC LIMIT $4",
+                query.organization_id,
+                ExactTime(query.after_micros) as _,
+                id,
+                one_more(query.limit),
             )
-        });
-        let members = rows.await?.into_iter().map(|row| MemberWithUser {
-            user: PublicUser {
-                id: row.user_id.clone(),
-                name: row.name,
-                email: row.email,
-                image: row.image,
-            },
-            member: Member {
-                id: row.id,
-                organization_id: row.organization_id,
-                user_id: row.user_id,
-                role: row.role,
-                created_at: row.created_at.into(),
-            },
-        });
-        Ok(query.page(members.collect()))
+        })
+        .await
+    }
+
+    /// Of all texts that the organization has in `role`, which are few, those with this name; of each of them the first
+    /// members behind the cursor. An index of texts has room for 256 characters, which roles of this crate do not fill.
+    async fn members_of_role(
+        &self,
+        query: &MemberQuery,
+        role: &str,
+    ) -> AuthResult<Vec<ListedMember>> {
+        let (_, id) = &query.after;
+        self.fetch_all(read("list_members"), || {
+            query_listed_member!(
+                "WITH RECURSIVE texts AS ((SELECT left(member.role, 256) COLLATE \"C\" AS text FROM member \
+                 WHERE member.organization_id = $1 ORDER BY left(member.role, 256) COLLATE \"C\" LIMIT 1) \
+                 UNION ALL SELECT (SELECT left(member.role, 256) COLLATE \"C\" FROM member \
+                 WHERE member.organization_id = $1 AND left(member.role, 256) COLLATE \"C\" > texts.text \
+                 ORDER BY left(member.role, 256) COLLATE \"C\" LIMIT 1) FROM texts WHERE texts.text IS NOT NULL) \
+                 SELECT " COLUMNS " FROM texts CROSS JOIN LATERAL (SELECT * FROM member \
+                 WHERE member.organization_id = $1 AND left(member.role, 256) COLLATE \"C\" = texts.text \
+                 AND (member.created_at, member.id COLLATE \"C\") < ($2, $3) \
+                 AND $5 = ANY (regexp_split_to_array(btrim(member.role, ' '), ' *, *')) \
+                 ORDER BY member.created_at DESC, member.id COLLATE \"C\" DESC LIMIT $4) AS member \
+                 JOIN users ON users.id = member.user_id WHERE char_length(texts.text) = 256 \
+                 OR $5 = ANY (regexp_split_to_array(btrim(texts.text, ' '), ' *, *')) \
+                 ORDER BY member.created_at DESC, member.id COLLATE \"C\" DESC LIMIT $4",
+                query.organization_id,
+                ExactTime(query.after_micros) as _,
+                id,
+                one_more(query.limit),
+                role,
+            )
+        })
+        .await
     }
 
     pub(super) async fn count_members(&self, organization_id: &str) -> AuthResult<u64> {

@@ -50,6 +50,7 @@ pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{
     Import, ImportReport, ImportedRows, LeftRow, MIGRATOR, MigrationAction, NameReport,
     NormalizedNames, PendingMigration, PendingMigrations, SchemaReport, SkippedName,
+    UnreachableNames,
 };
 pub use self::progress::Progress;
 pub use self::session_cache::{SessionCache, SessionCacheStats};

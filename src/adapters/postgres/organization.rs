@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::types::Json;
 
-use super::columns::{JsonObject, NullableTime, Time, new_value};
+use super::columns::{NullableTime, OrganizationMetadata, Time, new_value};
 use super::error::Operation;
 use super::member;
 use super::repository::Repository;
@@ -20,7 +20,7 @@ macro_rules! query_organization {
             Organization,
             $before
                 + "id AS \"id!\", name AS \"name!\", slug AS \"slug!\", logo, \
-                   metadata AS \"metadata!: JsonObject\", created_at AS \"created_at!: Time\", \
+                   metadata AS \"metadata!: OrganizationMetadata\", created_at AS \"created_at!: Time\", \
                    updated_at AS \"updated_at!: Time\""
                 + $after
             $(, $argument)*
@@ -83,7 +83,7 @@ impl Repository {
                      WHERE outcome = 'created' RETURNING id, metadata, created_at), \
                      owner AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
                      SELECT $6, id, $7, 'owner', created_at FROM created) \
-                     SELECT outcome AS \"outcome!\", metadata AS \"metadata?: JsonObject\", \
+                     SELECT outcome AS \"outcome!\", metadata AS \"metadata?: OrganizationMetadata\", \
                      created_at AS \"created_at!: NullableTime\" FROM verdict LEFT JOIN created ON TRUE",
                     organization.id,
                     organization.name,
@@ -174,7 +174,7 @@ impl Repository {
             Box::pin(
                 sqlx::query!(
                     "SELECT organization.id, organization.name, organization.slug, organization.logo, \
-                     organization.metadata AS \"metadata: JsonObject\", \
+                     organization.metadata AS \"metadata: OrganizationMetadata\", \
                      organization.created_at AS \"created_at: Time\", \
                      organization.updated_at AS \"updated_at: Time\", \
                      member.id AS member_id, member.role, member.created_at AS \"joined_at: Time\" \

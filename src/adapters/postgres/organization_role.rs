@@ -2,7 +2,7 @@
 
 use sqlx::types::Json;
 
-use super::columns::{JsonObject, Time};
+use super::columns::{RolePermission, Time};
 use super::organization::{read, write};
 use super::repository::Repository;
 use super::violation::{Constraints, Key, Reference};
@@ -16,7 +16,7 @@ macro_rules! query_role {
         sqlx::query_as!(
             OrganizationRole,
             $before
-                + "id, organization_id, role, permission AS \"permission: JsonObject\", \
+                + "id, organization_id, role, permission AS \"permission: RolePermission\", \
                    created_at AS \"created_at: Time\", updated_at AS \"updated_at: Time\""
                 + $after
             $(, $argument)*
@@ -64,7 +64,10 @@ impl Repository {
         organization_id: &str,
         role: &str,
     ) -> AuthResult<Option<OrganizationRole>> {
-        if !input::is_possible_id(organization_id) || !input::is_possible_id(role) {
+        let Some(role) = input::lookup_role(role) else {
+            return Ok(None);
+        };
+        if !input::is_possible_id(organization_id) {
             return Ok(None);
         }
         self.fetch_optional(read("get_organization_role"), || {
@@ -101,7 +104,8 @@ impl Repository {
         permission: Metadata,
     ) -> AuthResult<OrganizationRole> {
         let permission = input::role_permission(permission)?;
-        if !input::is_possible_id(organization_id) || !input::is_possible_id(role) {
+        let role = input::lookup_role(role).ok_or(AuthError::RoleNotFound)?;
+        if !input::is_possible_id(organization_id) {
             return Err(AuthError::RoleNotFound);
         }
         let changed = self.fetch_optional(write("update_organization_role"), || {
@@ -122,7 +126,10 @@ impl Repository {
         organization_id: &str,
         role: &str,
     ) -> AuthResult<()> {
-        if !input::is_possible_id(organization_id) || !input::is_possible_id(role) {
+        let Some(role) = input::lookup_role(role) else {
+            return Ok(());
+        };
+        if !input::is_possible_id(organization_id) {
             return Ok(());
         }
         self.execute(write("delete_organization_role"), || {

@@ -131,6 +131,22 @@ impl Findings {
             );
             self.add("names", State::Wrong, &message);
         }
+        if report.organizations.count > 0 {
+            let message = format!(
+                "{} organizations have a slug that lookups do not find, the first are {}: give each another one by its id",
+                report.organizations.count,
+                report.organizations.first_ids.join(", ")
+            );
+            self.add("slugs", State::Wrong, &message);
+        }
+        if report.invitations.count > 0 {
+            let message = format!(
+                "{} pending invitations name an address that no user has, the first are {}: cancel them and invite again",
+                report.invitations.count,
+                report.invitations.first_ids.join(", ")
+            );
+            self.add("invitations", State::Wrong, &message);
+        }
         Ok(())
     }
 

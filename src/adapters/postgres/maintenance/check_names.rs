@@ -1,15 +1,17 @@
-//! `check_names`: finds the emails and usernames that no lookup finds.
+//! `check_names`: finds the emails, usernames, slugs and invited addresses that no lookup finds.
 
 use super::super::SqlxAdapter;
+use super::super::error::Operation;
 use super::super::estimates::Rows;
 use super::super::progress::{Observer, Progress};
+use super::super::repository::Repository;
 use super::normalize_names::UserNames;
 use crate::AuthResult;
-use crate::adapters::input;
+use crate::adapters::{Store, input};
 
 const NAME: &str = "check_names";
-/// The most users that a report names.
-const MAX_NAMED_USERS: usize = 10;
+/// The most rows of a kind that a report names.
+const MAX_NAMED_ROWS: usize = 10;
 
 /// The result of [`SqlxAdapter::check_names`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,13 +23,37 @@ pub struct NameReport {
     pub unreachable: u64,
     /// The ids of the first ten of those.
     pub first_ids: Vec<String>,
+    /// Organizations whose slug no lookup finds. None if the store is not migrated.
+    pub organizations: UnreachableNames,
+    /// Pending invitations to an address that no user has, as emails are stored in lower case. None if the store is not
+    /// migrated.
+    pub invitations: UnreachableNames,
+}
+
+/// Rows of a store whose name is in a form that no lookup finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnreachableNames {
+    /// How many there are.
+    pub count: u64,
+    /// The ids of the first ten.
+    pub first_ids: Vec<String>,
+}
+
+/// A row with its name.
+struct Named {
+    id: String,
+    name: String,
 }
 
 impl SqlxAdapter {
     /// Looks for emails and usernames that another program stored in a form that lookups do not find, such as one with
     /// upper case. [`normalize_names`](Self::normalize_names) changes them.
     ///
-    /// It reads all users, in batches of 1,000, and changes nothing.
+    /// If the store of organizations is migrated, it looks at their slugs and at the addresses of pending invitations too.
+    /// Give such an organization another slug by its id; cancel such an invitation and invite again.
+    ///
+    /// It reads all users, organizations and pending invitations, in batches of 1,000, and changes nothing.
     ///
     /// # Errors
     ///
@@ -65,7 +91,7 @@ impl SqlxAdapter {
         loop {
             let users = database.users_after(NAME, &mut last).await?;
             if users.is_empty() {
-                return Ok(report);
+                break;
             }
             let count = users.len();
             for user in users {
@@ -73,22 +99,83 @@ impl SqlxAdapter {
             }
             observer.advance(count).await;
         }
+        if database.is_migrated(Store::Organizations, NAME).await? {
+            report.organizations = database.unreachable_slugs().await?;
+            report.invitations = database.unreachable_addresses().await?;
+        }
+        Ok(report)
     }
+}
+
+fn is_normal(name: &str) -> bool {
+    input::lookup_name(name).is_some_and(|key| key == name)
 }
 
 impl NameReport {
     fn note(&mut self, user: UserNames) {
-        let is_normal = |field, name: &Option<String>| {
-            name.as_ref()
-                .is_none_or(|name| input::name_key(field, name).is_ok_and(|key| key == *name))
-        };
         self.users += 1;
-        if is_normal("email", &user.email) && is_normal("username", &user.username) {
+        let mut names = [&user.email, &user.username].into_iter().flatten();
+        if names.all(|name| is_normal(name)) {
             return;
         }
         self.unreachable += 1;
-        if self.first_ids.len() < MAX_NAMED_USERS {
+        if self.first_ids.len() < MAX_NAMED_ROWS {
             self.first_ids.push(user.id);
+        }
+    }
+}
+
+impl UnreachableNames {
+    /// Notes the rows of a batch, of which `last` becomes the last. Whether there were any.
+    fn note(&mut self, mut rows: Vec<Named>, last: &mut Option<String>) -> bool {
+        // The last row of a batch is the first of the next.
+        rows.retain(|row| last.as_ref() != Some(&row.id));
+        let Some(new_last) = rows.last() else {
+            return false;
+        };
+        *last = Some(new_last.id.clone());
+        for row in rows.into_iter().filter(|row| !is_normal(&row.name)) {
+            self.count += 1;
+            if self.first_ids.len() < MAX_NAMED_ROWS {
+                self.first_ids.push(row.id);
+            }
+        }
+        true
+    }
+}
+
+impl Repository {
+    async fn unreachable_slugs(&self) -> AuthResult<UnreachableNames> {
+        let (mut found, mut last) = (UnreachableNames::default(), None::<String>);
+        loop {
+            let from = last.clone().unwrap_or_default();
+            let rows = self.fetch_all(Operation::read(NAME), || {
+                sqlx::query_as!(
+                    Named,
+                    "SELECT id, slug AS name FROM organization WHERE id >= $1 ORDER BY id LIMIT 1000",
+                    from,
+                )
+            });
+            if !found.note(rows.await?, &mut last) {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn unreachable_addresses(&self) -> AuthResult<UnreachableNames> {
+        let (mut found, mut last) = (UnreachableNames::default(), None::<String>);
+        loop {
+            let from = last.clone().unwrap_or_default();
+            let rows = self.fetch_all(Operation::read(NAME), || {
+                sqlx::query_as!(
+                    Named,
+                    "SELECT id, email AS name FROM invitation WHERE id >= $1 AND status = 'pending' ORDER BY id LIMIT 1000",
+                    from,
+                )
+            });
+            if !found.note(rows.await?, &mut last) {
+                return Ok(found);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ mod session_cache_triggers;
 mod store_tables;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
-pub use self::check_names::NameReport;
+pub use self::check_names::{NameReport, UnreachableNames};
 pub use self::check_schema::SchemaReport;
 pub use self::import::{Import, ImportReport, ImportedRows, LeftRow};
 pub(super) use self::migrated_stores::MigratedStores;

@@ -1,0 +1,1 @@
+ALTER TABLE organization DROP CONSTRAINT IF EXISTS organization_metadata_check;

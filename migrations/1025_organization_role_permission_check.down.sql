@@ -1,0 +1,1 @@
+ALTER TABLE organization_role DROP CONSTRAINT IF EXISTS organization_role_permission_check;
