@@ -19,16 +19,18 @@ const CALLERS: usize = 3;
 const CALLS: usize = 6;
 
 /// What a call shows of the thing, or why it was refused.
-type Answer = Result<Option<String>, Refusal>;
+pub(crate) type Answer = Result<Option<String>, Refusal>;
 
 #[derive(Clone, Debug, PartialEq)]
-enum Refusal {
+pub(crate) enum Refusal {
     NotFound,
     Conflict(ConflictField),
 }
 
 /// A model of something that an adapter keeps.
-trait Subject: Model<Operation: Send + Sync, Answer: From<Answer> + Send> + Send {
+pub(crate) trait Subject:
+    Model<Operation: Send + Sync, Answer: From<Answer> + Send> + Send
+{
     /// Makes what the default state describes, and returns how to find it.
     fn prepare(
         database: &dyn DatabaseAdapter,
@@ -48,7 +50,12 @@ trait Subject: Model<Operation: Send + Sync, Answer: From<Answer> + Send> + Send
 fn answer(answer: AuthResult<Option<String>>) -> Option<Answer> {
     match answer {
         Ok(shown) => Some(Ok(shown)),
-        Err(AuthError::UserNotFound | AuthError::SessionNotFound) => Some(Err(Refusal::NotFound)),
+        Err(
+            AuthError::UserNotFound
+            | AuthError::SessionNotFound
+            | AuthError::MemberNotFound
+            | AuthError::InvitationNotFound,
+        ) => Some(Err(Refusal::NotFound)),
         Err(AuthError::Conflict { field }) => Some(Err(Refusal::Conflict(field))),
         Err(error) if error.is_retryable() => None,
         Err(error) => panic!("{error:?}"),
@@ -114,7 +121,7 @@ fn overlaps<M: Model>(histories: &[History<M>]) -> usize {
         .count()
 }
 
-async fn explore<M: Subject + 'static>(mut run: Run) {
+pub(crate) async fn explore<M: Subject + 'static>(mut run: Run) {
     let (mut rounds, mut calls, mut met) = (0, 0, 0);
     let explorer = run.watch.task("explorer");
     while run.goes_on() {

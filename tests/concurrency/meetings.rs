@@ -12,7 +12,7 @@ use crate::one_winner::{Answers, CONTENDERS, Way, contend, one_winner};
 use crate::{Run, in_an_hour};
 
 /// Leaves the others time, so that transactions meet before they commit.
-async fn linger() {
+pub(crate) async fn linger() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }

@@ -106,7 +106,7 @@ fn spelled(contender: usize, name: &str) -> String {
     }
 }
 
-fn conflict_on(field: ConflictField, error: &AuthError) -> bool {
+pub(crate) fn conflict_on(field: ConflictField, error: &AuthError) -> bool {
     matches!(error, AuthError::Conflict { field: on } if *on == field)
 }
 

@@ -13,6 +13,7 @@
 #[path = "../support/calls.rs"]
 mod calls;
 mod inputs;
+mod organizations;
 mod steps;
 mod subject;
 #[path = "../support/mod.rs"]
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use better_auth::adapters::{MemoryDatabaseAdapter, SessionCache, SqlxAdapter, SqlxAdapterBuilder};
-use calls::Call;
+use calls::{Call, OrganizationCall};
 use proptest::prop_assert_eq;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestCaseError;
@@ -51,7 +52,11 @@ async fn compare(
     is_cached: bool,
     tally: &mut Tally,
 ) -> Result<(), TestCaseError> {
-    execute(pool, "DELETE FROM users; DELETE FROM verifications").await;
+    execute(
+        pool,
+        "DELETE FROM organization; DELETE FROM users; DELETE FROM verifications",
+    )
+    .await;
     let mut memory = Subject::new(MemoryDatabaseAdapter::new());
     let mut postgres = Subject::new(database.clone());
     for (number, (place, step)) in steps.iter().enumerate() {
@@ -199,12 +204,14 @@ fn every_method_is_compared() {
     // The step that begins a transaction keeps it.
     let mut missing = BTreeSet::from_iter(Call::METHODS);
     missing.remove(&"begin");
+    missing.extend(OrganizationCall::METHODS);
     let mut runner = Seed::parse(&"0".repeat(64)).runner(1);
     for _ in 0..200 {
         let sequence = steps(50).new_tree(&mut runner).unwrap().current();
         for (_, step) in sequence {
             match step {
                 Step::Call(call, _) => missing.remove(&call.method()),
+                Step::Organization(call, _) => missing.remove(&call.method()),
                 _ => continue,
             };
         }

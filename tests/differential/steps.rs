@@ -5,11 +5,12 @@ use std::time::Duration;
 use better_auth::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers};
 use proptest::prelude::*;
 
-use crate::calls::Call;
+use crate::calls::{Call, OrganizationCall};
 use crate::inputs::{
     create_account, create_session, create_user, list_users, update_account, update_session,
     update_user, user_filter,
 };
+use crate::organizations::{first_organizations, organization_step};
 use crate::values::{USERS, end, key, maybe, part_of_a_pair, text, time, user_id};
 
 /// What is done next.
@@ -17,6 +18,8 @@ use crate::values::{USERS, end, key, maybe, part_of_a_pair, text, time, user_id}
 pub(crate) enum Step {
     /// With what an earlier call has made, where it says so.
     Call(Call, Option<Made>),
+    /// One of the store's, with what earlier calls have made.
+    Organization(OrganizationCall, Vec<Made>),
     /// Follows the cursors to the end.
     AllPages(ListUsers),
     Begin,
@@ -83,7 +86,7 @@ pub(crate) enum Place {
     Inside(usize),
 }
 
-fn step(call: Call) -> Step {
+pub(crate) fn step(call: Call) -> Step {
     Step::Call(call, None)
 }
 
@@ -267,7 +270,28 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
             verifications => verification_step(),
             transactions => transaction_step(),
         ];
-        prop::collection::vec(step, count)
+        prop::collection::vec(step, count).prop_map(|steps| (Vec::new(), steps))
+    };
+    // Those with organizations begin with some.
+    let in_organizations = move |sessions, transactions| {
+        let step = prop_oneof![
+            2 => user_step(),
+            sessions => session_step(),
+            20 => organization_step(),
+            transactions => transaction_step(),
+        ];
+        let steps = prop::collection::vec(step, count);
+        (steps, any::<bool>()).prop_map(|(mut steps, has_limits)| {
+            // Who has no limit is not held up by those who have one, and goes beyond it before they commit.
+            for step in &mut steps {
+                if let Step::Organization(call, _) = step
+                    && !has_limits
+                {
+                    call.take_limits();
+                }
+            }
+            (first_organizations(), steps)
+        })
     };
     let steps = prop_oneof![
         2 => sequence(6, 4, 3, 4, 2),
@@ -276,12 +300,14 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
         1 => sequence(4, 16, 1, 1, 6),
         1 => sequence(4, 1, 16, 1, 6),
         1 => sequence(1, 1, 1, 20, 6),
+        3 => in_organizations(1, 2),
+        3 => in_organizations(3, 8),
     ];
     // In one sequence more of the steps run outside than in another. Drawn apart from the steps, so that shrinking one
     // leaves the other as it is.
     let places = prop::collection::vec((0_u32..7, 0..TRANSACTIONS), count);
     (1..=TRANSACTIONS, 0_u32..4, places, steps).prop_map(
-        |(transactions, outside, places, steps)| {
+        |(transactions, outside, places, (first, steps))| {
             let place = |(chance, number)| {
                 if chance < outside {
                     Place::Outside
@@ -289,11 +315,17 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
                     Place::Inside(number % transactions)
                 }
             };
-            let mut sequence = Vec::new();
+            let has_users = !first.is_empty();
+            let mut sequence: Vec<_> = first
+                .into_iter()
+                .map(|step| (Place::Outside, step))
+                .collect();
             // One transaction begins where the sequence says. Several begin at once, and meet at the same rows.
             if transactions > 1 {
                 let outside = |call| (Place::Outside, step(call));
-                sequence.extend(USERS.into_iter().flat_map(rows_of).map(outside));
+                if !has_users {
+                    sequence.extend(USERS.into_iter().flat_map(rows_of).map(outside));
+                }
                 let begin = |number| (Place::Inside(number), Step::Begin);
                 sequence.extend((0..transactions).map(begin));
             }

@@ -8,7 +8,8 @@ use better_auth::{AuthError, AuthResult};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::calls::{Answer, Call, Row};
+use crate::calls::{Answer, Call, OrganizationCall, Row};
+use crate::organizations::lookups_of_organization;
 use crate::steps::{Made, Place, Step, TRANSACTIONS};
 
 /// An adapter, with the rows whose ids and tokens it has made.
@@ -89,6 +90,21 @@ impl<A: DatabaseAdapter> Subject<A> {
                 }
                 self.answer(answer)
             }
+            Step::Organization(call, made) => {
+                let fill =
+                    |call: OrganizationCall, made: &Made| call.with(made.argument, self.find(made));
+                let call = made.iter().fold(call.clone(), fill);
+                let answer = call.make(self.at(place)).await;
+                if let Ok(Answer { rows, .. }) = &answer
+                    && (call.method().starts_with("create_")
+                        || call.method() == "accept_invitation")
+                {
+                    for row in rows {
+                        self.name(row);
+                    }
+                }
+                self.answer(answer)
+            }
             Step::AllPages(query) => self.all_pages(place, query.clone()).await,
             Step::Begin => match (self.at(place).begin().await, place) {
                 (Ok(transaction), Place::Inside(number)) => {
@@ -146,6 +162,19 @@ impl<A: DatabaseAdapter> Subject<A> {
             let row = self.adapter.get_verification(identifier, value).await;
             verifications.push(self.rows(row.unwrap()));
         }
+        let made = |table| self.made.get(table).into_iter().flatten();
+        for organization in made("organization") {
+            for call in lookups_of_organization(organization.text("id").unwrap()) {
+                let answer = call.make(&self.adapter).await;
+                found.push(json!([call.method(), self.answer(answer)]));
+            }
+        }
+        for team in made("team") {
+            let team_id = team.text("id").unwrap().to_owned();
+            let listed = OrganizationCall::list_team_members { team_id };
+            let answer = listed.make(&self.adapter).await;
+            found.push(json!([listed.method(), self.answer(answer)]));
+        }
         let dead = [
             self.adapter.delete_expired_sessions().await.unwrap(),
             self.adapter.delete_expired_verifications().await.unwrap(),
@@ -183,18 +212,20 @@ impl<A: DatabaseAdapter> Subject<A> {
 
     fn row(&self, row: &Row) -> Value {
         let time = |column| row.text(column).unwrap().parse::<DateTime<Utc>>().unwrap();
-        let (created_at, updated_at) = (time("created_at"), time("updated_at"));
-        assert!(updated_at >= created_at);
         let mut shown = row.columns.clone();
         shown.remove("created_at");
-        shown.insert("updated_at".to_owned(), (updated_at > created_at).into());
-        for column in ["id", "token"] {
+        if shown.contains_key("updated_at") {
+            let (created_at, updated_at) = (time("created_at"), time("updated_at"));
+            assert!(updated_at >= created_at);
+            shown.insert("updated_at".to_owned(), (updated_at > created_at).into());
+        }
+        for column in row.columns.keys() {
             let Some(made) = row.text(column) else {
                 continue;
             };
             if let Some(name) = self.names.get(made) {
                 shown.insert(column.to_owned(), name.clone().into());
-            } else if row.has_made_id() {
+            } else if row.has_made_id() && ["id", "token"].contains(&column.as_str()) {
                 // Such as a marker, whose id may stand for its pair or be new each time.
                 shown.insert(column.to_owned(), "unknown".into());
             }

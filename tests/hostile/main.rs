@@ -7,6 +7,7 @@
 mod calls;
 mod cursors;
 mod expectations;
+mod organizations;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;

@@ -18,6 +18,8 @@ mod migration_places;
 mod migrations;
 #[cfg(feature = "arbitrary-precision")]
 mod numbers;
+mod organization_costs;
+mod organization_races;
 mod page;
 mod pending_migrations;
 mod plans;

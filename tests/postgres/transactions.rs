@@ -273,7 +273,7 @@ async fn sign_up(database: &dyn DatabaseAdapter, name: &str) -> AuthResult<Sessi
 }
 
 /// How many round trips a call takes, once its statements are prepared, the pool's pings in the background apart.
-async fn round_trips<T>(proxy: &Proxy, mut call: impl AsyncFnMut(usize) -> T) -> usize {
+pub(crate) async fn round_trips<T>(proxy: &Proxy, mut call: impl AsyncFnMut(usize) -> T) -> usize {
     for warm_up in 0..3 {
         call(warm_up).await;
     }
@@ -359,7 +359,7 @@ async fn each_method_takes_one_round_trip(pool: PgPool) {
     assert_eq!(extending, 2);
 }
 
-async fn adapter_through(proxy: &Proxy, url: &str, place: &str) -> SqlxAdapter {
+pub(crate) async fn adapter_through(proxy: &Proxy, url: &str, place: &str) -> SqlxAdapter {
     let through = format!("127.0.0.1:{}", proxy.port());
     assert!(url.contains(place), "{place}");
     let config = PoolConfig {

@@ -17,11 +17,11 @@ use better_auth::adapters::{
     VerificationKeys,
 };
 use better_auth::types::{
-    CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, UpdateAccount,
-    UpdateSession, UpdateUser,
+    CreateAccount, CreateOrganization, CreateSession, CreateUser, CreateVerification, ListUsers,
+    UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser,
 };
 use better_auth::{AuthError, AuthResult};
-use calls::{Call, Places};
+use calls::{Call, OrganizationCall, Places};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
@@ -34,7 +34,7 @@ const MARK: &str = "hunter2";
 
 fn marked(place: &str) -> String {
     let place = match place {
-        "user_id" => "id",
+        "user_id" | "owner_id" => "id",
         "provider" => "provider_id",
         place => place,
     };
@@ -143,6 +143,48 @@ async fn kinds_of_all_calls(database: &dyn DatabaseAdapter) -> BTreeSet<String> 
                     .await
                     .map(|()| calls::Answer::default()),
             );
+        }
+    }
+    kinds(answers)
+}
+
+/// Makes all calls of the store of organizations, in an organization of the user whom the other calls create, and answers
+/// the kinds of the errors.
+async fn kinds_of_organization_calls(database: &dyn DatabaseAdapter) -> BTreeSet<String> {
+    let mark = |mut call: OrganizationCall, organization: &str| {
+        let method = call.method();
+        call.fill(&mut |place| match place {
+            "cursor" => None,
+            "organization_id" | "ids" => Some(organization.to_owned()),
+            "id" if method.contains("organization") => Some(organization.to_owned()),
+            _ => Some(marked(place)),
+        });
+        call
+    };
+    let user = CreateUser::new().with_id(marked("id"));
+    let mut answers = vec![database.create_user(user).await.map(calls::Answer::from)];
+    let (removing, mut calls): (Vec<_>, Vec<_>) = OrganizationCall::of_every_method()
+        .into_iter()
+        .partition(|call| {
+            let mut begins = ["delete_", "remove_"].iter();
+            begins.any(|begin| call.method().starts_with(begin))
+        });
+    calls.sort_by_key(|call| !call.method().starts_with("create_"));
+    calls.extend(removing.into_iter().rev());
+    let mut organization = marked("organization_id");
+    for call in calls {
+        // Of no organization as well.
+        for call in [mark(call.clone(), &organization), mark(call, &marked("id"))] {
+            let answer = call.make(database).await;
+            if let (OrganizationCall::create_organization { .. }, Ok(answer)) = (&call, &answer) {
+                organization = answer.rows[0].text("id").unwrap().to_owned();
+            }
+            answers.push(answer);
+            if let Ok(transaction) = database.begin().await {
+                answers.push(call.make(&transaction).await);
+                let committed = transaction.commit().await;
+                answers.push(committed.map(|()| calls::Answer::default()));
+            }
         }
     }
     kinds(answers)
@@ -270,7 +312,8 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
     let database = connected(&url).await;
     assert_no_secret(&format!("{database:?}"));
 
-    let mut seen = kinds_of_all_calls(&database).await;
+    let mut seen = kinds_of_organization_calls(&database).await;
+    seen.extend(kinds_of_all_calls(&database).await);
     for (breaks, mends) in breakages() {
         // The row that is read, changed and removed.
         let user = CreateUser::new()
@@ -286,6 +329,7 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
             "{breaks} breaks nothing: {kinds:?}, {exists:?}"
         );
         seen.extend(kinds);
+        seen.extend(kinds_of_organization_calls(&database).await);
         execute(&pool, &mends).await;
     }
     seen.extend(kinds_when_locked(&database, &pool, &url).await);
@@ -299,6 +343,8 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
     for shown in [
         "INSERT INTO users",
         "UPDATE accounts",
+        "INSERT INTO member",
+        "UPDATE organization_role",
         "otel.name=create_user users",
         "db.response.status_code=\"23505\"",
         "error.type=\"Conflict\"",
@@ -404,6 +450,7 @@ async fn logged_statements_hold_no_values(pool: PgPool) {
         assert_no_secret(&format!("{builder:?}"));
         let database = builder.connect().await.unwrap();
         let mut secrets = tokens_of_a_sign_in(&database).await;
+        kinds_of_organization_calls(&database).await;
         kinds_of_all_calls(&database).await;
         let logged = log.text().split_off(before);
         for shown in [expected, "INSERT INTO sessions", "UPDATE accounts", "$2"] {
@@ -495,7 +542,11 @@ async fn debug_shows_no_secret() {
     let session = with_secrets(CreateSession::new("ada", far_future()));
     let account_update = with_secrets(UpdateAccount::default());
     let session_update = with_secrets(UpdateSession::default());
+    let organization = with_secrets(CreateOrganization::new("Engines", "engines", "ada"));
+    let organization_update = with_secrets(UpdateOrganization::default());
+    assert!(!organization.metadata.is_empty() && organization_update.metadata.is_some());
     for shown in [
+        format!("{organization:?} {organization:#?} {organization_update:?}"),
         format!("{user:?} {user:#?} {update:?} {update:#?}"),
         format!("{account:?} {account:#?} {account_update:?} {account_update:#?}"),
         format!("{verification:?} {verification:#?}"),
@@ -508,6 +559,14 @@ async fn debug_shows_no_secret() {
     let verification = database.create_verification(verification).await.unwrap();
     let page = database.list_users(ListUsers::new()).await.unwrap();
     assert_eq!(account.password, Some(marked("password")));
+    let organizations = database.organizations().unwrap();
+    let (organization, _) = organizations
+        .create_organization(organization)
+        .await
+        .unwrap();
+    let listed = organizations.list_user_organizations("ada").await.unwrap();
+    assert!(!listed[0].0.metadata.is_empty());
+    assert_no_secret(&format!("{organization:?} {organization:#?} {listed:?}"));
     for shown in [
         format!("{user:?} {user:#?} {page:?} {database:?}"),
         format!("{account:?} {account:#?} {verification:?} {verification:#?}"),

@@ -8,10 +8,13 @@ use std::time::Duration;
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
-    Account, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification, Linked,
-    ListUsers, Metadata, Removed, SearchField, SearchOperator, Session, UpdateAccount,
-    UpdateSession, UpdateUser, User, UserFilter, UserOrder, UserPage, UserSearch, Verification,
-    VisitFields as _,
+    Account, CodeCheck, CreateAccount, CreateInvitation, CreateMember, CreateOrganization,
+    CreateOrganizationRole, CreateSession, CreateTeam, CreateTeamMember, CreateUser,
+    CreateVerification, Invitation, InvitationDetails, InvitationStatus, Linked, ListMembers,
+    ListUsers, Member, MemberLimits, MemberPage, MemberWithUser, Metadata, Organization,
+    OrganizationRole, PublicUser, Removed, SearchField, SearchOperator, Session, Team, TeamMember,
+    UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser, User, UserFilter, UserOrder,
+    UserPage, UserSearch, Verification, VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -121,6 +124,8 @@ macro_rules! no_places {
 no_places! {
     bool = false,
     u32 = 100,
+    Option<u32> = None,
+    MemberLimits = Self::default(),
     Duration = Duration::from_secs(3600),
     Option<bool> = None,
     DateTime<Utc> = far_future(),
@@ -146,7 +151,7 @@ macro_rules! downcast {
 
 fn fill_field(name: &'static str, field: &mut dyn Any, choose: &mut Chooser) {
     downcast!(field as String | Option<String> | Option<Option<String>> | Metadata | Option<Metadata> | UserFilter
-        | Option<UserSearch> | bool | u32 | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
+        | Option<UserSearch> | bool | u32 | Option<u32> | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
         | Option<Option<DateTime<Utc>>> | SearchField | SearchOperator | UserOrder
         => field.fill(name, choose));
     panic!("{name} is of a type that is not in the list");
@@ -176,6 +181,14 @@ inputs! {
     ListUsers = Self { filter: UserFilter::blank(), ..Self::default() },
     UserFilter = Self { search: Some(UserSearch::blank()), ..Self::default() },
     UserSearch = Self::new(SearchField::Name, SearchOperator::Contains, ""),
+    CreateOrganization = Self::new("", "", ""),
+    UpdateOrganization = Self::default(),
+    CreateMember = Self::new("", ""),
+    ListMembers = Self::new(""),
+    CreateInvitation = Self::new("", "", "", far_future()),
+    CreateTeam = Self::new("", ""),
+    CreateTeamMember = Self::new("", ""),
+    CreateOrganizationRole = Self::new("", "", Metadata::new()),
 }
 
 impl Places for Option<UserSearch> {
@@ -195,8 +208,13 @@ pub(crate) const KINDS: &[&str] = &[
     "AccountNotFound",
     "Conflict",
     "Database",
+    "InvitationNotFound",
+    "MemberNotFound",
+    "OrganizationNotFound",
     "OutcomeUnknown",
+    "RoleNotFound",
     "SessionNotFound",
+    "TeamNotFound",
     "TransactionAborted",
     "Unavailable",
     "Unsupported",
@@ -234,7 +252,7 @@ impl Row {
     }
 }
 
-fn is_uuid(id: &str) -> bool {
+pub(crate) fn is_uuid(id: &str) -> bool {
     id.len() == 36 && id.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
@@ -259,7 +277,8 @@ impl Answer {
 }
 
 fn value(name: &'static str, field: &mut dyn Any) -> Value {
-    downcast!(field as String | Option<String> | bool | DateTime<Utc> | Option<DateTime<Utc>> | Metadata => json!(field));
+    downcast!(field as String | Option<String> | bool | DateTime<Utc> | Option<DateTime<Utc>> | Metadata
+        | InvitationStatus => json!(field));
     panic!("{name} is of a type that is not in the list");
 }
 
@@ -283,6 +302,12 @@ rows! {
     Session in "sessions",
     Account in "accounts",
     Verification in "verifications",
+    Organization in "organization",
+    Member in "member",
+    Invitation in "invitation",
+    Team in "team",
+    TeamMember in "team_member",
+    OrganizationRole in "organization_role",
 }
 
 impl<T> From<Vec<T>> for Answer
@@ -312,6 +337,72 @@ impl From<(Session, User)> for Answer {
         Self {
             rows: [Self::from(session).rows, Self::from(user).rows].concat(),
             numbers: Vec::new(),
+        }
+    }
+}
+
+impl From<(Organization, Member)> for Answer {
+    fn from((organization, member): (Organization, Member)) -> Self {
+        Self {
+            rows: [Self::from(organization).rows, Self::from(member).rows].concat(),
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl From<(Invitation, Member)> for Answer {
+    fn from((invitation, member): (Invitation, Member)) -> Self {
+        Self {
+            rows: [Self::from(invitation).rows, Self::from(member).rows].concat(),
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl From<InvitationDetails> for Answer {
+    fn from(details: InvitationDetails) -> Self {
+        let InvitationDetails {
+            invitation,
+            organization_name,
+            organization_slug,
+            inviter_name,
+            inviter_email,
+        } = details;
+        let mut answer = Self::from(invitation);
+        let shown = [
+            ("organization_name", json!(organization_name)),
+            ("organization_slug", json!(organization_slug)),
+            ("inviter_name", json!(inviter_name)),
+            ("inviter_email", json!(inviter_email)),
+        ];
+        let shown = shown.map(|(name, value)| (name.to_owned(), value));
+        answer.rows[0].columns.extend(shown);
+        answer
+    }
+}
+
+impl From<MemberWithUser> for Answer {
+    fn from(MemberWithUser { member, user }: MemberWithUser) -> Self {
+        let PublicUser {
+            id,
+            name,
+            email,
+            image,
+        } = user;
+        assert_eq!(id, member.user_id);
+        let mut answer = Self::from(member);
+        let shown = [("name", name), ("email", email), ("image", image)];
+        let shown = shown.map(|(column, value)| (column.to_owned(), json!(value)));
+        answer.rows[0].columns.extend(shown);
+        answer
+    }
+}
+
+impl From<MemberPage> for Answer {
+    fn from(page: MemberPage) -> Self {
+        Self {
+            numbers: vec![page.next_cursor.is_some().into()],
+            ..page.members.into()
         }
     }
 }
@@ -395,20 +486,24 @@ impl From<Box<dyn Transaction>> for Answer {
 
 macro_rules! calls {
     (required { $($required:tt)* } provided { $($provided:tt)* } stores { $($stores:tt)* }) => {
-        calls!(@methods $($required)* $($provided)*);
+        calls!(@methods Call, |database| database; $($required)* $($provided)*);
+    };
+    // Of the other stores, there are none yet.
+    (organizations -> $store:path { $($methods:tt)* } $($others:tt)*) => {
+        calls!(@methods OrganizationCall, |database| database.organizations()?; $($methods)*);
     };
     (
-        @methods
+        @methods $name:ident, |$database:ident| $to:expr;
         $($method:ident($($argument:ident: $(&$text:tt)? $($value:path)?),*) -> $answer:ty;)*
     ) => {
         /// A method with its arguments. `&str` is kept as `String`.
         #[allow(non_camel_case_types, reason = "the names of the methods")]
         #[derive(Clone, Debug)]
-        pub(crate) enum Call {
+        pub(crate) enum $name {
             $($method { $($argument: $(<$text as ToOwned>::Owned)? $($value)?),* },)*
         }
 
-        impl Call {
+        impl $name {
             pub(crate) const METHODS: &[&str] = &[$(stringify!($method)),*];
 
             /// A call of every method, with nothing in its places.
@@ -422,17 +517,15 @@ macro_rules! calls {
                 }
             }
 
-            pub(crate) async fn make(&self, database: &dyn DatabaseAdapter) -> AuthResult<Answer> {
+            pub(crate) async fn make(&self, $database: &dyn DatabaseAdapter) -> AuthResult<Answer> {
                 match self.clone() {
                     $(Self::$method { $($argument),* } => {
-                        let answer = database.$method($($(Borrow::<$text>::borrow(&$argument))? $(<$value>::from($argument))?),*);
+                        let answer = $to.$method($($(Borrow::<$text>::borrow(&$argument))? $(<$value>::from($argument))?),*);
                         answer.await.map(Answer::from)
                     })*
                 }
             }
-        }
 
-        impl Call {
             /// Asks for each of the places.
             pub(crate) fn fill(&mut self, choose: &mut Chooser) {
                 let _ = &choose;
@@ -440,26 +533,25 @@ macro_rules! calls {
                     $(Self::$method { $($argument),* } => { $($argument.fill(stringify!($argument), choose);)* })*
                 }
             }
+
+            /// The names of the places for text.
+            pub(crate) fn places(&self) -> Vec<String> {
+                let mut places = Vec::new();
+                self.clone().fill(&mut |place| {
+                    places.push(place.to_owned());
+                    None
+                });
+                places
+            }
+
+            /// The same with a text in a place.
+            pub(crate) fn with(&self, place: &str, text: &str) -> Self {
+                let mut call = self.clone();
+                call.fill(&mut |name| (name == place).then(|| text.to_owned()));
+                call
+            }
         }
     };
 }
 better_auth::with_database_adapter_methods!(calls {});
-
-impl Call {
-    /// The names of the places for text.
-    pub(crate) fn places(&self) -> Vec<String> {
-        let mut places = Vec::new();
-        self.clone().fill(&mut |place| {
-            places.push(place.to_owned());
-            None
-        });
-        places
-    }
-
-    /// The same with a text in a place.
-    pub(crate) fn with(&self, place: &str, text: &str) -> Self {
-        let mut call = self.clone();
-        call.fill(&mut |name| (name == place).then(|| text.to_owned()));
-        call
-    }
-}
+better_auth::with_store_methods!(calls {});

@@ -3,7 +3,7 @@
 import { createInterface } from "node:readline";
 import { betterAuth } from "better-auth";
 import { getMigrations } from "better-auth/db/migration";
-import { admin, username } from "better-auth/plugins";
+import { admin, organization, username } from "better-auth/plugins";
 import pg from "pg";
 
 const times = { createdAt: "created_at", updatedAt: "updated_at" };
@@ -36,6 +36,19 @@ const ours = {
     user: { fields: { banReason: "ban_reason", banExpires: "ban_expires" } },
     session: { fields: { impersonatedBy: "impersonated_by" } },
   },
+  organization: {
+    session: { fields: { activeOrganizationId: "active_organization_id" } },
+    organization: { fields: { createdAt: "created_at" } },
+    member: { fields: { organizationId: "organization_id", userId: "user_id", createdAt: "created_at" } },
+    invitation: {
+      fields: {
+        organizationId: "organization_id",
+        inviterId: "inviter_id",
+        expiresAt: "expires_at",
+        createdAt: "created_at",
+      },
+    },
+  },
 };
 const hasOwnTables = process.env.OWN_TABLES === "1";
 const names = hasOwnTables ? {} : ours;
@@ -57,7 +70,11 @@ const options = {
   session: { ...names.session },
   account: { ...names.account },
   verification: { ...names.verification },
-  plugins: [username({ schema: names.username }), admin({ schema: names.admin })],
+  plugins: [
+    username({ schema: names.username }),
+    admin({ schema: names.admin }),
+    ...(hasOwnTables ? [] : [organization({ schema: names.organization, sendInvitationEmail: async () => {} })]),
+  ],
 };
 const auth = betterAuth(options);
 if (hasOwnTables) {
@@ -73,6 +90,14 @@ const calls = {
   session: ({ cookie }) => auth.api.getSession({ headers: new Headers({ cookie }) }),
   signOut: ({ cookie }) => auth.api.signOut({ headers: new Headers({ cookie }) }),
   deleteUser: ({ cookie, password }) => auth.api.deleteUser({ body: { password }, headers: new Headers({ cookie }) }),
+  createOrganization: ({ cookie, ...body }) =>
+    auth.api.createOrganization({ body, headers: new Headers({ cookie }) }),
+  updateOrganization: ({ cookie, organizationId, ...data }) =>
+    auth.api.updateOrganization({ body: { organizationId, data }, headers: new Headers({ cookie }) }),
+  fullOrganization: ({ cookie, organizationId }) =>
+    auth.api.getFullOrganization({ query: { organizationId }, headers: new Headers({ cookie }) }),
+  invite: ({ cookie, ...body }) => auth.api.createInvitation({ body, headers: new Headers({ cookie }) }),
+  acceptInvitation: ({ cookie, ...body }) => auth.api.acceptInvitation({ body, headers: new Headers({ cookie }) }),
   requestReset: async ({ email }) => {
     await auth.api.requestPasswordReset({ body: { email } });
     return { token: resetToken };

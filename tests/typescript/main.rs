@@ -11,7 +11,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use better_auth::adapters::{DatabaseAdapter, Import};
-use better_auth::{CreateSession, Metadata, UpdateUser};
+use better_auth::{
+    CreateInvitation, CreateSession, CreateUser, InvitationStatus, MemberLimits, Metadata,
+    UpdateOrganization, UpdateUser,
+};
 use chrono::{TimeDelta, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -291,6 +294,106 @@ async fn what_does_not_go_together(pool: PgPool) {
         database.get_user_by_id(id).await.unwrap().unwrap().metadata,
         metadata
     );
+}
+
+/// Organizations, members and invitations of one side are those of the other.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn organizations_are_shared(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let store = database.organizations().unwrap();
+    let mut there = TypeScript::start(&pool, Tables::Ours);
+    let ada = there.sign_up("ada@example.com");
+    let (ada_id, cookie) = (text(&ada["user"]["id"]), text(&ada["cookie"]));
+
+    // Made there, found here, with the metadata as an object.
+    let create = json!({
+        "call": "createOrganization", "cookie": cookie, "name": "Engines", "slug": "engines",
+        "metadata": {"plan": "pro"},
+    });
+    let created = there.call(&create).unwrap();
+    let id = text(&created["id"]);
+    let found = store
+        .get_organization_by_slug("Engines")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.id.as_str(), &found.metadata["plan"]),
+        (id, &json!("pro"))
+    );
+    let owner = store.get_member(id, ada_id).await.unwrap().unwrap();
+    assert!(owner.is_owner());
+    let plain =
+        json!({"call": "createOrganization", "cookie": cookie, "name": "Plain", "slug": "plain"});
+    there.call(&plain).unwrap();
+    let plain = store
+        .get_organization_by_slug("plain")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(plain.metadata, Metadata::new());
+    let update = json!({
+        "call": "updateOrganization", "cookie": cookie, "organizationId": id, "metadata": {"plan": "free"},
+    });
+    there.call(&update).unwrap();
+    let found = store.get_organization(id).await.unwrap().unwrap();
+    assert_eq!(found.metadata["plan"], json!("free"));
+
+    // Made here, found there, where it is an object and no text.
+    let update = UpdateOrganization::new()
+        .with_metadata(Metadata::from_iter([("seats".to_owned(), json!(7))]));
+    store
+        .update_organization(id, update.with_name("Renamed"))
+        .await
+        .unwrap();
+    let full = json!({"call": "fullOrganization", "cookie": cookie, "organizationId": id});
+    let full = there.call(&full).unwrap();
+    assert_eq!(
+        (&full["name"], &full["metadata"]),
+        (&json!("Renamed"), &json!({"seats": 7}))
+    );
+    assert_eq!(full["members"][0]["role"], "owner");
+
+    // Invited there, accepted here.
+    let invite = json!({
+        "call": "invite", "cookie": cookie, "organizationId": id, "email": "Grace@example.com", "role": "member",
+    });
+    let invited = there.call(&invite).unwrap();
+    let grace = CreateUser::new()
+        .with_email("grace@example.com")
+        .with_email_verified(true);
+    let grace = database.create_user(grace).await.unwrap();
+    let accepted = store.accept_invitation(
+        text(&invited["id"]),
+        &grace.id,
+        true,
+        MemberLimits::default(),
+    );
+    accepted.await.unwrap();
+
+    // Invited here, accepted there.
+    let until = Utc::now() + TimeDelta::hours(1);
+    let invitation =
+        CreateInvitation::new(id, "joan@example.com", ada_id, until).with_role("admin");
+    let invitation = store.create_invitation(invitation).await.unwrap();
+    let sign_up = json!({
+        "call": "signUp", "email": "joan@example.com", "password": "correct horse", "name": "Joan", "username": "joan",
+    });
+    let joan = there.call(&sign_up).unwrap();
+    let accept = json!({
+        "call": "acceptInvitation", "cookie": text(&joan["cookie"]), "invitationId": invitation.id,
+    });
+    there.call(&accept).unwrap();
+    assert!(there.call(&accept).is_err());
+    let member = store
+        .get_member(id, text(&joan["user"]["id"]))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(member.role, "admin");
+    assert_eq!(store.count_members(id).await.unwrap(), 3);
+    let found = store.get_invitation(&invitation.id).await.unwrap().unwrap();
+    assert_eq!(found.invitation.status, InvitationStatus::Accepted);
 }
 
 /// Sessions go on opening when they are copied from its own tables, and its passwords too.
