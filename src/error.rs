@@ -50,6 +50,12 @@ pub enum AuthError {
     /// There is no such role in the organization.
     #[error("there is no such role")]
     RoleNotFound,
+    /// The user has no such passkey.
+    #[error("there is no such passkey")]
+    PasskeyNotFound,
+    /// The user has no second factor that can be confirmed.
+    #[error("there is no such second factor")]
+    TwoFactorNotFound,
     /// Something that has to be unique is taken, the last owner would go, or a limit is reached.
     #[error("{}", conflict_message(*field))]
     Conflict {
@@ -126,6 +132,8 @@ impl AuthError {
             Self::InvitationNotFound => "InvitationNotFound",
             Self::TeamNotFound => "TeamNotFound",
             Self::RoleNotFound => "RoleNotFound",
+            Self::PasskeyNotFound => "PasskeyNotFound",
+            Self::TwoFactorNotFound => "TwoFactorNotFound",
             Self::Conflict { .. } => "Conflict",
             Self::Validation { .. } => "Validation",
             Self::Unavailable { .. } => "Unavailable",
@@ -168,7 +176,9 @@ impl AuthError {
             | Self::MemberNotFound
             | Self::InvitationNotFound
             | Self::TeamNotFound
-            | Self::RoleNotFound => 404,
+            | Self::RoleNotFound
+            | Self::PasskeyNotFound
+            | Self::TwoFactorNotFound => 404,
             Self::Conflict { .. } => 409,
             Self::Unavailable { .. } => 503,
             Self::Unsupported { .. } => 501,
@@ -323,6 +333,10 @@ pub enum ConflictField {
     LastOwner,
     /// The limit that the caller gave is reached.
     Limit,
+    /// The user has a verified second factor.
+    TwoFactor,
+    /// `passkeys.credential_id`.
+    Passkey,
 }
 
 impl fmt::Display for ConflictField {
@@ -340,6 +354,8 @@ impl fmt::Display for ConflictField {
             Self::OrganizationRole => "role of the organization",
             Self::LastOwner => "last owner",
             Self::Limit => "limit",
+            Self::TwoFactor => "second factor",
+            Self::Passkey => "credential of a passkey",
         })
     }
 }
@@ -348,6 +364,7 @@ fn conflict_message(field: ConflictField) -> String {
     match field {
         ConflictField::LastOwner => "the organization would have no owner left".to_owned(),
         ConflictField::Limit => "the limit is reached".to_owned(),
+        ConflictField::TwoFactor => "the user has a second factor".to_owned(),
         _ => format!("this {field} is taken"),
     }
 }
@@ -416,6 +433,13 @@ mod tests {
             ),
             (AuthError::TeamNotFound, "TeamNotFound", 404, false),
             (AuthError::RoleNotFound, "RoleNotFound", 404, false),
+            (AuthError::PasskeyNotFound, "PasskeyNotFound", 404, false),
+            (
+                AuthError::TwoFactorNotFound,
+                "TwoFactorNotFound",
+                404,
+                false,
+            ),
             (conflict, "Conflict", 409, false),
             (AuthError::validation("name", ""), "Validation", 422, false),
             (unavailable(false), "Unavailable", 503, true),

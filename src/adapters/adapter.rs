@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{OrganizationStore, input};
+use super::{
+    OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore, TwoFactorStore, input,
+};
 use crate::types::{
     Account, CREDENTIAL, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification,
     Linked, ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User,
@@ -67,6 +69,10 @@ use crate::{AuthError, AuthResult};
 /// | [`begin`](Self::begin)`() -> Box<dyn Transaction>` ¹ | begins a transaction |
 /// | **Stores** | |
 /// | [`organizations`](Self::organizations)`() -> &dyn OrganizationStore` ¹ | organizations, members, invitations, teams and roles; not `async` |
+/// | [`rate_limits`](Self::rate_limits)`() -> &dyn RateLimitStore` ¹ | how often something may happen; not `async` |
+/// | [`signing_keys`](Self::signing_keys)`() -> &dyn SigningKeyStore` ¹ | keys that sign tokens; not `async` |
+/// | [`two_factor`](Self::two_factor)`() -> &dyn TwoFactorStore` ¹ | second factors; not `async` |
+/// | [`passkeys`](Self::passkeys)`() -> &dyn PasskeyStore` ¹ | credentials of WebAuthn; not `async` |
 ///
 /// Each is an `async fn(&self, …)` that returns its answer in an [`AuthResult`], although the signatures below show what
 /// [`async_trait`](crate::async_trait) makes of it. The methods marked ¹ are provided; the other 22 are required. The
@@ -674,6 +680,9 @@ pub trait DatabaseAdapter: Send + Sync {
     /// of them works at a time and the others return at once; each returns what it removed itself.
     /// [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
     ///
+    /// The adapters of this crate remove the keys of [`rate_limits`](Self::rate_limits) whose window has ended as well,
+    /// which [`Removed`] does not count.
+    ///
     /// If the call fails part-way, some rows are already gone; call it again.
     async fn clean_up(&self) -> AuthResult<Removed> {
         Ok(Removed {
@@ -704,6 +713,50 @@ pub trait DatabaseAdapter: Send + Sync {
     fn organizations(&self) -> AuthResult<&dyn OrganizationStore> {
         Err(AuthError::Unsupported {
             operation: "organizations",
+        })
+    }
+
+    /// The store of rate limits; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn rate_limits(&self) -> AuthResult<&dyn RateLimitStore> {
+        Err(AuthError::Unsupported {
+            operation: "rate_limits",
+        })
+    }
+
+    /// The store of keys that sign tokens; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn signing_keys(&self) -> AuthResult<&dyn SigningKeyStore> {
+        Err(AuthError::Unsupported {
+            operation: "signing_keys",
+        })
+    }
+
+    /// The store of second factors; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn two_factor(&self) -> AuthResult<&dyn TwoFactorStore> {
+        Err(AuthError::Unsupported {
+            operation: "two_factor",
+        })
+    }
+
+    /// The store of passkeys; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn passkeys(&self) -> AuthResult<&dyn PasskeyStore> {
+        Err(AuthError::Unsupported {
+            operation: "passkeys",
         })
     }
 }

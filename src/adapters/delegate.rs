@@ -74,6 +74,10 @@ macro_rules! with_database_adapter_methods {
             }
             stores {
                 organizations -> $crate::adapters::OrganizationStore;
+                rate_limits -> $crate::adapters::RateLimitStore;
+                signing_keys -> $crate::adapters::SigningKeyStore;
+                two_factor -> $crate::adapters::TwoFactorStore;
+                passkeys -> $crate::adapters::PasskeyStore;
             }
         }
     };

@@ -37,8 +37,10 @@ pub use postgres::{
     SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, UnreachableNames,
     WatchedConnection, sqlx_transaction,
 };
-pub use stores::OrganizationStore;
 #[cfg(feature = "sqlx-postgres")]
 pub use stores::Store;
+pub use stores::{
+    OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore, TwoFactorStore,
+};
 pub use transaction::{OpenTransaction, transaction};
 pub use verification_keys::VerificationKeys;

@@ -556,6 +556,103 @@ declare_cases! { $
         }
     }
 
+    /// [`rate_limits`](DatabaseAdapter::rate_limits): every method of
+    /// [`RateLimitStore`](crate::adapters::RateLimitStore), also in transactions
+    rate_limits {
+        rate_limits {
+            /// A window has room for as many calls as the caller allows; a refused call is told when the next one begins.
+            a_window_has_room_for_so_many
+            /// When a window has ended, there is room again.
+            a_new_window_has_room_again
+            /// Of many callers, exactly as many are allowed as there is room for.
+            of_many_exactly_so_many_are_allowed
+            /// An empty or impossible key, no calls at all, and no window are `Validation`.
+            impossible_limits_are_refused
+            /// `clean_up` leaves the windows that have not ended.
+            a_running_window_outlasts_a_clean_up
+            /// A call in a transaction counts if that is committed, and only then.
+            a_call_is_undone_with_its_transaction
+            /// If a transaction and another caller take the last place, one of the two gets it.
+            of_two_transactions_one_takes_the_last_place
+        }
+    }
+
+    /// [`signing_keys`](DatabaseAdapter::signing_keys): every method of
+    /// [`SigningKeyStore`](crate::adapters::SigningKeyStore), also in transactions
+    signing_keys {
+        signing_keys {
+            /// A key is replaced if it is older than the caller allows; otherwise the caller gets it as it is.
+            a_key_is_replaced_when_it_is_old
+            /// An expired key is neither the current one nor listed, and the next rotation replaces it.
+            an_expired_key_neither_signs_nor_verifies
+            /// Of many callers who rotate at once, one stores a key, and all get that key.
+            of_many_one_rotates
+            /// Empty keys, and texts with a NUL character, are `Validation` and name the field.
+            impossible_keys_are_refused
+            /// Neither `Debug` nor `Serialize` shows a private key.
+            private_keys_do_not_show
+            /// If a transaction and another caller rotate at once, the keys of both that succeed are there, one after the
+            /// other.
+            of_two_transactions_one_rotates
+        }
+    }
+
+    /// [`two_factor`](DatabaseAdapter::two_factor): every method of
+    /// [`TwoFactorStore`](crate::adapters::TwoFactorStore), also in transactions
+    two_factor {
+        two_factor {
+            /// A second factor is enrolled, confirmed with the user's flag, and disabled with it.
+            a_second_factor_is_enrolled_and_confirmed
+            /// An unverified second factor is replaced, a verified one is `Conflict`, and a user has to be there.
+            a_verified_second_factor_is_not_replaced
+            /// Attempts are counted before they are answered; too many lock the second factor, until the lock ends.
+            too_many_attempts_lock
+            /// Of many attempts at once, exactly as many are granted as the caller allows.
+            of_many_attempts_so_many_are_granted
+            /// A time step is accepted once, and never an older one.
+            a_time_step_is_accepted_once
+            /// Of many callers with one time step, one is accepted.
+            of_many_one_uses_the_time_step
+            /// Of many callers who replace the same backup codes, one succeeds; none while the second factor is locked.
+            of_many_one_replaces_the_backup_codes
+            /// A deleted user has no second factor.
+            a_deleted_user_has_no_second_factor
+            /// Impossible texts, negative steps, and limits of zero are `Validation`; impossible users have none.
+            impossible_second_factors_are_refused
+            /// Neither `Debug` nor `Serialize` shows a secret or backup codes.
+            secrets_of_second_factors_do_not_show
+            /// Every operation works in a transaction, and is undone by a rollback.
+            second_factors_work_in_transactions
+            /// If a transaction and another caller use the same time step or backup codes, one of the two succeeds.
+            of_two_transactions_one_uses_the_time_step
+            /// If a transaction and another caller take the last attempt, one of the two gets it.
+            of_two_transactions_one_takes_the_last_attempt
+        }
+    }
+
+    /// [`passkeys`](DatabaseAdapter::passkeys): every method of
+    /// [`PasskeyStore`](crate::adapters::PasskeyStore), also in transactions
+    passkeys {
+        passkeys {
+            /// A passkey is found with its user, listed, renamed and deleted, by its user only.
+            a_passkey_belongs_to_its_user
+            /// A credential is stored once, whoever's it is, and its user has to be there.
+            a_credential_is_stored_once
+            /// A counter is accepted if it is greater than before, or if both are 0.
+            a_counter_only_grows
+            /// Of many callers with one counter, one is accepted.
+            of_many_one_has_the_counter
+            /// Impossible texts and negative counters are `Validation` and name the field; impossible keys find nothing.
+            impossible_passkeys_are_refused
+            /// A deleted user has no passkeys.
+            a_deleted_user_has_no_passkeys
+            /// Every operation works in a transaction, and is undone by a rollback.
+            passkeys_work_in_transactions
+            /// If a transaction and another caller use the same counter, one of the two is accepted.
+            of_two_transactions_one_has_the_counter
+        }
+    }
+
     /// [`begin`](DatabaseAdapter::begin), [`transaction`](crate::transaction()); the cases need
     /// [`consume_verification`](DatabaseAdapter::consume_verification) too
     transactions {

@@ -11,9 +11,13 @@ mod invitation;
 mod member;
 mod organization;
 mod organization_role;
+mod passkey;
+mod rate_limit;
 mod removed;
 mod session;
+mod signing_key;
 mod team;
+mod two_factor;
 mod user;
 mod user_list;
 mod verification;
@@ -28,9 +32,13 @@ pub(crate) use member::OWNER;
 pub use member::{CreateMember, ListMembers, Member, MemberPage, MemberWithUser, PublicUser};
 pub use organization::{CreateOrganization, Organization, UpdateOrganization};
 pub use organization_role::{CreateOrganizationRole, OrganizationRole};
+pub use passkey::{CreatePasskey, Passkey, PasskeyUse};
+pub use rate_limit::RateLimit;
 pub use removed::Removed;
 pub use session::{CreateSession, Session, UpdateSession};
+pub use signing_key::{CreateSigningKey, SigningKey};
 pub use team::{CreateTeam, CreateTeamMember, Team, TeamMember};
+pub use two_factor::{Attempt, StepOutcome, TwoFactor};
 pub use user::{CreateUser, UpdateUser, User};
 pub use user_list::{
     ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserPage, UserSearch,

@@ -70,7 +70,9 @@ mod repeatable_read {
         SqlxAdapter::from_pool(isolated(&pool, "repeatable read", 5).await)
     }
 
-    better_auth::conformance_tests!(repeatable_read().await, groups: [organizations]);
+    better_auth::conformance_tests!(repeatable_read().await, groups: [
+        organizations, rate_limits, signing_keys, two_factor, passkeys,
+    ]);
 }
 
 /// With a session cache, which sees what another program has done as well.

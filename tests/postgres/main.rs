@@ -8,6 +8,7 @@ mod cleanup_instances;
 mod clocks;
 mod conformance;
 mod connections;
+mod credentials;
 mod equal_values;
 mod foreign_databases;
 mod health;

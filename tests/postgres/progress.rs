@@ -76,6 +76,7 @@ async fn a_cleanup_tells_how_many_rows_it_has_removed(pool: PgPool) {
     assert_eq!(removed.await.unwrap(), expected);
     let steps = reports.steps();
     let expected = [
+        ("removing ended rate limits".to_owned(), 0),
         ("removing expired sessions".to_owned(), 3000),
         ("removing expired verifications".to_owned(), 1500),
         ("removing inactive sessions".to_owned(), 600),

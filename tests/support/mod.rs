@@ -55,13 +55,17 @@ pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
 });
 
 /// The tables that are migrated only if the application asks for their store.
-pub const STORE_TABLES: [&str; 6] = [
+pub const STORE_TABLES: [&str; 10] = [
     "invitation",
     "member",
     "organization",
     "organization_role",
     "team",
     "team_member",
+    "rate_limit",
+    "jwks",
+    "two_factor",
+    "passkeys",
 ];
 
 /// The URL of a test's own database.

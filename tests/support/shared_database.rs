@@ -63,7 +63,8 @@ pub async fn take(purpose: &'static str) -> PgPool {
     let mut connection = pool.acquire().await.unwrap();
     disconnect_others(&mut connection).await;
     connection
-        .execute("DELETE FROM organization; DELETE FROM users; DELETE FROM verifications")
+        .execute("DELETE FROM organization; DELETE FROM users; DELETE FROM verifications; DELETE FROM rate_limit; \
+             DELETE FROM jwks")
         .await
         .unwrap();
     drop(connection);

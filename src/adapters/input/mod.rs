@@ -1,8 +1,8 @@
 //! What all adapters agree on before anything is stored, for authors of adapters: limits, normal forms, ids and tokens.
 //!
 //! `new_…` makes the row of a create, `…_update` brings an update into its normal form. Both check every field; what remains
-//! is to store the row. Conflicts and missing users are the store's to find. [`Refresh`] and [`Attempts`] decide what
-//! `refresh_session` and `check_code` do.
+//! is to store the row. Conflicts and missing users are the store's to find. [`Refresh`], [`Attempts`] and [`Take`] decide
+//! what `refresh_session`, `check_code` and `take` do.
 //!
 //! # Limits
 //!
@@ -37,10 +37,14 @@ mod digest;
 mod metadata;
 mod number;
 mod organization;
+mod passkey;
 mod random;
+mod rate_limit;
 mod session;
+mod signing_key;
 mod text;
 mod time;
+mod two_factor;
 mod user;
 mod verification;
 
@@ -50,13 +54,20 @@ pub use organization::{
     lookup_role, member_role, new_invitation, new_member, new_organization, new_organization_role,
     new_team, organization_update, role_permission, team_name,
 };
+pub use passkey::{
+    MAX_CREDENTIAL_BYTES, is_counter_accepted, is_possible_credential, new_passkey,
+    passkey_counter, passkey_name,
+};
 pub use random::{new_id, new_token};
+pub use rate_limit::Take;
 pub use session::{Refresh, new_session, session_update};
+pub use signing_key::{is_rotation_due, new_signing_key};
 pub use text::{
     MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, is_possible_account, is_possible_id,
     is_possible_identifier, is_possible_text, lookup_name,
 };
 pub use time::{next_update, now, storable_time};
+pub use two_factor::{LockOut, backup_codes_text, new_two_factor, time_step};
 pub use user::{ban_update, check_ids, new_user, user_update};
 pub use verification::{new_verification, reserved_verification};
 
@@ -66,6 +77,8 @@ pub(super) use random::fill_random;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use text::name_key;
 pub(super) use text::{hex, without_case};
+#[cfg(feature = "sqlx-postgres")]
+pub(super) use time::age_micros;
 pub(super) use time::{
     is_postgres_time, now_micros, postgres_micros, time_from_postgres, truncate,
 };

@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::metadata::normal_metadata;
 use super::random::new_id;
-use super::text::{MAX_NAME_BYTES, is_possible_id, key, name_key, optional_text, text_update};
+use super::text::{
+    MAX_NAME_BYTES, given_key, is_possible_id, key, name_key, optional_text, text_update,
+};
 use super::time::normal_time;
 use crate::types::{
     CreateInvitation, CreateMember, CreateOrganization, CreateOrganizationRole, CreateTeam,
@@ -222,8 +224,5 @@ fn role_name(role: &str) -> AuthResult<String> {
 
 /// A name that is not empty and fits an index.
 fn given_name(field: &'static str, name: String) -> AuthResult<String> {
-    if name.is_empty() {
-        return Err(AuthError::validation(field, "is empty"));
-    }
-    key(field, name, MAX_NAME_BYTES)
+    given_key(field, name, MAX_NAME_BYTES)
 }

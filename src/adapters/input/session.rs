@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::random::{new_id, new_token};
 use super::text::{optional_text, text_update};
-use super::time::normal_time;
+use super::time::{later, micros, normal_time, positive_micros};
 use crate::types::{CreateSession, Session, UpdateSession};
 use crate::{AuthError, AuthResult};
 
@@ -65,9 +65,6 @@ pub fn session_update(update: UpdateSession) -> AuthResult<UpdateSession> {
     })
 }
 
-/// The longest lifetime of a session that is refreshed: its end is a time that every store and chrono can hold.
-const MAX_LIFETIME_MICROS: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
-
 /// How long sessions live and when they are extended, for
 /// [`refresh_session`](crate::adapters::DatabaseAdapter::refresh_session).
 #[derive(Clone, Copy, Debug)]
@@ -85,15 +82,8 @@ impl Refresh {
     /// [`AuthError::Validation`] if `lifetime` is zero or longer than 100,000 years, or `update_age` is longer than
     /// `lifetime`.
     pub fn new(lifetime: Duration, update_age: Duration) -> AuthResult<Self> {
-        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        let (lifetime, update_age) = (micros(lifetime), micros(update_age));
-        if lifetime == 0 {
-            return Err(AuthError::validation("lifetime", "is zero"));
-        }
-        if lifetime > MAX_LIFETIME_MICROS {
-            let message = "is longer than 100,000 years";
-            return Err(AuthError::validation("lifetime", message));
-        }
+        let lifetime = positive_micros("lifetime", lifetime)?;
+        let update_age = micros(update_age);
         if update_age > lifetime {
             let message = "is longer than the lifetime";
             return Err(AuthError::validation("update_age", message));
@@ -112,8 +102,7 @@ impl Refresh {
     /// When a session ends that is extended now.
     #[must_use]
     pub fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let end = now.timestamp_micros().saturating_add(self.lifetime);
-        DateTime::from_timestamp_micros(end).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        later(now, self.lifetime)
     }
 
     /// Whether a session is to be extended, if it is live.

@@ -89,6 +89,23 @@ pub(in crate::adapters) fn name_key(field: &'static str, name: &str) -> AuthResu
     key(field, without_case(name), MAX_NAME_BYTES)
 }
 
+/// A key that is not empty.
+pub(super) fn given_key(
+    field: &'static str,
+    value: String,
+    max_bytes: usize,
+) -> AuthResult<String> {
+    key(field, given_text(field, value)?, max_bytes)
+}
+
+/// Text of any length, but not none.
+pub(super) fn given_text(field: &'static str, value: String) -> AuthResult<String> {
+    if value.is_empty() {
+        return Err(AuthError::validation(field, "is empty"));
+    }
+    text(field, value)
+}
+
 pub(super) fn optional_text(
     field: &'static str,
     value: Option<String>,

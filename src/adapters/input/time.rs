@@ -1,6 +1,6 @@
 //! Times as PostgreSQL stores them, to the microsecond.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -51,6 +51,57 @@ pub(super) fn normal_time(field: &'static str, time: DateTime<Utc>) -> AuthResul
 #[must_use]
 pub fn storable_time(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
     (time.timestamp_micros() >= MIN_TIME_MICROS).then(|| truncate(time))
+}
+
+/// The longest time that is added to a moment: what comes of it is a time that every store and chrono can hold.
+const MAX_MICROS: i64 = 100_000 * 365 * 24 * 60 * 60 * 1_000_000;
+
+/// The longest time that is looked back.
+const MAX_WINDOW_MICROS: i64 = 100 * 365 * 24 * 60 * 60 * 1_000_000;
+
+/// An age in microseconds. No row is as old as the greatest one.
+pub(in crate::adapters) fn age_micros(age: Duration) -> i64 {
+    micros(age).min(10 * MAX_WINDOW_MICROS)
+}
+
+/// A time span in microseconds.
+pub(super) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A time span in microseconds that is neither zero nor too long to be added to a moment.
+pub(super) fn positive_micros(field: &'static str, span: Duration) -> AuthResult<i64> {
+    match micros(span) {
+        0 => Err(AuthError::validation(field, "is zero")),
+        micros if micros > MAX_MICROS => {
+            let message = "is longer than 100,000 years";
+            Err(AuthError::validation(field, message))
+        }
+        micros => Ok(micros),
+    }
+}
+
+/// As [`positive_micros`], for a span that reaches back from now as well.
+pub(super) fn window_micros(field: &'static str, span: Duration) -> AuthResult<i64> {
+    match positive_micros(field, span)? {
+        micros if micros > MAX_WINDOW_MICROS => {
+            Err(AuthError::validation(field, "is longer than 100 years"))
+        }
+        micros => Ok(micros),
+    }
+}
+
+/// The moment so many microseconds later, or the furthest one.
+pub(in crate::adapters) fn later(time: DateTime<Utc>, micros: i64) -> DateTime<Utc> {
+    let later = time.timestamp_micros().saturating_add(micros);
+    DateTime::from_timestamp_micros(later).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// The moment so many microseconds earlier, or the first one that can be stored.
+pub(in crate::adapters) fn earlier(time: DateTime<Utc>, micros: i64) -> DateTime<Utc> {
+    let earlier = time.timestamp_micros().saturating_sub(micros);
+    DateTime::from_timestamp_micros(earlier.max(MIN_TIME_MICROS))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 /// To the microsecond, which is what PostgreSQL keeps; a leap second becomes part of the next.

@@ -9,6 +9,7 @@
 //! | `view`, `overlay`, `transaction` | what a transaction sees, and its commit |
 //! | `user`, `session`, `account`, `verification` | the operations |
 //! | `organization`, `member`, `invitation`, `team`, `organization_role` | those of `OrganizationStore` |
+//! | `rate_limit`, `signing_key`, `two_factor`, `passkey` | those of the stores of these names |
 #![allow(
     clippy::unnecessary_wraps,
     reason = "the methods have the trait's signatures"
@@ -27,7 +28,10 @@ mod ordered;
 mod organization;
 mod organization_role;
 mod overlay;
+mod passkey;
+mod rate_limit;
 mod session;
+mod signing_key;
 mod store;
 mod stored_verification;
 mod stripes;
@@ -36,6 +40,7 @@ mod stripes_tests;
 mod table;
 mod team;
 mod transaction;
+mod two_factor;
 mod user;
 mod verification;
 mod view;

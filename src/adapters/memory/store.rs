@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::overlay::{Overlay, Relied};
+use super::rate_limit::StoredRateLimit;
 use super::stored_verification::StoredVerification;
 use super::stripes::{COUNT, Locked, ReadSet, StripeLocks, Stripes};
 use super::table::{Row, Table};
 use super::view::TableView;
 use crate::adapters::VerificationKeys;
 use crate::types::{
-    Account, Invitation, Member, Organization, OrganizationRole, Removed, Session, Team,
-    TeamMember, User,
+    Account, Invitation, Member, Organization, OrganizationRole, Passkey, Removed, Session,
+    SigningKey, Team, TeamMember, TwoFactor, User,
 };
 use crate::{AuthError, AuthResult};
 
@@ -105,6 +106,10 @@ tables! {
     teams: Team,
     team_members: TeamMember,
     organization_roles: OrganizationRole,
+    rate_limits: StoredRateLimit,
+    signing_keys: SigningKey,
+    two_factors: TwoFactor,
+    passkeys: Passkey,
 }
 
 /// The tables as one operation sees them.
@@ -278,10 +283,12 @@ pub(super) struct Repository<A>(pub(super) A, pub(super) Option<Arc<Verification
 
 impl<A: Access> Repository<A> {
     pub(super) fn clean_up(&self) -> AuthResult<Removed> {
-        Ok(Removed {
+        let removed = Removed {
             sessions: self.delete_expired_sessions()?,
             verifications: self.delete_expired_verifications()?,
-        })
+        };
+        self.delete_ended_rate_limits()?;
+        Ok(removed)
     }
 
     /// Removes the rows of a table that are dead by now, in batches, and says how many were there.

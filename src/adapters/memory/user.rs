@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::account;
 use super::key::Key;
 use super::member;
+use super::passkey;
 use super::session;
 use super::store::{Access, Repository, View, set};
 use super::stripes::Stripes;
@@ -169,7 +170,8 @@ impl<A: Access> Repository<A> {
             |view| {
                 let user = view.users().stripes_of(id);
                 let accounts = view.accounts().stripes_of_list(&account::BY_USER, id);
-                user | accounts | member::stripes_of_user(view, id)
+                let passkeys = view.passkeys().stripes_of_list(&passkey::BY_USER, id);
+                user | accounts | passkeys | member::stripes_of_user(view, id)
             },
             id.to_owned(),
             |view, id| {
@@ -179,6 +181,9 @@ impl<A: Access> Repository<A> {
                 let sessions = view.sessions().remove_list(&session::BY_USER, &id, None);
                 let accounts = view.accounts().remove_list(&account::BY_USER, &id, None);
                 member::remove_all_of_user(view, &id);
+                view.two_factors().remove(&id);
+                view.passkeys()
+                    .remove_each(&passkey::BY_USER, &id, |_| true);
                 Ok(Some((sessions, accounts)))
             },
         )?;
@@ -198,7 +203,7 @@ impl<A: Access> Repository<A> {
     }
 }
 
-fn change(
+pub(super) fn change(
     view: &mut View<'_>,
     id: &str,
     update: UpdateUser,

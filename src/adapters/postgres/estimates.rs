@@ -14,6 +14,7 @@ pub(super) enum Rows {
     ExpiredSessions,
     InactiveSessions,
     ExpiredVerifications,
+    EndedRateLimits,
 }
 
 macro_rules! explain {
@@ -44,6 +45,7 @@ impl Repository {
                 ExpiredSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE expires_at <= statement_timestamp()",
                 InactiveSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE NOT active",
                 ExpiredVerifications => "EXPLAIN (FORMAT JSON) SELECT FROM verifications WHERE expires_at <= statement_timestamp()",
+                EndedRateLimits => "EXPLAIN (FORMAT JSON) SELECT FROM rate_limit WHERE expires_at <= statement_timestamp()",
             )
         });
         planned_rows(&plan.await.ok()??)

@@ -14,7 +14,7 @@ use super::maintenance::AdvisoryLock;
 use super::progress::Observer;
 use super::redaction::Cause;
 use super::repository::Repository;
-use crate::adapters::telemetry;
+use crate::adapters::{Store, telemetry};
 use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
@@ -39,6 +39,7 @@ pub(super) enum DeadRows {
     ExpiredSessions,
     InactiveSessions,
     ExpiredVerifications,
+    EndedRateLimits,
 }
 
 impl DeadRows {
@@ -46,6 +47,7 @@ impl DeadRows {
         match self {
             Self::ExpiredSessions | Self::InactiveSessions => "sessions",
             Self::ExpiredVerifications => "verifications",
+            Self::EndedRateLimits => "rate_limit",
         }
     }
 
@@ -54,6 +56,7 @@ impl DeadRows {
             Self::ExpiredSessions => AdvisoryLock::ExpiredSessions,
             Self::InactiveSessions => AdvisoryLock::InactiveSessions,
             Self::ExpiredVerifications => AdvisoryLock::ExpiredVerifications,
+            Self::EndedRateLimits => AdvisoryLock::EndedRateLimits,
         }
     }
 
@@ -62,6 +65,7 @@ impl DeadRows {
             Self::ExpiredSessions => "removing expired sessions",
             Self::InactiveSessions => "removing inactive sessions",
             Self::ExpiredVerifications => "removing expired verifications",
+            Self::EndedRateLimits => "removing ended rate limits",
         }
     }
 
@@ -70,6 +74,7 @@ impl DeadRows {
             Self::ExpiredSessions => Rows::ExpiredSessions,
             Self::InactiveSessions => Rows::InactiveSessions,
             Self::ExpiredVerifications => Rows::ExpiredVerifications,
+            Self::EndedRateLimits => Rows::EndedRateLimits,
         }
     }
 }
@@ -177,10 +182,24 @@ impl Repository {
         let verifications = self
             .delete_dead_verifications("clean_up", instances, observer)
             .await;
-        Ok(Removed {
+        let rate_limits = self.clean_up_rate_limits(instances, observer).await;
+        let removed = Removed {
             sessions: sessions?,
             verifications: verifications?,
-        })
+        };
+        rate_limits.map(|_| removed)
+    }
+
+    async fn clean_up_rate_limits(
+        &self,
+        instances: Instances,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<usize> {
+        if !self.is_migrated(Store::RateLimits, "clean_up").await? {
+            return Ok(0);
+        }
+        let deleted = self.delete_ended_rate_limits("clean_up", instances, observer);
+        deleted.await
     }
 
     /// Removes the rows that a statement finds, and says how many there were.

@@ -591,7 +591,7 @@ impl Repository {
     }
 }
 
-fn microseconds(microseconds: i64) -> PgInterval {
+pub(super) fn microseconds(microseconds: i64) -> PgInterval {
     PgInterval {
         months: 0,
         days: 0,

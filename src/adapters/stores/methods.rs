@@ -63,5 +63,53 @@ macro_rules! with_store_methods {
                 delete_organization_role(organization_id: &str, role: &str) -> ();
             }
         }
+        $name! {
+            $($arguments)*
+            rate_limits -> $crate::adapters::RateLimitStore {
+                take(key: &str, max: u32, window: std::time::Duration) -> $crate::RateLimit;
+            }
+        }
+        $name! {
+            $($arguments)*
+            signing_keys -> $crate::adapters::SigningKeyStore {
+                current() -> Option<$crate::SigningKey>;
+                list_signing_keys() -> Vec<$crate::SigningKey>;
+                rotate(
+                    new: $crate::CreateSigningKey, older_than: std::time::Duration
+                ) -> $crate::SigningKey;
+            }
+        }
+        $name! {
+            $($arguments)*
+            two_factor -> $crate::adapters::TwoFactorStore {
+                enroll(
+                    user_id: &str, secret: &str, backup_codes: Option<&str>
+                ) -> $crate::TwoFactor;
+                confirm(user_id: &str, step: i64) -> $crate::TwoFactor;
+                disable(user_id: &str) -> ();
+                begin_attempt(
+                    user_id: &str, max_failures: u32, lock_for: std::time::Duration
+                ) -> $crate::Attempt;
+                accept_step(user_id: &str, step: i64) -> $crate::StepOutcome;
+                replace_backup_codes(
+                    user_id: &str, expected: Option<&str>, new: Option<&str>
+                ) -> bool;
+            }
+        }
+        $name! {
+            $($arguments)*
+            passkeys -> $crate::adapters::PasskeyStore {
+                create_passkey(passkey: $crate::CreatePasskey) -> $crate::Passkey;
+                get_passkey_with_user(
+                    credential_id: &str
+                ) -> Option<($crate::Passkey, $crate::User)>;
+                list_passkeys(user_id: &str) -> Vec<$crate::Passkey>;
+                rename_passkey(user_id: &str, id: &str, name: &str) -> $crate::Passkey;
+                delete_passkey(user_id: &str, id: &str) -> ();
+                record_use(
+                    credential_id: &str, counter: i64, backed_up: bool
+                ) -> $crate::PasskeyUse;
+            }
+        }
     };
 }

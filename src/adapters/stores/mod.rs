@@ -5,8 +5,16 @@
 
 mod methods;
 mod organization;
+mod passkey;
+mod rate_limit;
+mod signing_key;
+mod two_factor;
 
 pub use organization::OrganizationStore;
+pub use passkey::PasskeyStore;
+pub use rate_limit::RateLimitStore;
+pub use signing_key::SigningKeyStore;
+pub use two_factor::TwoFactorStore;
 
 /// A store whose tables [`migrate`](super::SqlxAdapter::migrate) creates if
 /// [`stores`](super::SqlxAdapterBuilder::stores) names it.
@@ -17,6 +25,14 @@ pub enum Store {
     /// [`OrganizationStore`]: the tables `organization`, `member`, `invitation`, `team`, `team_member` and
     /// `organization_role`.
     Organizations,
+    /// [`RateLimitStore`]: the table `rate_limit`.
+    RateLimits,
+    /// [`SigningKeyStore`]: the table `jwks`.
+    SigningKeys,
+    /// [`TwoFactorStore`]: the table `two_factor`.
+    TwoFactor,
+    /// [`PasskeyStore`]: the table `passkeys`.
+    Passkeys,
 }
 
 #[cfg(feature = "sqlx-postgres")]
@@ -27,6 +43,22 @@ impl Store {
             Self::Organizations => {
                 "organizations in a database without their tables; build the adapter with \
                  .stores([Store::Organizations]) and call migrate()"
+            }
+            Self::RateLimits => {
+                "rate limits in a database without their table; build the adapter with .stores([Store::RateLimits]) and \
+                 call migrate()"
+            }
+            Self::SigningKeys => {
+                "signing keys in a database without their table; build the adapter with .stores([Store::SigningKeys]) and \
+                 call migrate()"
+            }
+            Self::TwoFactor => {
+                "second factors in a database without their table; build the adapter with .stores([Store::TwoFactor]) and \
+                 call migrate()"
+            }
+            Self::Passkeys => {
+                "passkeys in a database without their table; build the adapter with .stores([Store::Passkeys]) and call \
+                 migrate()"
             }
         }
     }

@@ -7,6 +7,7 @@ pub(in super::super) enum AdvisoryLock {
     ExpiredSessions,
     InactiveSessions,
     ExpiredVerifications,
+    EndedRateLimits,
 }
 
 impl AdvisoryLock {
@@ -17,6 +18,7 @@ impl AdvisoryLock {
             Self::ExpiredSessions => 1,
             Self::InactiveSessions => 2,
             Self::ExpiredVerifications => 3,
+            Self::EndedRateLimits => 4,
         };
         0x6265_7474_6572_2d61 + offset
     }

@@ -16,10 +16,14 @@ pub(in super::super) enum MigrationSet {
 }
 
 impl MigrationSet {
-    /// The set of a migration, by its version: those of each store have a thousand of their own.
+    /// The set of a migration, by its version: those of each store have a hundred of their own.
     pub(super) fn of(version: i64) -> Self {
         match version {
-            1001..2000 => Self::Of(Store::Organizations),
+            1001..=1099 => Self::Of(Store::Organizations),
+            1101..=1199 => Self::Of(Store::TwoFactor),
+            1201..=1299 => Self::Of(Store::Passkeys),
+            1401..=1499 => Self::Of(Store::RateLimits),
+            1601..=1699 => Self::Of(Store::SigningKeys),
             _ => Self::Tables,
         }
     }
@@ -29,6 +33,10 @@ impl MigrationSet {
         match self {
             Self::Tables => MIGRATIONS_TABLE,
             Self::Of(Store::Organizations) => "_better_auth_organizations_migrations",
+            Self::Of(Store::RateLimits) => "_better_auth_rate_limits_migrations",
+            Self::Of(Store::SigningKeys) => "_better_auth_signing_keys_migrations",
+            Self::Of(Store::TwoFactor) => "_better_auth_two_factor_migrations",
+            Self::Of(Store::Passkeys) => "_better_auth_passkeys_migrations",
         }
     }
 
@@ -56,6 +64,10 @@ impl MigrationSet {
         match table {
             "organization" | "member" | "invitation" | "team" | "team_member"
             | "organization_role" => Self::Of(Store::Organizations),
+            "rate_limit" => Self::Of(Store::RateLimits),
+            "jwks" => Self::Of(Store::SigningKeys),
+            "two_factor" => Self::Of(Store::TwoFactor),
+            "passkeys" => Self::Of(Store::Passkeys),
             _ => Self::Tables,
         }
     }

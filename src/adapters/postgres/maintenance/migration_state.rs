@@ -306,6 +306,10 @@ async fn read_records(
     match set {
         MigrationSet::Tables => read!("_better_auth_migrations"),
         MigrationSet::Of(Store::Organizations) => read!("_better_auth_organizations_migrations"),
+        MigrationSet::Of(Store::RateLimits) => read!("_better_auth_rate_limits_migrations"),
+        MigrationSet::Of(Store::SigningKeys) => read!("_better_auth_signing_keys_migrations"),
+        MigrationSet::Of(Store::TwoFactor) => read!("_better_auth_two_factor_migrations"),
+        MigrationSet::Of(Store::Passkeys) => read!("_better_auth_passkeys_migrations"),
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn step_name(migration: &Migration, doing: &str) -> String {
     let set = MigrationSet::of(migration.version);
     format!(
         "{doing} migration {} of {}, {}",
-        migration.version % 1000,
+        migration.version % 100,
         set.migrations().count(),
         index_name(migration)
     )

@@ -10,12 +10,26 @@ use super::migrations::Failure;
 use crate::adapters::Store;
 
 /// All stores, with the tables that better-auth-rs 0.10 has of theirs.
-const STORES: [(Store, &[&str]); 1] = [(
-    Store::Organizations,
-    &["organization", "member", "invitation"],
-)];
+const STORES: [(Store, &[&str]); 5] = [
+    (
+        Store::Organizations,
+        &["organization", "member", "invitation"],
+    ),
+    (Store::RateLimits, &[]),
+    (Store::SigningKeys, &[]),
+    (Store::TwoFactor, &["two_factor"]),
+    (Store::Passkeys, &["passkeys"]),
+];
 /// The columns that these lack, and get.
-const ADDED: [(&str, &str); 2] = [("organization", "revision"), ("invitation", "team_id")];
+const ADDED: [(&str, &str); 7] = [
+    ("organization", "revision"),
+    ("invitation", "team_id"),
+    ("two_factor", "verified"),
+    ("two_factor", "failed_verification_count"),
+    ("two_factor", "locked_until"),
+    ("two_factor", "last_used_step"),
+    ("passkeys", "aaguid"),
+];
 
 /// A column of a table by the name of one of ours.
 struct Column {
@@ -42,9 +56,10 @@ pub(super) async fn stores_to_migrate(
             foreign => foreign,
         };
         let is_asked = asked.contains(&store);
-        let is_of_older_version = of_older_version
-            .iter()
-            .all(|table| tables.contains_key(*table));
+        let is_of_older_version = !of_older_version.is_empty()
+            && of_older_version
+                .iter()
+                .all(|table| tables.contains_key(*table));
         let is_wanted = match foreign {
             Some(reason) if is_asked => {
                 if !is_recorded(connection, schema, set).await? {
