@@ -9,14 +9,14 @@ use better_auth::adapters::{DatabaseAdapter, Import, ImportReport, ImportedRows,
 use better_auth::{AuthError, CreateUser, UserFilter};
 use sqlx::PgPool;
 
-const TYPESCRIPT: &str = include_str!("../support/typescript.sql");
+pub(crate) const TYPESCRIPT: &str = include_str!("../support/typescript.sql");
 
-async fn number(pool: &PgPool, query: &'static str) -> i64 {
+pub(crate) async fn number(pool: &PgPool, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
 }
 
 /// A second database, which has the tables of Better Auth (TypeScript).
-async fn source(pool: &PgPool, tables: &str) -> PgPool {
+pub(crate) async fn source(pool: &PgPool, tables: &str) -> PgPool {
     let name: String = pool
         .connect_options()
         .get_database()
@@ -34,14 +34,14 @@ async fn source(pool: &PgPool, tables: &str) -> PgPool {
 }
 
 /// As `#[sqlx::test]` does with the test's own.
-async fn remove(pool: &PgPool, source: PgPool) {
+pub(crate) async fn remove(pool: &PgPool, source: PgPool) {
     let name = source.connect_options().get_database().unwrap().to_owned();
     source.close().await;
     execute(pool, &format!("DROP DATABASE \"{name}\" WITH (FORCE)")).await;
 }
 
 /// Users with an account and two sessions each, one of which has expired, and verifications.
-async fn fill(source: &PgPool, users: u32) {
+pub(crate) async fn fill(source: &PgPool, users: u32) {
     for statement in [
         "INSERT INTO \"user\" (id, name, email, \"emailVerified\") \
          SELECT 'u' || i, 'User ' || i, 'user' || i || '@example.com', i % 2 = 0 FROM generate_series(1, $1) AS i",
@@ -59,11 +59,11 @@ async fn fill(source: &PgPool, users: u32) {
     }
 }
 
-fn rows(read: u64, imported: u64, present: u64, expired: u64, left: u64) -> [u64; 6] {
+pub(crate) fn rows(read: u64, imported: u64, present: u64, expired: u64, left: u64) -> [u64; 6] {
     [read, imported, present, 0, expired, left]
 }
 
-fn numbers(rows: ImportedRows) -> [u64; 6] {
+pub(crate) fn numbers(rows: ImportedRows) -> [u64; 6] {
     [
         rows.read,
         rows.imported,
@@ -85,7 +85,7 @@ fn all(report: &ImportReport) -> [[u64; 6]; 4] {
 }
 
 /// What was left, as `table id reason`, in order.
-fn left(report: &ImportReport) -> Vec<String> {
+pub(crate) fn left(report: &ImportReport) -> Vec<String> {
     let left = report.left.iter();
     let left = left.map(|row| format!("{} {} {}", row.table, row.id, row.reason));
     let mut left: Vec<String> = left.collect();

@@ -13,6 +13,7 @@ mod equal_values;
 mod foreign_databases;
 mod health;
 mod import;
+mod import_sources;
 mod joined;
 mod migration_locks;
 mod migration_places;

@@ -21,6 +21,7 @@ use super::migrations::{
 use super::schema_place::{Place, check_encoding, find_place};
 use super::session_cache_triggers;
 use super::store_tables::stores_to_migrate;
+use super::time_limits::lift_time_limits;
 use crate::AuthResult;
 use crate::adapters::{Store, telemetry};
 
@@ -247,17 +248,6 @@ async fn install_trigger(connection: &mut PgConnection) -> Result<Outcome, Failu
     } else {
         Outcome::Finished
     })
-}
-
-/// Sets those that this release of PostgreSQL has.
-async fn lift_time_limits(connection: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query!(
-        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', \
-         'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')"
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(())
 }
 
 /// Waits for the lock that only one migrating process has. A wait inside the server, as sqlx's own lock has it, would

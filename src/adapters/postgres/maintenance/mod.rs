@@ -18,6 +18,7 @@ mod pending;
 mod schema_place;
 mod session_cache_triggers;
 mod store_tables;
+mod time_limits;
 
 pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_names::{NameReport, UnreachableNames};

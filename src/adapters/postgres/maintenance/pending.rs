@@ -16,6 +16,7 @@ use super::migration_state::{MigrationState, Step};
 use super::migrations::{Failure, MIGRATIONS_TABLE, MIGRATOR, index_name};
 use super::schema_place::{check_encoding, find_place};
 use super::store_tables::is_recorded;
+use super::time_limits::TIME_LIMITS;
 use crate::AuthResult;
 use crate::adapters::Store;
 
@@ -80,13 +81,15 @@ impl PendingMigrations {
             "-- Brings the schema of better-auth up to date. Run it with `psql -f`, outside a transaction: it builds\n\
              -- indexes CONCURRENTLY. If it stops, print it anew: the new script has what is left to do.\n\
              \\set ON_ERROR_STOP on\n\
-             SET statement_timeout = 0;\n\
              SET client_min_messages = warning;\n\
              SET search_path = {}, pg_temp;\n\
+             DO $$ BEGIN PERFORM set_config(name, '0', false) FROM pg_settings\n    \
+             WHERE name IN ('{}'); END $$;\n\
              DO $$ BEGIN IF NOT pg_try_advisory_lock({}) THEN\n    \
              RAISE EXCEPTION 'another process migrates this database: wait until it is done, then print this anew';\n\
              END IF; END $$;\n",
             quoted_identifier(&self.schema),
+            TIME_LIMITS.join("', '"),
             AdvisoryLock::Migration.key(),
         );
         for table in &self.missing_records {

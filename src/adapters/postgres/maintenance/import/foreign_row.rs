@@ -11,12 +11,20 @@ use crate::{AuthError, AuthResult};
 pub(super) struct ForeignRow(Metadata);
 
 impl ForeignRow {
-    pub(super) fn parse(row: &str) -> AuthResult<Self> {
+    /// Without the blanks at the end of these columns.
+    pub(super) fn parse(row: &str, padded_columns: &[String]) -> AuthResult<Self> {
         // The error of serde_json may quote the value.
-        serde_json::from_str(row).map(Self).map_err(|_| {
+        let row = serde_json::from_str(row).map(Self);
+        let mut row = row.map_err(|_| {
             let message = "holds JSON that is nested too deep, or a number that is too great";
             AuthError::validation("row", message)
-        })
+        })?;
+        for column in padded_columns {
+            if let Some(Value::String(text)) = row.0.get_mut(column) {
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+        }
+        Ok(row)
     }
 
     /// The value of a column that may be written `emailVerified` or `email_verified`. NULL is none.
@@ -31,10 +39,15 @@ impl ForeignRow {
     }
 
     pub(super) fn text(&mut self, column: &str) -> Option<String> {
-        self.take(column).map(|value| match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        })
+        self.take(column).map(into_text)
+    }
+
+    /// The user of a row, which stays in it.
+    pub(super) fn user_id(&self) -> Option<String> {
+        let column = "userId";
+        let value = self.0.get(column);
+        let value = value.or_else(|| self.0.get(&snake_case(column)))?;
+        (!value.is_null()).then(|| into_text(value.clone()))
     }
 
     pub(super) fn required_text(&mut self, column: &'static str) -> AuthResult<String> {
@@ -95,13 +108,22 @@ impl ForeignRow {
     }
 }
 
-/// As PostgreSQL writes times in JSON. Without a time zone they are UTC, as those that Prisma stores. `infinity` is the last
+fn into_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// As PostgreSQL writes times in JSON and in text. Without a time zone they are UTC, as those that Prisma stores. `infinity` is the last
 /// time that can be written in four digits of a year.
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     if text == "infinity" {
         return Some(last_time());
     }
-    let with_zone = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
+    let with_zone = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
+        .map(|time| time.with_timezone(&Utc));
     let without_zone = || {
         let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
         time.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
@@ -126,7 +148,7 @@ mod tests {
     use super::{ForeignRow, first_time, last_time};
 
     fn row(json: &str) -> ForeignRow {
-        ForeignRow::parse(json).unwrap()
+        ForeignRow::parse(json, &[]).unwrap()
     }
 
     #[test]
@@ -153,6 +175,7 @@ mod tests {
             ),
             ("2024-02-29T12:00:00.5", "2024-02-29T12:00:00.500+00:00"),
             ("2024-02-29 12:00:00", "2024-02-29T12:00:00+00:00"),
+            ("2024-02-29 12:00:00+02", "2024-02-29T10:00:00+00:00"),
             ("2024-02-29", "2024-02-29T00:00:00+00:00"),
             ("infinity", "9999-12-31T23:59:59+00:00"),
         ] {
@@ -175,6 +198,6 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_shown() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-        assert!(ForeignRow::parse(&deep).is_err());
+        assert!(ForeignRow::parse(&deep, &[]).is_err());
     }
 }

@@ -1,11 +1,15 @@
 //! `import`: copies users, accounts, sessions and verifications from a database of Better Auth (TypeScript).
 
+mod accounts;
 mod foreign_row;
+mod hashes;
+mod join;
 mod mapping;
 mod report;
 mod run;
 mod source;
 mod target;
+mod verdict;
 
 use std::fmt;
 
@@ -105,16 +109,22 @@ impl SqlxAdapter {
     /// server. `docs/migrating.md` goes through the steps.
     ///
     /// It [migrates](Self::migrate) first. It reads `"user"`, `"session"`, `"account"` and `"verification"`, or the same in
-    /// the plural, in batches by id, and stores each batch by one statement. Columns may be written `emailVerified` or
-    /// `email_verified`, and ids may be of any type that PostgreSQL can order. If tables or columns have other names, create
-    /// views with these names in a schema of their own, and name that schema.
+    /// the plural, and stores batches of at most 1,000 rows and about 8 MiB by one statement each. Columns may be written
+    /// `emailVerified` or `email_verified`, and ids may be of any type that PostgreSQL can order. If tables or columns have
+    /// other names, create views with these names in a schema of their own, and name that schema.
     ///
+    /// - All tables are read as they were when the run began, in one read-only transaction. Rows that are written
+    ///   meanwhile are left to the next run. Until the run ends, the source's server cannot remove dead rows, and index
+    ///   builds `CONCURRENTLY` in that database wait.
     /// - Sessions keep their tokens and go on opening, and are stored hashed if the adapter
     ///   [hashes](crate::adapters::SqlxAdapterBuilder::session_tokens) tokens. Expired sessions and verifications are not copied.
     /// - A user's columns that have none here become metadata. Those whose names say that they hold a secret, and
     ///   further columns of other tables, are not copied: [`ImportReport::dropped_columns`] names them.
     /// - A row that cannot be stored is left out and reported, with all sessions and accounts of that user: it is not valid
-    ///   here, or its id, email, username, account or token is taken.
+    ///   here, or its id, email, username, account or token is taken. So are rows whose id is NULL or that share an id, and
+    ///   rows of more than 32 MiB.
+    /// - A user who has accounts, none of which can be stored, is left out as a whole. If a constraint or a trigger of the
+    ///   application refuses an account, that shows only when its user is stored already.
     /// - It may be interrupted at any point, also by `kill -9`. Call it again: rows that are there already are counted and
     ///   skipped.
     ///

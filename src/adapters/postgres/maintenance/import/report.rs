@@ -49,10 +49,13 @@ pub struct ImportedRows {
 pub struct LeftRow {
     /// The table here: `users`, `accounts`, `sessions` or `verifications`.
     pub table: &'static str,
-    /// The row's id in the source.
+    /// The row's id in the source. Empty if it is NULL.
     pub id: String,
+    /// Whose row it is in the source, if it is an account or a session and names a user.
+    pub user_id: Option<String>,
     /// [`AuthError::Validation`] if a field is not valid here, [`AuthError::Conflict`] if another row here has the value,
-    /// [`AuthError::UserNotFound`] if the user of the row was not stored, [`AuthError::Database`] if a constraint or a
+    /// [`AuthError::UserNotFound`] if the user of the row was not stored, [`AuthError::Validation`] of the field `accounts`
+    /// if none of the user's accounts can be stored, [`AuthError::Database`] if a constraint or a
     /// trigger of the application refuses it.
     pub reason: AuthError,
 }
@@ -65,9 +68,9 @@ impl ImportReport {
         all.iter().map(|rows| rows.left).sum()
     }
 
-    pub(super) fn leave(&mut self, table: &'static str, id: String, reason: AuthError) {
+    pub(super) fn leave(&mut self, row: LeftRow) {
         if self.left.len() < MAX_LISTED {
-            self.left.push(LeftRow { table, id, reason });
+            self.left.push(row);
         }
     }
 }

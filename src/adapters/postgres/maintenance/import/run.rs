@@ -1,10 +1,6 @@
 //! The run of an import: batch after batch, table after table. The next batch is read while one is stored.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::future::poll_fn;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::pin::pin;
-use std::task::Poll;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value as JsonValue;
 
@@ -13,11 +9,15 @@ use super::super::super::error::{Failure, Operation};
 use super::super::super::progress::Observer;
 use super::super::super::repository::Repository;
 use super::super::foreign_tables::{Neighbours, refusal_by_search_path};
+use super::accounts::Accounts;
 use super::foreign_row::ForeignRow;
+use super::hashes::Hashes;
+use super::join::join;
 use super::mapping::Mapping;
-use super::report::{ImportReport, ImportedRows};
-use super::source::{Model, Position, Source, SourceRow};
-use super::target::{Imported, find_users};
+use super::report::{ImportReport, ImportedRows, LeftRow};
+use super::source::{Model, Source, SourceRow};
+use super::target::Imported;
+use super::verdict::{Verdict, user_key};
 use super::{Import, Mode, NAME};
 use crate::adapters::input;
 use crate::types::{Account, Session, User, Verification};
@@ -42,6 +42,8 @@ impl SqlxAdapter {
         } else {
             self.check_import_place().await?;
         }
+        // Not before, as index builds in the same database would wait for it.
+        source.take_snapshot().await?;
         let mut run = Run {
             database,
             mode: import.mode,
@@ -53,6 +55,7 @@ impl SqlxAdapter {
             report: ImportReport::default(),
             planned: Hashes::default(),
             left_users: Hashes::default(),
+            accounts_of: Accounts::default(),
         };
         let outcome = run.all_tables(&mut source, observer).await;
         source.close().await;
@@ -76,43 +79,22 @@ impl SqlxAdapter {
     }
 }
 
-struct Run<'a> {
-    database: &'a Repository,
-    mode: Mode,
+pub(super) struct Run<'a> {
+    pub(super) database: &'a Repository,
+    pub(super) mode: Mode,
     mapping: Mapping,
     report: ImportReport,
     /// What a dry run would have stored: ids of users, and values that only one row may have.
-    planned: Hashes,
+    pub(super) planned: Hashes,
     /// The ids of the users that were left. Another user here may have such an id, who must not get their rows.
     left_users: Hashes,
+    pub(super) accounts_of: Accounts,
 }
 
-/// Values, by their hashes, as there may be millions.
-#[derive(Default)]
-struct Hashes(HashSet<u64>);
-
-impl Hashes {
-    fn has(&self, value: &impl Hash) -> bool {
-        self.0.contains(&Self::hash(value))
-    }
-
-    fn add(&mut self, value: &impl Hash) {
-        self.0.insert(Self::hash(value));
-    }
-
-    fn hash(value: &impl Hash) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
-/// What becomes of a row.
-enum Verdict {
-    Free,
-    Present,
-    Changed,
-    Left(AuthError),
+/// A row that was read: whose it is, and what it is here.
+pub(super) struct MappedRow<R> {
+    pub(super) user_id: Option<String>,
+    pub(super) row: AuthResult<Option<R>>,
 }
 
 impl Run<'_> {
@@ -121,6 +103,9 @@ impl Run<'_> {
         source: &mut Source,
         observer: &mut Observer<'_>,
     ) -> AuthResult<()> {
+        if self.mode != Mode::Verify {
+            self.look_at_accounts(source, observer).await?;
+        }
         // References come after what they refer to.
         self.report.users = self.table::<User>(source, observer).await?;
         self.report.accounts = self.table::<Account>(source, observer).await?;
@@ -145,14 +130,25 @@ impl Run<'_> {
         };
         let step = format!("{doing} {}", R::TABLE);
         observer.begin(&step, source.estimated_rows(R::MODEL)).await;
-        let mut position = Position::start(R::MODEL);
-        let mut rows = source.next(&mut position).await?;
+        let padded_columns = source.padded_columns(R::MODEL);
+        let mut source = source.rows(R::MODEL);
+        let mut rows = source.next().await?;
         while !rows.is_empty() {
             let read = rows.len();
             counts.read += count(read);
-            let mapped = self.map::<R>(rows, &mut counts);
+            let mut mapped = Vec::with_capacity(read);
+            for source in rows {
+                let MappedRow { user_id, row } = self.map::<R>(&source, &padded_columns);
+                match row {
+                    Ok(Some(row)) => mapped.push(row),
+                    Ok(None) => counts.expired += 1,
+                    Err(reason) => {
+                        self.leave::<R>(&source.id, user_id.as_deref(), reason, &mut counts);
+                    }
+                }
+            }
             let store = self.store(mapped, &mut counts);
-            let (next, stored) = join(source.next(&mut position), store).await;
+            let (next, stored) = join(source.next(), store).await;
             stored?;
             rows = next?;
             observer.advance(read).await;
@@ -160,36 +156,53 @@ impl Run<'_> {
         Ok(counts)
     }
 
-    fn map<R: Imported>(&mut self, rows: Vec<SourceRow>, counts: &mut ImportedRows) -> Vec<R> {
-        let mut mapped = Vec::with_capacity(rows.len());
-        for SourceRow { id, row } in rows {
-            let row = ForeignRow::parse(&row);
-            match row.and_then(|row| R::map(&mut self.mapping, row)) {
-                Ok(Some(row)) => match row.user_id() {
-                    Some(user) if self.left_users.has(&user) => {
-                        self.leave::<R>(&id, AuthError::UserNotFound, counts);
-                    }
-                    _ => mapped.push(row),
-                },
-                Ok(None) => counts.expired += 1,
-                Err(reason) => self.leave::<R>(&id, reason, counts),
-            }
-        }
-        mapped
+    pub(super) fn map<R: Imported>(
+        &mut self,
+        source: &SourceRow,
+        padded_columns: &[String],
+    ) -> MappedRow<R> {
+        let row = ForeignRow::parse(&source.json, padded_columns);
+        let user_id = row.as_ref().ok().and_then(ForeignRow::user_id);
+        let row = match &source.refusal {
+            Some(reason) => Err(reason.clone()),
+            None => row.and_then(|row| R::map(&mut self.mapping, row)),
+        };
+        MappedRow { user_id, row }
     }
 
-    fn leave<R: Imported>(&mut self, id: &str, reason: AuthError, counts: &mut ImportedRows) {
+    fn leave<R: Imported>(
+        &mut self,
+        id: &str,
+        user_id: Option<&str>,
+        reason: AuthError,
+        counts: &mut ImportedRows,
+    ) {
         counts.left += 1;
         // A verification reads what an import has stored.
         if R::MODEL == Model::User && self.mode != Mode::Verify {
             self.left_users.add(&id);
         }
-        let id = if input::is_possible_id(id) {
-            id.to_owned()
-        } else {
-            id.chars().take(MAX_SHOWN_ID).collect::<String>() + "…"
-        };
-        self.report.leave(R::TABLE, id, reason);
+        self.report.leave(LeftRow {
+            table: R::TABLE,
+            id: shown_id(id),
+            user_id: user_id.map(shown_id),
+            reason,
+        });
+    }
+
+    /// Why a row is left although nothing is wrong with itself.
+    fn refusal<R: Imported>(&self, row: &R) -> Option<AuthError> {
+        match row.user_id() {
+            Some(user) => self
+                .left_users
+                .has(&user)
+                .then_some(AuthError::UserNotFound),
+            None if R::MODEL == Model::User && self.accounts_of.all_are_unusable(row.id()) => {
+                let message = "none of the user's accounts can be stored";
+                Some(AuthError::validation("accounts", message))
+            }
+            None => None,
+        }
     }
 
     async fn store<R: Imported>(
@@ -197,12 +210,11 @@ impl Run<'_> {
         rows: Vec<R>,
         counts: &mut ImportedRows,
     ) -> AuthResult<()> {
+        let is_refused = |row: &R| self.refusal(row).is_some();
+        let (refused, rows): (Vec<R>, Vec<R>) = rows.into_iter().partition(is_refused);
         let verdicts = match self.mode {
             Mode::Copy => {
                 let not_stored = self.insert(rows, counts).await?;
-                if not_stored.is_empty() {
-                    return Ok(());
-                }
                 self.judge(not_stored).await?
             }
             Mode::DryRun => self.judge(rows).await?,
@@ -212,7 +224,7 @@ impl Run<'_> {
             match (verdict, self.mode) {
                 (Verdict::Present, _) => counts.present += 1,
                 (Verdict::Changed, _) => counts.changed += 1,
-                (Verdict::Left(reason), _) => self.leave::<R>(row.id(), reason, counts),
+                (Verdict::Left(reason), _) => self.leave_row(&row, reason, counts),
                 (Verdict::Free, Mode::DryRun) => self.plan(&row, counts),
                 (Verdict::Free, _) => {
                     let server = &self.database.connections.server;
@@ -224,11 +236,26 @@ impl Run<'_> {
                         message,
                         source: None,
                     };
-                    self.leave::<R>(row.id(), reason, counts);
+                    self.leave_row(&row, reason, counts);
                 }
             }
         }
+        let verdicts = self.judge_values(&refused).await?;
+        for (row, verdict) in refused.iter().zip(verdicts) {
+            match (verdict, self.refusal(row)) {
+                // It was imported before its accounts came to be so.
+                (Verdict::Present, _) if R::MODEL == Model::User => counts.present += 1,
+                (Verdict::Left(reason), _) | (_, Some(reason)) => {
+                    self.leave_row(row, reason, counts);
+                }
+                (_, None) => counts.present += 1,
+            }
+        }
         Ok(())
+    }
+
+    fn leave_row<R: Imported>(&mut self, row: &R, reason: AuthError, counts: &mut ImportedRows) {
+        self.leave::<R>(row.id(), row.user_id(), reason, counts);
     }
 
     /// Stores rows, around those that the server refuses, and answers with those of which something is taken.
@@ -246,8 +273,9 @@ impl Run<'_> {
             let failure = match self.insert_batch(&rows).await {
                 Ok(stored) => {
                     counts.imported += count(stored.len());
-                    let stored: HashSet<String> = stored.into_iter().collect();
-                    rows.retain(|row| !stored.contains(row.id()));
+                    let mut stored: HashSet<String> = stored.into_iter().collect();
+                    // Of several rows with one id, one was stored.
+                    rows.retain(|row| !stored.remove(row.id()));
                     not_stored.append(&mut rows);
                     continue;
                 }
@@ -258,9 +286,8 @@ impl Run<'_> {
                 return Err(self.database.error(failure, OPERATION));
             }
             if let ([row], false) = (&*rows, failure.took_too_long()) {
-                let id = row.id().to_owned();
                 let reason = self.database.error(failure, OPERATION);
-                self.leave::<R>(&id, reason, counts);
+                self.leave_row(row, reason, counts);
             } else if rows.len() == 1 {
                 return Err(self.database.error(failure, OPERATION));
             } else {
@@ -281,43 +308,12 @@ impl Run<'_> {
             .await
     }
 
-    /// Why rows were not stored, or would not be.
-    async fn judge<R: Imported>(&self, rows: Vec<R>) -> AuthResult<Vec<(R, Verdict)>> {
-        let found = self.find(&rows).await?;
-        let by_id: HashMap<&str, &R> = found.iter().map(|row| (row.id(), row)).collect();
-        let taken: HashSet<_> = found.iter().flat_map(R::unique_values).collect();
-        let users = self.users_of(&rows).await?;
-        let judge = |row: &R| {
-            if let Some(stored) = by_id.get(row.id()) {
-                return if row.is_same_as(stored) {
-                    Verdict::Present
-                } else {
-                    Verdict::Left(R::id_taken())
-                };
-            }
-            let mut values = row.unique_values().into_iter();
-            if let Some((field, _)) = values.find(|value| taken.contains(value)) {
-                return Verdict::Left(AuthError::Conflict { field });
-            }
-            let has_user = row
-                .user_id()
-                .is_none_or(|user| users.contains(user) || self.planned.has(&user_key(user)));
-            if has_user {
-                Verdict::Free
-            } else {
-                Verdict::Left(AuthError::UserNotFound)
-            }
-        };
-        let verdicts: Vec<Verdict> = rows.iter().map(judge).collect();
-        Ok(rows.into_iter().zip(verdicts).collect())
-    }
-
     /// In a dry run, what a row would take is taken for the rows behind it.
     fn plan<R: Imported>(&mut self, row: &R, counts: &mut ImportedRows) {
         let values = row.unique_values();
         let taken = values.iter().find(|value| self.planned.has(value));
         if let Some(&(field, _)) = taken {
-            self.leave::<R>(row.id(), AuthError::Conflict { field }, counts);
+            self.leave_row(row, AuthError::Conflict { field }, counts);
             return;
         }
         for value in &values {
@@ -328,92 +324,17 @@ impl Run<'_> {
         }
         counts.imported += 1;
     }
-
-    /// Whether rows are here as the source has them.
-    async fn compare<R: Imported>(&self, rows: Vec<R>) -> AuthResult<Vec<(R, Verdict)>> {
-        let found = self.find(&rows).await?;
-        let by_id: HashMap<&str, &R> = found.iter().map(|row| (row.id(), row)).collect();
-        let compare = |row: &R| {
-            let Some(stored) = by_id.get(row.id()) else {
-                return Verdict::Left(R::missing());
-            };
-            match row.difference(stored) {
-                None => Verdict::Present,
-                Some(_) if row.was_changed_after(stored) => Verdict::Changed,
-                Some(field) => {
-                    let message = format!("differs from the source in {field}");
-                    Verdict::Left(AuthError::validation("row", message))
-                }
-            }
-        };
-        let verdicts: Vec<Verdict> = rows.iter().map(compare).collect();
-        Ok(rows.into_iter().zip(verdicts).collect())
-    }
-
-    async fn find<R: Imported>(&self, rows: &[R]) -> AuthResult<Vec<R>> {
-        let found = self.database.try_run(Operation::read(NAME), |connection| {
-            R::find(connection, rows)
-        });
-        self.none_before_migrating(found.await)
-    }
-
-    /// The users here that rows refer to.
-    async fn users_of<R: Imported>(&self, rows: &[R]) -> AuthResult<HashSet<String>> {
-        let ids: HashSet<String> = rows
-            .iter()
-            .filter_map(|row| row.user_id().map(str::to_owned))
-            .collect();
-        if ids.is_empty() {
-            return Ok(ids);
-        }
-        let found = self.database.try_run(Operation::read(NAME), |connection| {
-            find_users(connection, &ids)
-        });
-        let found = self.none_before_migrating(found.await)?;
-        Ok(found.into_iter().collect())
-    }
-
-    /// A dry run may come before the first migration.
-    fn none_before_migrating<T>(&self, found: Result<Vec<T>, Failure>) -> AuthResult<Vec<T>> {
-        match found {
-            Err(failure) if self.mode == Mode::DryRun && failure.is_missing_table() => {
-                Ok(Vec::new())
-            }
-            found => found.map_err(|failure| self.database.error(failure, Operation::read(NAME))),
-        }
-    }
 }
 
-fn user_key(id: &str) -> (&'static str, &str) {
-    ("user", id)
+/// What of an id in the source is shown.
+fn shown_id(id: &str) -> String {
+    if input::is_possible_id(id) || id.is_empty() {
+        id.to_owned()
+    } else {
+        id.chars().take(MAX_SHOWN_ID).collect::<String>() + "…"
+    }
 }
 
 fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
-}
-
-/// Runs both.
-async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    let (mut of_a, mut of_b) = (None, None);
-    poll_fn(|context| {
-        if of_a.is_none()
-            && let Poll::Ready(answer) = a.as_mut().poll(context)
-        {
-            of_a = Some(answer);
-        }
-        if of_b.is_none()
-            && let Poll::Ready(answer) = b.as_mut().poll(context)
-        {
-            of_b = Some(answer);
-        }
-        match (of_a.take(), of_b.take()) {
-            (Some(a), Some(b)) => Poll::Ready((a, b)),
-            (a, b) => {
-                (of_a, of_b) = (a, b);
-                Poll::Pending
-            }
-        }
-    })
-    .await
 }

@@ -1,8 +1,12 @@
-//! The database that is imported: which tables it has, and its rows in batches by id.
+//! The database that is imported: which tables it has, and their rows in batches, as they were when the run began.
 
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use futures_core::Stream;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::timeout;
 
 use super::super::super::connection::{Connections, parse_url};
@@ -10,13 +14,16 @@ use super::super::super::error::{Operation, connection_error, statement_error};
 use super::super::super::server::Server;
 use super::super::foreign_tables::snake_case;
 use super::super::migrations::MIGRATIONS_TABLE;
+use super::super::time_limits::lift_time_limits;
 use super::{Import, NAME};
 use crate::{AuthError, AuthResult};
 
 /// The most rows of a batch.
-const MAX_ROWS: i64 = 1000;
-/// Rows may be large: a picture can be part of one. Batches that take more than this get smaller.
+const MAX_ROWS: usize = 1000;
+/// A batch ends with the row that makes it as large as this. Rows may be large: a picture can be part of one.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// A larger row is left: the server does not send it.
+const MAX_ROW_BYTES: i32 = 32 * 1024 * 1024;
 
 /// A table of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +54,26 @@ impl Model {
 
 /// A row as the source has it.
 pub(super) struct SourceRow {
+    /// Empty if it is NULL.
     pub(super) id: String,
-    pub(super) row: String,
+    /// Empty if it is too large.
+    pub(super) json: String,
+    /// Why it cannot be stored, whatever it holds.
+    pub(super) refusal: Option<AuthError>,
 }
 
-/// The next batch of a table.
-pub(super) struct Position {
-    model: Model,
-    after: Option<String>,
-    limit: i64,
+/// The rows of a table, in the order of their ids.
+pub(super) struct Rows<'a> {
+    stream: Pin<Box<dyn Stream<Item = sqlx::Result<ReadRow>> + Send + 'a>>,
+    server: &'a Server,
+    /// The last row that was read. Only the next one shows whether another row has its id.
+    held: Option<SourceRow>,
     is_at_end: bool,
+}
+
+struct ReadRow {
+    id: Option<String>,
+    json: Option<String>,
 }
 
 /// A connection that only reads.
@@ -64,8 +81,16 @@ pub(super) struct Source {
     connection: PgConnection,
     server: Server,
     is_plural: bool,
-    /// The tables that exist, with the planner's estimate of their rows.
-    tables: Vec<(Model, Option<u64>)>,
+    tables: Vec<SourceTable>,
+}
+
+/// A table that exists.
+struct SourceTable {
+    model: Model,
+    /// The planner's estimate.
+    rows: Option<u64>,
+    /// The columns whose values end in blanks that stand for nothing.
+    padded: Vec<String>,
 }
 
 struct FoundTable {
@@ -73,6 +98,7 @@ struct FoundTable {
     name: String,
     is_migrated: bool,
     columns: Vec<String>,
+    padded: Vec<String>,
     rows: Option<i64>,
 }
 
@@ -121,7 +147,11 @@ impl Source {
             let name = model.table(is_plural);
             let mut found = found.iter();
             let table = found.find(|table| table.name == name && table.schema == *schema)?;
-            Some((model, table.rows.and_then(|rows| u64::try_from(rows).ok())))
+            Some(SourceTable {
+                model,
+                rows: table.rows.and_then(|rows| u64::try_from(rows).ok()),
+                padded: table.padded.clone(),
+            })
         });
         Ok(Self {
             tables: tables.collect(),
@@ -131,32 +161,43 @@ impl Source {
         })
     }
 
+    /// From now on, the tables are read as they are at this moment. Until it is closed, index builds in that database wait
+    /// for it.
+    pub(super) async fn take_snapshot(&mut self) -> AuthResult<()> {
+        let begun = self
+            .connection
+            .execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await;
+        begun
+            .map(drop)
+            .map_err(|error| read_error(error, &self.server))
+    }
+
+    fn table(&self, model: Model) -> Option<&SourceTable> {
+        self.tables.iter().find(|table| table.model == model)
+    }
+
     pub(super) fn has(&self, model: Model) -> bool {
-        self.tables.iter().any(|(table, _)| *table == model)
+        self.table(model).is_some()
     }
 
     pub(super) fn estimated_rows(&self, model: Model) -> Option<u64> {
-        let table = self.tables.iter().find(|(table, _)| *table == model);
-        table.and_then(|(_, rows)| *rows)
+        self.table(model).and_then(|table| table.rows)
     }
 
-    /// The next rows of a table, none at its end.
-    pub(super) async fn next(&mut self, position: &mut Position) -> AuthResult<Vec<SourceRow>> {
-        if position.is_at_end {
-            return Ok(Vec::new());
+    /// The columns whose values end in blanks that stand for nothing.
+    pub(super) fn padded_columns(&self, model: Model) -> Vec<String> {
+        let table = self.table(model);
+        table.map_or_else(Vec::new, |table| table.padded.clone())
+    }
+
+    pub(super) fn rows(&mut self, model: Model) -> Rows<'_> {
+        Rows {
+            stream: read(&mut self.connection, model, self.is_plural),
+            server: &self.server,
+            held: None,
+            is_at_end: false,
         }
-        let rows = read(
-            &mut self.connection,
-            position.model,
-            self.is_plural,
-            position.after.as_deref(),
-            position.limit,
-        );
-        let rows = rows
-            .await
-            .map_err(|error| read_error(error, &self.server))?;
-        position.move_behind(&rows);
-        Ok(rows)
     }
 
     pub(super) async fn close(self) {
@@ -165,30 +206,45 @@ impl Source {
     }
 }
 
-impl Position {
-    pub(super) fn start(model: Model) -> Self {
-        Self {
-            model,
-            after: None,
-            limit: MAX_ROWS / 10,
-            is_at_end: false,
+impl Rows<'_> {
+    /// The next batch, empty at the end. The server sends no more than the batch takes and the network holds.
+    pub(super) async fn next(&mut self) -> AuthResult<Vec<SourceRow>> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while !self.is_at_end && batch.len() < MAX_ROWS && bytes < MAX_BATCH_BYTES {
+            let read = poll_fn(|context| self.stream.as_mut().poll_next(context)).await;
+            let read = read.transpose();
+            let read = read.map_err(|error| read_error(error, self.server))?;
+            self.is_at_end = read.is_none();
+            let mut read = read.map(SourceRow::from);
+            if let (Some(held), Some(read)) = (&mut self.held, &mut read)
+                && held.id == read.id
+            {
+                for row in [held, read] {
+                    let message = "several rows of the source have this id";
+                    row.refusal = Some(AuthError::validation("id", message));
+                }
+            }
+            if let Some(row) = mem::replace(&mut self.held, read) {
+                bytes += row.json.len();
+                batch.push(row);
+            }
         }
+        Ok(batch)
     }
+}
 
-    fn move_behind(&mut self, rows: &[SourceRow]) {
-        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        self.is_at_end = count < self.limit;
-        if let Some(last) = rows.last() {
-            self.after = Some(last.id.clone());
+impl From<ReadRow> for SourceRow {
+    fn from(row: ReadRow) -> Self {
+        let refusal = row.json.is_none().then(|| {
+            let message = format!("takes more than {MAX_ROW_BYTES} bytes as JSON");
+            AuthError::validation("row", message)
+        });
+        Self {
+            id: row.id.unwrap_or_default(),
+            json: row.json.unwrap_or_default(),
+            refusal,
         }
-        let bytes: usize = rows.iter().map(|row| row.row.len()).sum();
-        self.limit = if bytes > MAX_BATCH_BYTES {
-            (self.limit / 2).max(1)
-        } else if bytes < MAX_BATCH_BYTES / 4 {
-            (self.limit * 2).min(MAX_ROWS)
-        } else {
-            self.limit
-        };
     }
 }
 
@@ -211,9 +267,11 @@ async fn look_for_tables(
     connection: &mut PgConnection,
     schema: Option<&str>,
 ) -> sqlx::Result<Vec<FoundTable>> {
+    lift_time_limits(connection).await?;
+    // Row level security is to be an error, and not to hide rows.
     sqlx::query!(
         "SELECT set_config(name, value, false) FROM (VALUES ('default_transaction_read_only', 'on'), \
-         ('TimeZone', 'UTC'), ('statement_timeout', '0'), ('lock_timeout', '0'), \
+         ('TimeZone', 'UTC'), ('row_security', 'off'), \
          ('search_path', COALESCE(quote_ident($1), current_setting('search_path')))) AS setting (name, value)",
         schema,
     )
@@ -229,7 +287,10 @@ async fn look_for_tables(
          EXISTS (SELECT FROM pg_class AS records WHERE records.relnamespace = pg_class.relnamespace \
          AND records.relname = $2) AS \"is_migrated!\", \
          ARRAY(SELECT attname::TEXT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped) \
-         AS \"columns!\", CASE WHEN relkind IN ('r', 'p') AND reltuples >= 0 THEN reltuples::BIGINT END AS rows \
+         AS \"columns!\", \
+         ARRAY(SELECT attname::TEXT FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid \
+         WHERE attrelid = pg_class.oid AND attnum > 0 AND 'bpchar'::REGTYPE IN (atttypid, typbasetype)) AS \"padded!\", \
+         CASE WHEN relkind IN ('r', 'p') AND reltuples >= 0 THEN reltuples::BIGINT END AS rows \
          FROM unnest($1::TEXT[]) AS name JOIN pg_class ON pg_class.oid = to_regclass(quote_ident(name)) \
          JOIN pg_namespace ON pg_namespace.oid = relnamespace",
         &names,
@@ -264,39 +325,34 @@ fn find_users_table(found: &[FoundTable]) -> Option<(bool, &FoundTable)> {
     has_users(false).or_else(|| has_users(true))
 }
 
-/// The rows behind an id, in the order of the ids, whatever their type is: the id in the condition goes through the type of
-/// the column, so that an index on it answers. The rows are JSON, as columns differ from database to database.
+/// All rows of a table, in the order of their ids, whatever type these have. The rows are JSON, as columns differ from
+/// database to database.
 macro_rules! read_rows {
-    ($connection:ident, $after:ident, $limit:ident, $table:literal) => {
+    ($connection:ident, $table:literal) => {
         sqlx::query_as!(
-            SourceRow,
-            "SELECT source.id::TEXT AS \"id!\", row_to_json(source.*)::TEXT AS \"row!\" FROM \"" + $table
-                + "\" AS source WHERE source.id >= COALESCE((jsonb_populate_record(NULL::\"" + $table
-                + "\", jsonb_build_object('id', $1::TEXT))).id, (SELECT id FROM \"" + $table
-                + "\" ORDER BY id LIMIT 1)) AND source.id::TEXT IS DISTINCT FROM $1 ORDER BY source.id LIMIT $2",
-            $after,
-            $limit,
+            ReadRow,
+            "SELECT source.id::TEXT AS \"id?\", CASE WHEN octet_length(whole.json) <= $1 THEN whole.json END AS json FROM \"" + $table
+                + "\" AS source CROSS JOIN LATERAL (SELECT row_to_json(source.*)::TEXT AS json OFFSET 0) AS whole \
+                   ORDER BY source.id",
+            MAX_ROW_BYTES,
         )
-        .fetch_all($connection)
-        .await
+        .fetch($connection)
     };
 }
 
-async fn read(
+fn read(
     connection: &mut PgConnection,
     model: Model,
     is_plural: bool,
-    after: Option<&str>,
-    limit: i64,
-) -> sqlx::Result<Vec<SourceRow>> {
+) -> Pin<Box<dyn Stream<Item = sqlx::Result<ReadRow>> + Send + '_>> {
     match (model, is_plural) {
-        (Model::User, false) => read_rows!(connection, after, limit, "user"),
-        (Model::Account, false) => read_rows!(connection, after, limit, "account"),
-        (Model::Session, false) => read_rows!(connection, after, limit, "session"),
-        (Model::Verification, false) => read_rows!(connection, after, limit, "verification"),
-        (Model::User, true) => read_rows!(connection, after, limit, "users"),
-        (Model::Account, true) => read_rows!(connection, after, limit, "accounts"),
-        (Model::Session, true) => read_rows!(connection, after, limit, "sessions"),
-        (Model::Verification, true) => read_rows!(connection, after, limit, "verifications"),
+        (Model::User, false) => read_rows!(connection, "user"),
+        (Model::Account, false) => read_rows!(connection, "account"),
+        (Model::Session, false) => read_rows!(connection, "session"),
+        (Model::Verification, false) => read_rows!(connection, "verification"),
+        (Model::User, true) => read_rows!(connection, "users"),
+        (Model::Account, true) => read_rows!(connection, "accounts"),
+        (Model::Session, true) => read_rows!(connection, "sessions"),
+        (Model::Verification, true) => read_rows!(connection, "verifications"),
     }
 }
