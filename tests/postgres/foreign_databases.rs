@@ -195,6 +195,31 @@ async fn what_nearly_ours_lacks_is_named_before_anything_is_changed(pool: PgPool
             "ALTER TABLE users ALTER COLUMN metadata DROP DEFAULT, ALTER COLUMN metadata TYPE JSON",
             ["users", "ALTER COLUMN metadata TYPE jsonb"],
         ),
+        (
+            "ALTER TABLE users ALTER COLUMN banned DROP DEFAULT, ALTER COLUMN banned TYPE INT USING banned::INT",
+            [
+                "users in schema public has banned in another type",
+                "ALTER COLUMN banned TYPE boolean USING",
+            ],
+        ),
+        (
+            "ALTER TABLE sessions ALTER COLUMN expires_at TYPE TIMESTAMP",
+            [
+                "sessions",
+                "ALTER COLUMN expires_at TYPE timestamp with time zone USING",
+            ],
+        ),
+        (
+            "ALTER TABLE users ALTER COLUMN name TYPE TEXT[] USING ARRAY[name], DROP COLUMN image",
+            [
+                "lacks image, and has name in another type",
+                "ADD COLUMN image text, ALTER COLUMN name TYPE text",
+            ],
+        ),
+        (
+            "ALTER TABLE accounts ALTER COLUMN scope TYPE JSON USING NULL",
+            ["accounts", "ALTER COLUMN scope TYPE text"],
+        ),
     ] {
         execute(&pool, PAGE).await;
         execute(&pool, statement).await;
@@ -216,6 +241,43 @@ async fn what_nearly_ours_lacks_is_named_before_anything_is_changed(pool: PgPool
         .next()
         .unwrap();
     execute(&pool, &format!("ALTER TABLE{advice}")).await;
+    adapter(&pool).await.migrate().await.unwrap();
+}
+
+/// The names of all columns are ours by chance, and the types are not.
+#[sqlx::test(migrations = false)]
+async fn so_are_those_with_columns_of_the_same_names(pool: PgPool) {
+    execute(&pool, PAGE).await;
+    execute(&pool, "DROP TABLE accounts, sessions, verifications").await;
+    execute(
+        &pool,
+        "ALTER TABLE users DROP CONSTRAINT users_pkey; \
+         DO $$ DECLARE named TEXT; BEGIN FOR named IN SELECT attname FROM pg_attribute \
+         WHERE attrelid = 'users'::REGCLASS AND attnum > 0 LOOP \
+         EXECUTE format('ALTER TABLE users ALTER COLUMN %1$I DROP DEFAULT, ALTER COLUMN %1$I DROP NOT NULL, \
+         ALTER COLUMN %1$I TYPE BIGINT USING NULL', named); END LOOP; END $$",
+    )
+    .await;
+    refused(
+        &pool,
+        &[
+            "schema public",
+            "table users that is not ours",
+            "has ",
+            "email_verified",
+            "in another type",
+        ],
+    )
+    .await;
+    // Domains and other texts are as good.
+    execute(&pool, "DROP TABLE users").await;
+    execute(&pool, PAGE).await;
+    execute(
+        &pool,
+        "CREATE DOMAIN label AS TEXT; CREATE DOMAIN moment AS TIMESTAMPTZ; ALTER TABLE users ALTER COLUMN name TYPE label, \
+         ALTER COLUMN email TYPE VARCHAR(255), ALTER COLUMN role TYPE label, ALTER COLUMN ban_expires TYPE moment",
+    )
+    .await;
     adapter(&pool).await.migrate().await.unwrap();
 }
 

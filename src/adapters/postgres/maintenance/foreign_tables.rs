@@ -96,17 +96,19 @@ async fn read(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<F
     let tables: Vec<String> = column(|part| part.table);
     let names: Vec<String> = column(|part| part.name);
     let definitions: Vec<String> = column(|part| part.definition);
-    // Indexes of ours need a text that has a collation, and a constraint of ours needs JSONB.
+    let types: Vec<String> = column(|part| column_type(part.definition));
+    // Any text will do that has a collation, as indexes of ours need it. A domain is as good as its base type.
     sqlx::query_as!(
         Found,
         "SELECT relname::TEXT AS \"name!\", relkind IN ('r', 'p') AS \"is_table!\", \
          ARRAY(SELECT attname::TEXT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped) \
          AS \"columns!\", \
          ARRAY(SELECT of_column || ' ' || of_definition \
-         FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[]) AS expected (of_table, of_column, of_definition) \
+         FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[]) AS expected (of_table, of_column, of_definition, of_type) \
          LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attname = of_column AND NOT attisdropped \
-         WHERE of_table = relname AND (attname IS NULL OR of_definition LIKE 'text%' AND attcollation = 0 \
-         OR of_definition LIKE 'jsonb%' AND atttypid <> 'jsonb'::regtype)) AS \"unfit!\" \
+         LEFT JOIN pg_type ON pg_type.oid = atttypid \
+         WHERE of_table = relname AND (attname IS NULL OR CASE of_type WHEN 'text' THEN typcategory <> 'S' OR attcollation = 0 \
+         ELSE of_type::REGTYPE NOT IN (atttypid, typbasetype) END)) AS \"unfit!\" \
          FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
          WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f') AND (relname = ANY($2) \
          OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped \
@@ -116,6 +118,7 @@ async fn read(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<F
         &tables,
         &names,
         &definitions,
+        &types,
     )
     .fetch_all(connection)
     .await
@@ -124,6 +127,14 @@ async fn read(connection: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<F
 /// Whether the statement that creates the table makes the column, so that no migration adds it to a table that is there.
 fn is_created_with_table(column: &Part) -> bool {
     made_by(column.name).is_some_and(|made_by| made_by.sql.as_str().contains("CREATE TABLE"))
+}
+
+/// The type of a column, from its definition.
+fn column_type(definition: &str) -> &str {
+    let end = definition.find(" NOT NULL").or(definition.find(" DEFAULT"));
+    definition
+        .get(..end.unwrap_or(definition.len()))
+        .unwrap_or(definition)
 }
 
 /// The tables of Better Auth (TypeScript), if users and sessions are among them. Its tables may have other names, and its
@@ -172,31 +183,39 @@ impl Found {
             return None;
         }
         let parts = unfit.iter().filter_map(|part| part.split_once(' '));
-        let names: Vec<&str> = parts.clone().map(|(column, _)| column).collect();
+        let has = |column: &str| self.columns.iter().any(|of_table| of_table == column);
+        let (others, missing): (Vec<_>, Vec<_>) = parts.partition(|(column, _)| has(column));
+        let names = |columns: &[(&str, &str)]| {
+            let names: Vec<&str> = columns.iter().map(|&(column, _)| column).collect();
+            names.join(", ")
+        };
+        let faults = match (&*missing, &*others) {
+            (missing, []) => format!("lacks {}", names(missing)),
+            ([], others) => format!("has {} in another type", names(others)),
+            (missing, others) => format!(
+                "lacks {}, and has {} in another type",
+                names(missing),
+                names(others)
+            ),
+        };
         let all = expected::parts_of_kind("column").filter(|part| part.table == name);
         // As `schema_place` tells our tables from others.
         let is_ours = 3 * unfit.len() <= all.count();
-        let has = |column: &str| self.columns.iter().any(|of_table| of_table == column);
         if !is_ours {
             return Some(format!(
-                "schema {schema} has a table {name} that is not ours, as it lacks {} or has them in another type: \
-                 {another_schema}, or rename that table",
-                names.join(", ")
+                "schema {schema} has a table {name} that is not ours, as it {faults}: {another_schema}, or rename that \
+                 table"
             ));
         }
-        let changes = parts.map(|(column, definition)| {
-            if has(column) {
-                let of_type = definition.split(' ').next().unwrap_or_default();
-                format!("ALTER COLUMN {column} TYPE {of_type} USING …")
-            } else {
-                format!("ADD COLUMN {column} {definition}")
-            }
+        let missing = missing.iter();
+        let adds = missing.map(|(column, definition)| format!("ADD COLUMN {column} {definition}"));
+        let alters = others.iter().map(|(column, definition)| {
+            let of_type = column_type(definition);
+            format!("ALTER COLUMN {column} TYPE {of_type} USING …")
         });
-        let changes: Vec<String> = changes.collect();
+        let changes: Vec<String> = adds.chain(alters).collect();
         Some(format!(
-            "table {name} in schema {schema} lacks {} or has them in another type: ALTER TABLE {name} {}; or \
-             {another_schema}",
-            names.join(", "),
+            "table {name} in schema {schema} {faults}: ALTER TABLE {name} {}; or {another_schema}",
             changes.join(", ")
         ))
     }
@@ -204,7 +223,7 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, snake_case, typescript_models};
+    use super::{Found, column_type, snake_case, typescript_models};
 
     fn table(name: &str, columns: &[&str]) -> Found {
         Found {
@@ -249,5 +268,20 @@ mod tests {
             typescript_models(&in_snake_case("users", "sessions")),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn a_type_may_have_several_words() {
+        for (definition, expected) in [
+            ("text", "text"),
+            ("jsonb NOT NULL DEFAULT '{}'::jsonb", "jsonb"),
+            (
+                "timestamp with time zone NOT NULL DEFAULT now()",
+                "timestamp with time zone",
+            ),
+            ("boolean DEFAULT false", "boolean"),
+        ] {
+            assert_eq!(column_type(definition), expected);
+        }
     }
 }
