@@ -72,14 +72,44 @@ async fn a_script_for_psql_migrates() {
         .json();
     assert_eq!(json["sql"].as_str().unwrap().trim_end(), script.trim_end());
     assert!(contents(&url).await.is_empty());
+    // What would end a long build is lifted, as `migrate` lifts it.
+    for limit in [
+        "statement_timeout",
+        "lock_timeout",
+        "transaction_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+    ] {
+        assert!(script.contains(&format!("'{limit}'")), "{script}");
+    }
+    execute(
+        &url,
+        "ALTER DATABASE cli_test_script SET statement_timeout = '1min'; \
+         ALTER DATABASE cli_test_script SET idle_in_transaction_session_timeout = '1min'; \
+         ALTER DATABASE cli_test_script SET lock_timeout = '1min'",
+    )
+    .await;
     let mut psql = Command::new("psql");
     let mut psql = psql
-        .args(["--no-psqlrc", "--quiet", &url])
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            &url,
+        ])
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let limits = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), \
+                  current_setting('idle_in_transaction_session_timeout');";
+    let script = format!("{script}\n{limits}\n");
     std::io::Write::write_all(&mut psql.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    assert!(psql.wait().unwrap().success());
+    let ran = psql.wait_with_output().unwrap();
+    assert!(ran.status.success());
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(out.trim().lines().last(), Some("0|0|0"), "{out}");
     run(&url, &["status"]).with_code(0);
     let again = run(&url, &["migrate"]).with_code(0);
     assert_eq!(

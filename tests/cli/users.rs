@@ -5,7 +5,7 @@ use better_auth::chrono::{TimeDelta, Utc};
 use better_auth::types::{CreateAccount, CreateSession, CreateUser};
 use better_auth::{Session, User};
 
-use crate::databases::migrated;
+use crate::databases::{execute, migrated};
 use crate::program::run;
 
 async fn user(database: &SqlxAdapter, name: &str) -> User {
@@ -70,8 +70,69 @@ async fn users_are_listed_by_pages_and_filters() {
         !text.contains('\u{1b}'),
         "a name controls the terminal: {text:?}"
     );
-    let wrong = run(&url, &["users", "list", "--cursor", "nonsense"]).with_code(1);
-    wrong.refused("cursor");
+}
+
+/// Whatever a page holds, a list is one table or one document.
+#[tokio::test]
+async fn long_lists_are_written_page_by_page() {
+    let (url, database) = migrated("long_list").await;
+    database.close().await;
+    execute(
+        &url,
+        "INSERT INTO users (id, email, created_at) SELECT i, i || '@example.com', to_timestamp(i) FROM generate_series(1, 2500) AS i; \
+         INSERT INTO sessions (id, token, user_id, expires_at, created_at) SELECT i, 's3cr3t' || i, '7', \
+         CASE i WHEN 1 THEN 'infinity' ELSE now() + '1 day' END, to_timestamp(i / 3) FROM generate_series(1, 2500) AS i",
+    )
+    .await;
+    for (arguments, rows) in [
+        (&["users", "list", "--all"][..], "users"),
+        (&["sessions", "list", "7"], "sessions"),
+    ] {
+        let text = run(&url, arguments).with_code(0).out;
+        assert_eq!(text.lines().count(), 2501);
+        assert_eq!(text.matches("CREATED").count(), 1);
+        let json = run(&url, &[arguments, &["--json"]].concat())
+            .with_code(0)
+            .json();
+        let listed = json[rows].as_array().unwrap();
+        let ids: std::collections::BTreeSet<&str> = listed
+            .iter()
+            .map(|row| row["id"].as_str().unwrap())
+            .collect();
+        assert_eq!((listed.len(), ids.len()), (2500, 2500));
+        assert!(listed[0].get("token").is_none());
+    }
+    let revoked = run(&url, &["sessions", "revoke", "7", "--all"]).with_code(0);
+    assert!(
+        revoked.out.starts_with("2500 sessions of 7"),
+        "{}",
+        revoked.out
+    );
+    // A row on the third page cannot be read.
+    execute(
+        &url,
+        "UPDATE users SET metadata = (repeat('{\"a\":', 200) || '1' || repeat('}', 200))::JSONB WHERE id = '5'",
+    )
+    .await;
+    let broken = run(
+        &url,
+        &["users", "list", "--all", "--limit", "1000", "--json"],
+    )
+    .with_code(1);
+    let json = broken.json();
+    assert_eq!(json["users"].as_array().unwrap().len(), 2000);
+    let cursor = json["nextCursor"].as_str().unwrap();
+    assert_eq!(json["error"]["kind"], "Database");
+    broken.refused("cannot be read");
+    let rest = run(
+        &url,
+        &[
+            "users", "list", "--limit", "400", "--cursor", cursor, "--json",
+        ],
+    )
+    .with_code(0)
+    .json();
+    assert_eq!(rest["users"].as_array().unwrap().len(), 400);
 }
 
 #[tokio::test]
@@ -100,7 +161,7 @@ async fn a_user_is_shown_banned_and_deleted() {
     assert_eq!(shown["accounts"][0]["providerId"], "credential");
     run(&url, &["users", "show", "nobody"])
         .with_code(1)
-        .refused("no such user");
+        .refused("no user has this id, email or username");
     let error = run(&url, &["users", "show", "nobody", "--json"])
         .with_code(1)
         .json();
@@ -176,8 +237,29 @@ async fn sessions_are_listed_without_tokens_and_revoked() {
     .json();
     assert_eq!(
         (&revoked["revoked"], &revoked["notFound"][0]),
-        (&1.into(), &of_bob.id.clone().into())
+        (&1.into(), &2.into())
     );
+    // What was given may be a token.
+    let token = sessions[1].token.as_str();
+    for more in [&[][..], &["--json"]] {
+        let revoked = run(
+            &url,
+            &[&["sessions", "revoke", "ada", token], more].concat(),
+        )
+        .with_code(1);
+        assert!(
+            !revoked.out.contains(token) && !revoked.err.contains(token),
+            "{}",
+            revoked.out
+        );
+    }
+    let revoked = run(&url, &["sessions", "revoke", "ada", token]).with_code(1);
+    assert!(
+        revoked.out.contains("of the 1 id given, number 1"),
+        "{}",
+        revoked.out
+    );
+    assert!(database.get_session(token).await.unwrap().is_some());
     assert!(
         database
             .get_session(&sessions[0].token)

@@ -1,5 +1,6 @@
 //! What PostgreSQL and sqlx say, classified once, and turned into errors of ours where an operation answers.
 
+use std::fmt::Display;
 use std::io;
 
 use sqlx::migrate::MigrateError;
@@ -451,15 +452,22 @@ pub(super) fn migration_error(error: MigrateError, server: &Server) -> AuthError
         MigrateError::VersionMismatch(version) => {
             format!("migration {version} was applied with other text than it has here")
         }
-        MigrateError::Dirty(version) => {
-            format!("migration {version} was left half-done by another program: see to it by hand")
-        }
+        MigrateError::Dirty(version) => unfinished_migration(version),
         other => other.to_string(),
     };
     AuthError::Database {
         message: format!("{} on {server}: {advice}", MIGRATE.name),
         source: None,
     }
+}
+
+/// What to do about a migration that is recorded as begun. `migrate` records a migration when it is done.
+pub(super) fn unfinished_migration(version: impl Display) -> String {
+    format!(
+        "another program has recorded migration {version} as begun and not done (success = false in \
+         _better_auth_migrations): nothing is changed until that is settled: see by hand what of it is there; then set \
+         success = true if all of it is, or undo it and delete the record, so that migrate runs it"
+    )
 }
 
 /// Whether an error that the code of an application reports says nothing of this connection and this server: a trigger

@@ -4,10 +4,13 @@ use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::output::{after_writing, print_error, shown, without_secrets, write_line};
+use crate::output::{
+    after_writing, print_error, print_message, shown, without_secrets, write_line,
+};
 use crate::{import, migrate, sessions, users};
 
 const LONG_ABOUT: &str = "Migrates, checks and repairs the PostgreSQL database of better-auth, and administrates its \
@@ -78,8 +81,10 @@ pub(crate) enum Command {
     Migrate(migrate::Options),
     /// Say whether the schema is up to date
     ///
-    /// Exits with 1 if a migration is missing, or if a newer version of better-auth has applied one that this version cannot
-    /// bear. Changes nothing.
+    /// Exits with 1 if a migration is missing. If a newer version of better-auth has applied migrations that this version does
+    /// not know, it says how many. Most leave this version working, which ignores them, and the exit code stays 0. One whose
+    /// description begins with "breaking" does not: `status` and `migrate` then exit with 1, the application does not start,
+    /// and this program and the application have to be updated. Changes nothing.
     #[command(after_long_help = "Examples:
   better-auth status
   better-auth status --json | jq -r '.pending[].description'")]
@@ -156,7 +161,22 @@ impl Arguments {
                 || env::args_os().map(|argument| argument.to_string_lossy().into_owned());
             let text = without_secrets(&text.to_string(), arguments());
             let text = text.lines().map(shown).collect::<Vec<_>>().join("\n");
-            if arguments().any(|argument| argument == "--json") {
+            let is_json = arguments().any(|argument| argument == "--json");
+            // What is wrong with a value, a line can say; otherwise the usage is needed.
+            if matches!(
+                error.kind(),
+                ErrorKind::ValueValidation | ErrorKind::InvalidValue
+            ) {
+                let line = text.lines().take_while(|line| !line.is_empty());
+                let line = line.map(str::trim).collect::<Vec<_>>().join(" ");
+                let line = line.trim_start_matches("error: ");
+                if is_json {
+                    print_error("Usage", line);
+                }
+                print_message(line);
+                return ExitCode::from(2);
+            }
+            if is_json {
                 print_error("Usage", text.trim_end());
             }
             // Without a reader there is no one to tell.

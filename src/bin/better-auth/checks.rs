@@ -31,7 +31,7 @@ pub(crate) async fn status(global: &Global) -> Outcome {
     let newer = match unknown {
         0 => String::new(),
         unknown => format!(
-            "; a newer version has applied {} more, which this version can bear",
+            "; a newer version has applied {} more, which this version ignores and works with",
             count(unknown, "migration")
         ),
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
-use better_auth::{AuthError, User};
+use better_auth::{AuthError, User, sqlx};
 
 use crate::arguments::Global;
 use crate::output::Problem;
@@ -17,7 +17,7 @@ pub(crate) async fn connect(global: &Global) -> Result<SqlxAdapter, Problem> {
     let url = global.database_url.as_deref().unwrap_or_default();
     if url.is_empty() {
         let message = "no database is named: set DATABASE_URL, or give --database-url";
-        return Err(Problem::not_asked(message.to_owned()));
+        return Err(Problem::not_asked(message));
     }
     connect_to(url).await
 }
@@ -46,5 +46,20 @@ pub(crate) async fn find_user(database: &SqlxAdapter, name: &str) -> Result<User
         None => database.get_user_by_username(name).await?,
         found => found,
     };
-    found.ok_or_else(|| AuthError::UserNotFound.into())
+    found.ok_or_else(|| {
+        let message = "no user has this id, email or username: `better-auth users list --search TEXT` finds users";
+        Problem::of(&AuthError::UserNotFound, message)
+    })
+}
+
+/// The error of a statement of the program's own.
+pub(crate) fn statement_error(doing: &str, error: sqlx::Error) -> Problem {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let code = error.as_database_error().and_then(|error| error.code());
+    let advice = match code.as_deref() {
+        Some(INSUFFICIENT_PRIVILEGE) => "the user of the URL lacks a privilege: grant it: ",
+        _ => "",
+    };
+    let message = format!("{doing}: {advice}{error}");
+    AuthError::database(message).with_source(error).into()
 }

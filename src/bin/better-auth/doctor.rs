@@ -1,13 +1,12 @@
 //! `doctor`: what `check` finds, and advice about the server.
 
-use better_auth::AuthError;
 use better_auth::adapters::SqlxAdapter;
 use better_auth::chrono::{DateTime, Utc};
 
 use crate::Outcome;
 use crate::arguments::Global;
 use crate::checks::{Findings, State};
-use crate::database;
+use crate::database::{self, statement_error};
 use crate::output::Problem;
 
 /// The oldest release that the adapter supports.
@@ -62,9 +61,7 @@ impl Server {
         )
         .fetch_one(&mut *connection)
         .await
-        .map_err(|error| {
-            AuthError::database("doctor: the server does not answer what it is").with_source(error)
-        })?;
+        .map_err(|error| statement_error("doctor: the server's settings cannot be read", error))?;
         let now: DateTime<Utc> = row.now;
         Ok(Self {
             release: row.release,

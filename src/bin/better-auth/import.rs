@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::arguments::Global;
-use crate::output::{Answer, shown, table};
+use crate::output::{Answer, shown};
+use crate::table::table;
 use crate::{database, watch};
 
 /// So many of the rows that were left are printed as text. All of them are in the JSON.
@@ -105,7 +106,13 @@ fn text(report: &ImportReport, imported: &str) -> String {
     ];
     let mut lines = vec![table(&headings, &rows)];
     for row in report.left.iter().take(MAX_SHOWN) {
-        let (id, reason) = (shown(&row.id), shown(&row.reason.to_string()));
+        let id = match (&*row.id, &row.user_id) {
+            ("", None) => "without an id".to_owned(),
+            ("", Some(user)) => format!("without an id, of user {}", shown(user)),
+            (id, None) => shown(id),
+            (id, Some(user)) => format!("{} of user {}", shown(id), shown(user)),
+        };
+        let reason = shown(&row.reason.to_string());
         lines.push(format!("left: {} {id}: {reason}", row.table));
     }
     let listed = u64::try_from(report.left.len().min(MAX_SHOWN)).unwrap_or(u64::MAX);
@@ -141,6 +148,7 @@ fn json(report: &ImportReport) -> Value {
         json!({
             "table": row.table,
             "id": row.id,
+            "userId": row.user_id,
             "kind": row.reason.kind(),
             "message": row.reason.to_string(),
         })

@@ -6,10 +6,13 @@ mod completions;
 mod database;
 mod doctor;
 mod import;
+mod live_sessions;
 mod maintenance;
 mod migrate;
 mod output;
 mod sessions;
+mod table;
+mod times;
 mod users;
 mod watch;
 
@@ -31,7 +34,10 @@ fn main() -> ExitCode {
         .build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(run(&global, command)),
-        Err(error) => Err(Problem::not_asked(format!("no runtime: {error}"))),
+        Err(error) => {
+            let message = format!("the program cannot start its tasks: {error}");
+            Err(Problem::not_asked(message))
+        }
     };
     output::print(&outcome, &global)
 }

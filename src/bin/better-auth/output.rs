@@ -12,16 +12,23 @@ use crate::arguments::Global;
 
 /// The answer of a command.
 pub(crate) struct Answer {
-    text: String,
-    json: Value,
+    /// None if it was written already.
+    content: Option<(String, Value)>,
     is_right: bool,
 }
 
 impl Answer {
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self {
-            text: text.into(),
-            json,
+            content: Some((text.into(), json)),
+            is_right: true,
+        }
+    }
+
+    /// An answer that was written piece by piece.
+    pub(crate) fn written() -> Self {
+        Self {
+            content: None,
             is_right: true,
         }
     }
@@ -38,45 +45,63 @@ pub(crate) enum Problem {
     /// Wrong usage, a wrong URL, no server, no permission to connect.
     NotAsked { kind: &'static str, message: String },
     /// The operation failed.
-    Failed(AuthError),
+    Failed { kind: &'static str, message: String },
     /// The operation was stopped by a signal.
     Stopped(String),
 }
 
 impl Problem {
-    pub(crate) fn not_asked(message: String) -> Self {
+    pub(crate) fn not_asked(message: impl Into<String>) -> Self {
         Self::NotAsked {
             kind: "Usage",
-            message,
+            message: message.into(),
+        }
+    }
+
+    /// That of an error of the library's, in words for operators.
+    pub(crate) fn of(error: &AuthError, message: impl Into<String>) -> Self {
+        let (kind, message) = (error.kind(), message.into());
+        match error {
+            // What was given cannot be meant, whatever the database holds.
+            AuthError::Validation { .. } => Self::NotAsked { kind, message },
+            _ => Self::Failed { kind, message },
         }
     }
 
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::NotAsked { .. } => 2,
-            Self::Failed(_) | Self::Stopped(_) => 1,
+            Self::Failed { .. } | Self::Stopped(_) => 1,
         })
     }
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::NotAsked { kind, .. } => kind,
-            Self::Failed(error) => error.kind(),
+            Self::NotAsked { kind, .. } | Self::Failed { kind, .. } => kind,
             Self::Stopped(_) => "Stopped",
         }
     }
 
     fn message(&self) -> String {
-        match self {
-            Self::NotAsked { message, .. } | Self::Stopped(message) => message.clone(),
-            Self::Failed(error) => error.to_string(),
-        }
+        let (Self::NotAsked { message, .. }
+        | Self::Failed { message, .. }
+        | Self::Stopped(message)) = self;
+        shown(&advice_for_operators(message))
+    }
+
+    /// As JSON, in the place of an answer or at its end.
+    pub(crate) fn as_json(&self) -> Value {
+        json!({ "kind": self.kind(), "message": self.message() })
+    }
+
+    pub(crate) fn print(&self) {
+        print_message(&self.message());
     }
 }
 
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
-        Self::Failed(error)
+        Self::of(&error, error.to_string())
     }
 }
 
@@ -84,20 +109,23 @@ impl From<AuthError> for Problem {
 pub(crate) fn print(outcome: &Outcome, global: &Global) -> ExitCode {
     match outcome {
         Ok(answer) => {
-            let text = if global.json {
-                pretty(&answer.json)
-            } else {
-                answer.text.clone()
-            };
             let code = u8::from(!answer.is_right);
+            let Some((text, json)) = &answer.content else {
+                return ExitCode::from(code);
+            };
+            let text = if global.json {
+                pretty(json)
+            } else {
+                text.clone()
+            };
             after_writing(write_line(&text), code)
         }
         Err(problem) => {
-            let message = shown(&advice_for_operators(&problem.message()));
             if global.json {
-                print_error(problem.kind(), &message);
+                // The exit code tells of an error already, even if it cannot be written.
+                let _ = write_line(&pretty(&json!({ "error": problem.as_json() })));
             }
-            print_message(&message);
+            problem.print();
             problem.exit_code()
         }
     }
@@ -120,7 +148,7 @@ pub(crate) fn after_writing(written: io::Result<()>, code: u8) -> ExitCode {
     }
 }
 
-fn print_message(message: &str) {
+pub(crate) fn print_message(message: &str) {
     // Without a reader there is no one to tell.
     let _ = writeln!(io::stderr(), "better-auth: {message}");
 }
@@ -129,6 +157,11 @@ fn print_message(message: &str) {
 fn pretty(json: &Value) -> String {
     // Values of `serde_json` can always be written.
     let document = serde_json::to_string_pretty(json).unwrap_or_default();
+    without_controls(&document)
+}
+
+/// A JSON document in which no string controls the terminal.
+pub(crate) fn without_controls(document: &str) -> String {
     let mut escaped = String::with_capacity(document.len());
     for character in document.chars() {
         if character != '\n' && controls_terminal(character) {
@@ -162,6 +195,11 @@ pub(crate) fn advice_for_operators(message: &str) -> String {
         .replace(
             "call SqlxAdapter::hash_stored_session_tokens()",
             "run `better-auth hash-tokens`",
+        )
+        .replace(
+            "cursor: not valid; pass the page's next_cursor unchanged, or None for the first page",
+            "--cursor: this is no cursor: give what `users list` printed behind `next page: --cursor`, or leave it out for \
+             the first page",
         )
 }
 
@@ -226,28 +264,6 @@ fn without(text: &str, secret: &str) -> String {
     }
 }
 
-/// Rows under their headings, in columns.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().chain([&headings]);
-        let widths = cells.filter_map(|row| row.get(column).map(|cell| cell.chars().count()));
-        widths.max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let mut table = String::new();
-    for row in [&headings].into_iter().chain(rows) {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            // Writing into a string does not fail.
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        table.push_str(line.trim_end());
-        table.push('\n');
-    }
-    table.trim_end().to_owned()
-}
-
 /// `1 session`, `2 sessions`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -258,7 +274,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{pretty, shown, table, without_secrets};
+    use super::{pretty, shown, without_secrets};
 
     #[test]
     fn a_password_is_left_out_wherever_it_stands() {
@@ -302,14 +318,5 @@ mod tests {
                 json!({ (&*name): [&*name] })
             );
         }
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [
-            vec!["é".to_owned(), "2".to_owned()],
-            vec!["three".to_owned(), String::new()],
-        ];
-        assert_eq!(table(&["A", "B"], &rows), "A      B\né      2\nthree");
     }
 }

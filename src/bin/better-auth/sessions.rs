@@ -9,8 +9,10 @@ use serde_json::json;
 use crate::Outcome;
 use crate::arguments::Global;
 use crate::database::{connect, find_user};
-use crate::output::{Answer, count, shown, table};
-use crate::users::{as_json, label, time};
+use crate::live_sessions::{self, LiveSessions};
+use crate::output::{Answer, count, shown};
+use crate::table::Listing;
+use crate::users::{label, time};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -24,7 +26,8 @@ pub(crate) enum Command {
     },
     /// End sessions of a user
     ///
-    /// Exits with 1 if the user has no live session of one of the ids; the others are ended all the same.
+    /// Exits with 1 if the user has no live session of one of the ids; the others are ended all the same. Such an id is not
+    /// printed, only its place among the ids, as it may be a token that was given by mistake.
     #[command(after_long_help = "Examples:
   better-auth sessions revoke ada@example.com 0198c2f0-7f3c-7d52-8c6e-2f4bb1f9f0aa
   better-auth sessions revoke ada@example.com --all")]
@@ -43,7 +46,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(global: &Global, command: Command) -> Outcome {
     let database = connect(global).await?;
     match command {
-        Command::List { user } => list(&database, &user).await,
+        Command::List { user } => list(global, &database, &user).await,
         Command::Revoke { user, ids, all } if ids.is_empty() || all => {
             revoke_all(&database, &user).await
         }
@@ -51,28 +54,35 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome {
     }
 }
 
-async fn list(database: &SqlxAdapter, name: &str) -> Outcome {
+async fn list(global: &Global, database: &SqlxAdapter, name: &str) -> Outcome {
     let user = find_user(database, name).await?;
-    let sessions = database.get_user_sessions(&user.id).await?;
-    let rows = sessions.iter().map(|session| {
-        let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
-        vec![
-            shown(&session.id),
-            time(session.created_at),
-            time(session.expires_at),
-            text(&session.ip_address),
-            text(&session.user_agent),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
     let headings = ["ID", "CREATED", "EXPIRES", "IP ADDRESS", "USER AGENT"];
-    let json = json!({ "userId": user.id, "sessions": as_json(&sessions)? });
-    Ok(Answer::new(table(&headings, &rows), json))
+    let before = ("userId", json!(user.id));
+    let mut listing = Listing::new(global, "sessions", Some(before), &headings);
+    let mut sessions = LiveSessions::of(database, &user.id);
+    loop {
+        let page = match sessions.next().await {
+            Ok(Some(page)) if listing.has_reader() => page,
+            Ok(_) => return listing.end(None, None),
+            Err(problem) if listing.has_begun() => return listing.fail(&problem, None),
+            Err(problem) => return Err(problem),
+        };
+        listing.page(&page, |session| {
+            let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
+            vec![
+                shown(&session.id),
+                time(session.created_at),
+                time(session.expires_at),
+                text(&session.ip_address),
+                text(&session.user_agent),
+            ]
+        })?;
+    }
 }
 
 async fn revoke_all(database: &SqlxAdapter, name: &str) -> Outcome {
     let user = find_user(database, name).await?;
-    let live = database.get_user_sessions(&user.id).await?.len();
+    let live = live_sessions::count(database, &user.id).await?;
     database.delete_user_sessions(&user.id).await?;
     let text = format!("{} of {} revoked", count(live, "session"), label(&user));
     let json = json!({ "userId": user.id, "revoked": live, "notFound": [] });
@@ -81,27 +91,33 @@ async fn revoke_all(database: &SqlxAdapter, name: &str) -> Outcome {
 
 async fn revoke(database: &SqlxAdapter, name: &str, ids: &[String]) -> Outcome {
     let user = find_user(database, name).await?;
-    let live = database.get_user_sessions(&user.id).await?;
-    let live: BTreeSet<_> = live.iter().map(|session| session.id.as_str()).collect();
-    let (mut revoked, mut not_found) = (BTreeSet::new(), BTreeSet::new());
-    for id in ids {
-        database.delete_session_by_id(&user.id, id).await?;
-        if live.contains(id.as_str()) {
+    let live = live_sessions::those_of(database, &user.id, ids).await?;
+    let live: BTreeSet<_> = live.iter().collect();
+    let mut revoked = BTreeSet::new();
+    // The places of the ids that are none, from 1.
+    let mut not_found: Vec<u32> = Vec::new();
+    for (place, id) in (1..).zip(ids) {
+        if live.contains(id) {
+            database.delete_session_by_id(&user.id, id).await?;
             revoked.insert(id);
         } else {
-            not_found.insert(id);
+            not_found.push(place);
         }
     }
-    let mut lines = vec![format!(
+    let mut text = format!(
         "{} of {} revoked",
         count(revoked.len(), "session"),
         label(&user)
-    )];
-    lines.extend(
-        not_found
-            .iter()
-            .map(|id| format!("not found: {}", shown(id))),
     );
+    if !not_found.is_empty() {
+        let places = not_found.iter().map(|place| format!("number {place}"));
+        let places: Vec<String> = places.collect();
+        text.push_str(&format!(
+            "\nnot found: of the {} given, {}: `better-auth sessions list` shows the ids of the user's live sessions",
+            count(ids.len(), "id"),
+            places.join(", ")
+        ));
+    }
     let json = json!({ "userId": user.id, "revoked": revoked.len(), "notFound": not_found });
-    Ok(Answer::new(lines.join("\n"), json).right_if(not_found.is_empty()))
+    Ok(Answer::new(text, json).right_if(not_found.is_empty()))
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter};
 use better_auth::chrono::{DateTime, SecondsFormat, Utc};
 use better_auth::types::{
-    ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserPage, UserSearch,
+    ListUsers, SearchField, SearchOperator, UserFilter, UserOrder, UserSearch,
 };
 use better_auth::{AuthError, User};
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::arguments::Global;
 use crate::database::{connect, find_user};
-use crate::output::{Answer, Problem, count, shown, table};
+use crate::live_sessions;
+use crate::output::{Answer, Problem, count, shown};
+use crate::table::Listing;
+use crate::times::{parse_future_time, parse_time};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -35,7 +38,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         /// Until when, as in 2027-01-01T00:00:00Z; for good if left out
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = parse_future_time)]
         until: Option<DateTime<Utc>>,
     },
     /// End a user's ban
@@ -106,10 +109,10 @@ pub(crate) struct List {
     #[arg(long)]
     unverified: bool,
     /// Only users who were created at this time or later, as in 2026-01-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     created_from: Option<DateTime<Utc>>,
     /// Only users who were created before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     created_before: Option<DateTime<Utc>>,
     /// The oldest users first
     #[arg(long)]
@@ -141,7 +144,7 @@ enum Operator {
 
 pub(crate) async fn run(global: &Global, command: Command) -> Outcome {
     match command {
-        Command::List(list) => list.run(&connect(global).await?).await,
+        Command::List(list) => list.run(global, &connect(global).await?).await,
         Command::Show(named) => show(&connect(global).await?, &named.user).await,
         Command::Ban {
             named,
@@ -167,17 +170,31 @@ pub(crate) async fn run(global: &Global, command: Command) -> Outcome {
 }
 
 impl List {
-    async fn run(self, database: &SqlxAdapter) -> Outcome {
+    async fn run(self, global: &Global, database: &SqlxAdapter) -> Outcome {
+        const NEXT: &str = "nextCursor";
         let all = self.all;
         let mut query = self.into_list_users();
-        let mut found = database.list_users(query.clone()).await?;
-        while let (true, Some(cursor)) = (all, &found.next_cursor) {
-            query.cursor = Some(cursor.clone());
-            let page = database.list_users(query.clone()).await?;
-            found.users.extend(page.users);
-            found.next_cursor = page.next_cursor;
+        let headings = [
+            "ID", "EMAIL", "USERNAME", "NAME", "ROLE", "STATE", "CREATED",
+        ];
+        let mut listing = Listing::new(global, "users", None, &headings);
+        loop {
+            let page = match database.list_users(query.clone()).await {
+                Ok(page) => page,
+                Err(error) if listing.has_begun() => {
+                    let next = (NEXT, json!(query.cursor));
+                    return listing.fail(&error.into(), Some(next));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            listing.page(&page.users, cells)?;
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() || !all || !listing.has_reader() {
+                let next_page = |cursor: &String| format!("next page: --cursor {cursor}");
+                let line = query.cursor.as_ref().map(next_page);
+                return listing.end(Some((NEXT, json!(query.cursor))), line);
+            }
         }
-        Ok(Answer::new(as_text(&found), as_json(&found)?))
     }
 
     fn into_list_users(self) -> ListUsers {
@@ -214,40 +231,28 @@ impl List {
     }
 }
 
-fn as_text(page: &UserPage) -> String {
+fn cells(user: &User) -> Vec<String> {
     let text = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
-    let rows = page.users.iter().map(|user| {
-        let state = if user.is_banned_at(Utc::now()) {
-            "banned"
-        } else {
-            ""
-        };
-        vec![
-            shown(&user.id),
-            text(&user.email),
-            text(&user.username),
-            text(&user.name),
-            text(&user.role),
-            state.to_owned(),
-            time(user.created_at),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    let headings = [
-        "ID", "EMAIL", "USERNAME", "NAME", "ROLE", "STATE", "CREATED",
-    ];
-    let mut text = table(&headings, &rows);
-    if let Some(cursor) = &page.next_cursor {
-        text.push_str("\nnext page: --cursor ");
-        text.push_str(cursor);
-    }
-    text
+    let state = if user.is_banned_at(Utc::now()) {
+        "banned"
+    } else {
+        ""
+    };
+    vec![
+        shown(&user.id),
+        text(&user.email),
+        text(&user.username),
+        text(&user.name),
+        text(&user.role),
+        state.to_owned(),
+        time(user.created_at),
+    ]
 }
 
 async fn show(database: &SqlxAdapter, name: &str) -> Outcome {
     let user = find_user(database, name).await?;
     let accounts = database.get_user_accounts(&user.id).await?;
-    let sessions = database.get_user_sessions(&user.id).await?.len();
+    let sessions = live_sessions::count(database, &user.id).await?;
     let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
     let mut lines = vec![
         format!("id          {}", shown(&user.id)),
@@ -280,7 +285,7 @@ async fn show(database: &SqlxAdapter, name: &str) -> Outcome {
 async fn delete(database: &SqlxAdapter, name: &str, yes: bool) -> Outcome {
     let user = find_user(database, name).await?;
     if !yes {
-        let sessions = database.get_user_sessions(&user.id).await?.len();
+        let sessions = live_sessions::count(database, &user.id).await?;
         let question = format!(
             "delete user {} with {} and all accounts? Type yes: ",
             label(&user),
@@ -297,7 +302,7 @@ async fn delete(database: &SqlxAdapter, name: &str, yes: bool) -> Outcome {
 fn ask(question: &str) -> Result<(), Problem> {
     if !io::stdin().is_terminal() {
         let message = "nothing was deleted: without a terminal to ask at, give --yes";
-        return Err(Problem::not_asked(message.to_owned()));
+        return Err(Problem::not_asked(message));
     }
     let mut answer = String::new();
     let asked =
@@ -305,7 +310,8 @@ fn ask(question: &str) -> Result<(), Problem> {
     if asked.is_ok() && answer.trim() == "yes" {
         Ok(())
     } else {
-        Err(Problem::Stopped("nothing was deleted".to_owned()))
+        let message = "nothing was deleted, as the answer was not yes";
+        Err(Problem::Stopped(message.to_owned()))
     }
 }
 

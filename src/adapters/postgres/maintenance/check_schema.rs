@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use super::super::SqlxAdapter;
-use super::super::error::Operation;
+use super::super::error::{Operation, unfinished_migration};
 use super::super::session::PLAIN_TOKEN;
 use super::super::session_token::SessionTokens;
 use super::expected::{self, Part};
@@ -139,6 +139,11 @@ impl Found {
     fn note(&mut self, kind: &str, table: String, name: String, definition: String) {
         match kind {
             "migration" => {
+                let version = name.parse::<i64>().ok();
+                self.migrations.extend(version.zip(Some(definition)));
+            }
+            "unfinished migration" => {
+                self.wrong.push(unfinished_migration(&name));
                 let version = name.parse::<i64>().ok();
                 self.migrations.extend(version.zip(Some(definition)));
             }

@@ -103,7 +103,8 @@ SELECT 'schema', relname::TEXT, nspname::TEXT, ''
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE pg_class.oid = to_regclass('_better_auth_migrations')
 UNION ALL
-SELECT 'migration', '', version::TEXT, description FROM _better_auth_migrations WHERE success
+SELECT CASE WHEN success THEN 'migration' ELSE 'unfinished migration' END, '', version::TEXT, description
+FROM _better_auth_migrations
 UNION ALL
 SELECT 'encoding', '', pg_encoding_to_char(encoding)::TEXT, '' FROM pg_database WHERE datname = current_database()
 UNION ALL
