@@ -140,6 +140,38 @@ async fn a_condition_that_fails_for_a_row_keeps_no_other(pool: PgPool) {
     assert_eq!(count(&pool, left).await, 0);
 }
 
+/// So many that to find each of them would take long: a batch with one of them stays, and the rows behind it go.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn very_many_refused_rows_do_not_cost_two_round_trips_each(pool: PgPool) {
+    for sql in [
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT 'v' || i, 'a', '1', '2020-01-01'::timestamptz + i * INTERVAL '1 second' FROM generate_series(1, 6000) AS i",
+        "CREATE SEQUENCE statements",
+        "CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('statements'); RETURN NULL; END $$",
+        "CREATE TRIGGER count_statement BEFORE DELETE ON verifications FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF substr(OLD.id, 2)::INT <= 4500 THEN RAISE 'held'; END IF; RETURN OLD; END $$",
+        "CREATE TRIGGER keep BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION keep()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let message = refusal(adapter(&pool).await.clean_up().await);
+    assert!(
+        message.contains("too many to try them one by one"),
+        "{message}"
+    );
+    // The last refused ones are in a batch with others.
+    let left = count(&pool, "SELECT count(*) FROM verifications").await;
+    assert!((4500..=5500).contains(&left), "{left}");
+    assert!(
+        message.contains(&format!("{left} of verifications")),
+        "{message}"
+    );
+    let statements = count(&pool, "SELECT last_value FROM statements").await;
+    assert!(statements < 2100, "{statements}");
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn many_rows_that_stay_keep_no_other(pool: PgPool) {
     for sql in [

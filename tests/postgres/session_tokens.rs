@@ -452,6 +452,40 @@ async fn a_row_that_is_locked_for_a_moment_is_hashed_too(pool: PgPool) {
     assert_eq!(run.await.unwrap().unwrap(), 3000);
 }
 
+/// More than are remembered: those are found again.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn very_many_locked_rows_are_hashed_too(pool: PgPool) {
+    let database = hashing(&pool).await;
+    let user = new_user_id(&database).await;
+    let insert = "INSERT INTO sessions (id, token, user_id, expires_at) \
+                  SELECT i, 'token-' || i, $1, now() + '1 day' FROM generate_series(1, 23000) AS i";
+    sqlx::query(insert)
+        .bind(&user)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    let lock = "SELECT FROM sessions WHERE id <> '1' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    let run = tokio::spawn({
+        let database = database.clone();
+        async move { hash_all(&database).await }
+    });
+    while plain_ids(&pool).await.len() > 22_999 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // Some of them go on to be locked.
+    holder.rollback().await.unwrap();
+    let mut holder = pool.begin().await.unwrap();
+    let lock = "SELECT FROM sessions WHERE id IN ('2', '22999') FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    while plain_ids(&pool).await.len() > 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    holder.rollback().await.unwrap();
+    assert_eq!(run.await.unwrap().unwrap(), 23_000);
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_trigger_that_refuses_every_statement_ends_the_hashing(pool: PgPool) {
     let database = hashing(&pool).await;

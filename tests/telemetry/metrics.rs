@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use better_auth::AuthError;
-use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, PoolConfig, SessionCache, SqlxAdapter};
 use better_auth::types::{CreateSession, CreateUser};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
@@ -158,6 +158,92 @@ async fn a_scrape_has_what_the_dashboard_and_the_alerts_read(pool: PgPool) {
     for metric in read {
         assert!(of(metric, &[]).is_some(), "{metric} is not in the scrape");
     }
+    database.close().await;
+}
+
+/// A retry of a batch is no other batch.
+#[sqlx::test(migrator = "MIGRATED")]
+async fn a_batch_that_is_sent_again_counts_once(pool: PgPool) {
+    recorder::start();
+    let prometheus = prometheus();
+    let config = PoolConfig {
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(30),
+        ..PoolConfig::default()
+    };
+    let builder = SqlxAdapter::builder(&url(&pool)).pool_config(config);
+    let database = builder.connect().await.unwrap();
+    let labels = [("db_operation_name", "get_session")];
+    let sizes = || value(&prometheus.render(), "better_auth_batch_size_sum", &labels);
+    let before = sizes().unwrap_or_default();
+    let mut lock = pool.begin().await.unwrap();
+    let lock_table = "LOCK TABLE sessions";
+    sqlx::query(lock_table).execute(&mut *lock).await.unwrap();
+    let lookups: Vec<_> = (0..60)
+        .map(|number: u32| {
+            let database = database.clone();
+            tokio::spawn(async move { database.get_session(&format!("token {number}")).await })
+        })
+        .collect();
+    for _ in 0..3 {
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting)
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+            < 4
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        execute(
+            &pool,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .await;
+    }
+    lock.rollback().await.unwrap();
+    for lookup in lookups {
+        assert_eq!(lookup.await.unwrap().unwrap(), None);
+    }
+    let asked = sizes().unwrap_or_default() - before;
+    assert!((1.0..=60.0).contains(&asked), "{asked}");
+}
+
+#[sqlx::test(migrator = "MIGRATED")]
+async fn a_session_cache_is_measured(pool: PgPool) {
+    recorder::start();
+    let prometheus = prometheus();
+    let builder = SqlxAdapter::builder(&url(&pool)).session_cache(SessionCache::exact());
+    let database = builder.migrate(true).connect().await.unwrap();
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let session = CreateSession::new(&user.id, "2999-01-01T00:00:00Z".parse().unwrap());
+    let session = database.create_session(session).await.unwrap();
+    for _ in 0..3 {
+        let found = database.get_session(&session.token).await.unwrap();
+        assert!(found.is_some());
+    }
+    database.delete_session(&session.token).await.unwrap();
+    let name = pool_name(&pool);
+    let pool_label = ("db_client_connection_pool_name", name.as_str());
+    let of = |metric: &str, label| {
+        let metric = format!("better_auth_session_cache_{metric}");
+        value(&prometheus.render(), &metric, &[pool_label, label])
+    };
+    let any = |metric: &str| {
+        let metric = format!("better_auth_session_cache_{metric}");
+        value(&prometheus.render(), &metric, &[pool_label])
+    };
+    while of("lookups", ("result", "hit")) != Some(2.0) || any("invalidations") < Some(1.0) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(of("lookups", ("result", "miss")), Some(1.0));
+    assert_eq!(of("lookups", ("result", "bypass")), Some(0.0));
+    assert!(any("questions") >= Some(2.0));
+    assert_eq!(any("listening"), Some(1.0));
+    assert!(any("question_age").is_some() && any("fallback_time").is_some());
+    assert!(any("entries").is_some());
     database.close().await;
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter, SqlxAdapterBuilder};
+use better_auth::adapters::{
+    DatabaseAdapter, PoolConfig, SessionCache, SqlxAdapter, SqlxAdapterBuilder,
+};
 use better_auth::types::{CreateSession, CreateUser};
 use better_auth::{AuthError, transaction};
 use sqlx::PgPool;
@@ -172,6 +174,44 @@ async fn the_span_of_a_dropped_operation_is_closed(pool: PgPool) {
     assert_eq!(spans[0].seen.get("error.type"), None);
 }
 
+/// The schema belongs to the name of the database if the connection's options tell it.
+#[sqlx::test(migrator = "MIGRATED")]
+async fn the_namespace_names_the_schema(pool: PgPool) {
+    recorder::start();
+    let base = url(&pool);
+    let base = base.split('?').next().unwrap();
+    let url = format!("{base}?options=-c%20search_path%3Dpublic,other");
+    let database = SqlxAdapter::new(&url).await.unwrap();
+    database.get_user_by_id("nobody").await.unwrap();
+    let recorded = recorded();
+    let namespace = format!("{}|public", name(&pool));
+    assert_eq!(recorded.spans_of(&namespace, "operation").len(), 1);
+    assert!(recorded.spans_of(&name(&pool), "operation").is_empty());
+}
+
+/// What a cleanup has removed before it failed is told too.
+#[sqlx::test(migrator = "MIGRATED")]
+async fn rows_that_were_removed_before_a_failure_are_told(pool: PgPool) {
+    let database = builder(&pool, 1).connect().await.unwrap();
+    execute(
+        &pool,
+        "INSERT INTO verifications (id, identifier, value, expires_at) \
+         SELECT i, 'a', '1', '2020-01-01'::TIMESTAMPTZ + i * INTERVAL '1 second' FROM generate_series(1, 1500) AS i; \
+         CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF OLD.id = '1400' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN OLD; END $$; \
+         CREATE TRIGGER fails BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION fails()",
+    )
+    .await;
+    database.delete_expired_verifications().await.unwrap_err();
+    let recorded = recorded();
+    let removed = recorded.events_of(&name(&pool), "expired rows are removed");
+    let rows: Vec<_> = removed
+        .iter()
+        .map(|event| event.get("better_auth.rows"))
+        .collect();
+    assert_eq!(rows, [Some("1000")]);
+}
+
 /// Compares all names with a file. `names.txt` is what operators build on.
 #[sqlx::test(migrations = false)]
 async fn the_names_are_those_of_the_list(pool: PgPool) {
@@ -198,6 +238,9 @@ async fn the_names_are_those_of_the_list(pool: PgPool) {
     .await;
     let unknown = database.ban_user(&user.id, None, None).await;
     assert!(matches!(unknown, Err(AuthError::OutcomeUnknown { .. })));
+    let caching = builder(&pool, 2).session_cache(SessionCache::exact());
+    let caching = caching.migrate(true).connect().await.unwrap();
+    caching.close().await;
     close_connections(&pool).await;
     database.get_user_by_id("nobody").await.unwrap();
     while !recorded()

@@ -2,6 +2,7 @@
 
 use std::future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
@@ -247,11 +248,20 @@ impl<R: LookUp> Source<R> for Arc<Connections> {
         &self,
         take: impl Fn() -> Vec<String> + Send + Sync,
     ) -> Result<Vec<R>, Failure> {
-        let find = self.find(|| {
-            let keys = take();
-            telemetry::batch_of(R::OPERATION.name, keys.len());
-            keys
-        });
-        telemetry::observe_batch(self.subject(R::OPERATION.name), find).await
+        let operation = R::OPERATION.name;
+        // A retry asks for the keys again.
+        let size = AtomicUsize::new(0);
+        let find = async {
+            let found = self.find(|| {
+                let keys = take();
+                size.store(keys.len(), Ordering::Relaxed);
+                keys
+            });
+            let found = found.await;
+            let size = size.load(Ordering::Relaxed);
+            telemetry::batch_of(self.server.database(), operation, size);
+            found
+        };
+        telemetry::observe_batch(self.subject(operation), find).await
     }
 }

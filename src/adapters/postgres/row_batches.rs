@@ -22,6 +22,10 @@ use crate::{AuthError, AuthResult};
 const MAX_BATCH: i64 = 1000;
 /// So many statements for one row each may run into a time limit before the run ends.
 pub(super) const MAX_SLOW_ROWS: usize = 10;
+/// So many rows that the server refuses are found one by one. After that, a batch with such a row is left as a whole.
+const MAX_REFUSED_ROWS: usize = 1000;
+/// So many rows that another transaction has locked are remembered.
+pub(super) const MAX_LOCKED_ROWS: usize = 10_000;
 /// The most rows that an error names.
 const MAX_NAMED_ROWS: usize = 10;
 
@@ -222,9 +226,15 @@ impl Repository {
             },
         };
         self.begin_step(observer, dead.step(), dead.rows()).await;
-        let run = self.run_in_batches(operation, query, observer, |batch| batch.changed, statement);
-        let run = run.await?;
+        let mut run = Run::default();
+        let progress = |batch: &Batch| {
+            telemetry::count_removed_rows(dead.table(), batch.changed);
+            batch.changed
+        };
+        let ended = self.run_in_batches(operation, query, observer, &mut run, progress, statement);
+        let ended = ended.await;
         telemetry::rows_removed(operation.name, dead.table(), run.changed);
+        ended?;
         self.end_run(operation, run, dead.table(), "removed")
     }
 
@@ -248,19 +258,20 @@ impl Repository {
         Ok(key.await?.unwrap_or_default())
     }
 
-    /// Changes the rows that a statement finds, batch by batch, and tells the observer of each batch's `progress`. The run ends when a statement finds fewer rows than it
-    /// may, whatever it changes. If the server refuses a batch because of a row, or it takes too long, smaller batches
-    /// change the others.
+    /// Changes the rows that a statement finds, batch by batch, notes in `run` what became of them, and tells the observer of
+    /// each batch's `progress`. The run ends when a statement finds fewer rows than it may, whatever it changes. If the
+    /// server refuses a batch because of a row, or it takes too long, smaller batches change the others.
     pub(super) async fn run_in_batches(
         &self,
         operation: Operation,
         mut query: BatchQuery,
         observer: &mut Observer<'_>,
-        progress: fn(&Batch) -> usize,
+        run: &mut Run,
+        progress: impl Fn(&Batch) -> usize,
         statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
-    ) -> AuthResult<Run> {
-        let mut run = Run::default();
+    ) -> AuthResult<()> {
         let mut slow_rows = 0;
+        let mut refusals = 0;
         loop {
             let batch = self.try_run(operation, |connection| statement(connection, &query));
             let batch = match batch.await {
@@ -271,7 +282,10 @@ impl Repository {
                 Err(failure) if !failure.refuses_row() && !failure.took_too_long() => {
                     return Err(self.error(failure, operation));
                 }
-                Err(_) if query.limit > 1 => {
+                Err(failure)
+                    if query.limit > 1
+                        && (failure.took_too_long() || refusals < MAX_REFUSED_ROWS) =>
+                {
                     query.limit /= 2;
                     continue;
                 }
@@ -280,8 +294,10 @@ impl Repository {
                     if slow_rows > MAX_SLOW_ROWS {
                         return Err(self.error(failure, operation));
                     }
-                    // Which row it is, the statement tells if it changes nothing.
+                    refusals += 1;
+                    // Which rows they are, the statement tells if it changes nothing.
                     run.kept.cause.get_or_insert(failure);
+                    run.kept.has_others |= query.limit > 1;
                     query.changes = false;
                     continue;
                 }
@@ -290,7 +306,7 @@ impl Repository {
             let progress = progress(&batch);
             run.changed += batch.changed;
             run.kept.add(batch.kept);
-            run.locked.extend(batch.locked);
+            run.add_locked(batch.locked);
             if let Some(time) = batch.last_time {
                 query.after_time = Time::from(time);
             }
@@ -299,10 +315,12 @@ impl Repository {
                 observer.advance(progress).await;
             }
             if is_last {
-                return Ok(run);
+                return Ok(());
             }
             if query.changes {
                 query.limit = (query.limit * 2).min(MAX_BATCH);
+            } else if refusals >= MAX_REFUSED_ROWS {
+                query.limit = MAX_BATCH;
             }
             query.changes = true;
         }
@@ -318,8 +336,8 @@ impl Repository {
     ) -> AuthResult<usize> {
         let server = &self.connections.server;
         let begin = format!("{} on {server}:", operation.name);
-        let locked = ids(run.locked.len(), &run.locked);
-        match (run.kept.count, run.locked.len()) {
+        let locked = ids(run.locked_count, &run.locked);
+        match (run.kept.count, run.locked_count) {
             (0, 0) => Ok(run.changed),
             (0, count) => Err(AuthError::Unavailable {
                 message: format!(
@@ -339,9 +357,14 @@ impl Repository {
                     Some(failure) => Cause(&failure.error).to_string(),
                     None => " (a trigger, a rule or a policy keeps them)".to_owned(),
                 };
+                let neighbours = if run.kept.has_others {
+                    " or were with such rows in one batch, as there are too many to try them one by one"
+                } else {
+                    ""
+                };
                 Err(AuthError::Database {
                     message: format!(
-                        "{begin} {count} of {table} cannot be {done}, {kept}; all others were{others}{cause}"
+                        "{begin} {count} of {table} cannot be {done}{neighbours}, {kept}; all others were{others}{cause}"
                     ),
                     source: run.kept.cause.map(Failure::into_source),
                 })
@@ -369,18 +392,32 @@ fn ids(count: usize, first: &[String]) -> String {
 pub(super) struct Run {
     pub(super) changed: usize,
     kept: KeptRows,
-    /// The ids of the rows that another transaction had locked.
+    /// The ids of the rows that another transaction had locked, as far as they are remembered.
     pub(super) locked: Vec<String>,
+    pub(super) locked_count: usize,
 }
 
 impl Run {
+    fn add_locked(&mut self, ids: Vec<String>) {
+        self.locked_count += ids.len();
+        let room = MAX_LOCKED_ROWS.saturating_sub(self.locked.len());
+        self.locked.extend(ids.into_iter().take(room));
+    }
+
+    /// Whether more rows were locked than are remembered.
+    pub(super) fn forgot_locked(&self) -> bool {
+        self.locked_count > self.locked.len()
+    }
+
     /// With what became of the rows that were locked.
     pub(super) fn then(&mut self, again: Self) {
         self.changed += again.changed;
         self.kept.count += again.kept.count;
+        self.kept.has_others |= again.kept.has_others;
         self.kept.first.extend(again.kept.first);
         self.kept.cause = self.kept.cause.take().or(again.kept.cause);
         self.locked = again.locked;
+        self.locked_count = again.locked_count;
     }
 }
 
@@ -388,6 +425,8 @@ impl Run {
 #[derive(Default)]
 struct KeptRows {
     count: usize,
+    /// Whether rows are among them that could be changed.
+    has_others: bool,
     first: Vec<String>,
     cause: Option<Failure>,
 }

@@ -1,6 +1,7 @@
 //! `hash_stored_session_tokens`: hashes the tokens that are stored as they are.
 
 use std::collections::HashSet;
+use std::mem;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -9,10 +10,11 @@ use super::error::Operation;
 use super::estimates::Rows;
 use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{Batch, BatchQuery, with_locks_gone};
+use super::row_batches::{Batch, BatchQuery, MAX_LOCKED_ROWS, Run, with_locks_gone};
 use super::session_token::{digest, is_digest};
 use crate::AuthResult;
 
+const OPERATION: Operation = Operation::write("hash_stored_session_tokens");
 /// How often rows that another transaction has locked are looked at again.
 const MAX_LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -28,13 +30,51 @@ impl Repository {
         &self,
         observer: &mut Observer<'_>,
     ) -> AuthResult<usize> {
-        const OPERATION: Operation = Operation::write("hash_stored_session_tokens");
-        let found = |batch: &Batch| batch.found;
-        let start = BatchQuery::default;
         self.begin_step(observer, "hashing session tokens", Rows::Sessions)
             .await;
-        let mut run = self
-            .run_in_batches(OPERATION, start(), observer, found, |connection, query| {
+        let mut run = self.hash_tokens_after(None, observer).await?;
+        for _ in 0..MAX_LOOKS {
+            if run.locked_count == 0 {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            let count = u64::try_from(run.locked_count).ok();
+            observer
+                .begin("hashing tokens of sessions that were locked", count)
+                .await;
+            let mut again = self.hash_tokens_of(run.locked.clone(), observer).await?;
+            // The walk was in the order of the ids: all that were forgotten are behind the last one.
+            if let (true, Some(last)) = (run.forgot_locked(), run.locked.last()) {
+                let mut walked = self.hash_tokens_after(Some(last.clone()), observer).await?;
+                // Those that are locked still come first.
+                walked.locked.splice(..0, mem::take(&mut again.locked));
+                walked.locked_count += again.locked_count;
+                walked.locked.truncate(MAX_LOCKED_ROWS);
+                again.then(walked);
+            }
+            run.then(again);
+        }
+        self.end_run(OPERATION, run, "sessions", "hashed")
+    }
+
+    /// Walks the table behind an id.
+    async fn hash_tokens_after(
+        &self,
+        after_id: Option<String>,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<Run> {
+        let start = BatchQuery {
+            after_id,
+            ..BatchQuery::default()
+        };
+        let mut run = Run::default();
+        self.run_in_batches(
+            OPERATION,
+            start,
+            observer,
+            &mut run,
+            |batch| batch.found,
+            |connection, query| {
                 let (after_id, limit) = (query.after_id.clone(), query.limit);
                 let changes = query.changes;
                 Box::pin(async move {
@@ -53,47 +93,53 @@ impl Repository {
                     };
                     hash(connection, sessions, changes, batch).await
                 })
-            })
-            .await?;
-        for _ in 0..MAX_LOOKS {
-            if run.locked.is_empty() {
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-            let mut locked = run.locked.clone();
-            locked.sort_unstable();
-            let count = u64::try_from(locked.len()).ok();
-            observer
-                .begin("hashing tokens of sessions that were locked", count)
-                .await;
-            let again =
-                self.run_in_batches(OPERATION, start(), observer, found, |connection, query| {
-                    let ids = after(&locked, query.after_id.as_deref(), query.limit);
-                    let changes = query.changes;
-                    Box::pin(async move {
-                        let sessions = sqlx::query_as!(
-                            StoredToken,
-                            "SELECT id, token FROM sessions WHERE id = ANY ($1)",
-                            &ids,
-                        );
-                        let sessions = sessions.fetch_all(&mut *connection).await?;
-                        let batch = Batch {
-                            found: ids.len(),
-                            last_id: ids.into_iter().next_back(),
-                            ..Batch::default()
-                        };
-                        hash(connection, sessions, changes, batch).await
-                    })
-                });
-            run.then(again.await?);
-        }
-        self.end_run(OPERATION, run, "sessions", "hashed")
+            },
+        )
+        .await?;
+        Ok(run)
+    }
+
+    /// Looks at these sessions again.
+    async fn hash_tokens_of(
+        &self,
+        ids: Vec<String>,
+        observer: &mut Observer<'_>,
+    ) -> AuthResult<Run> {
+        let mut run = Run::default();
+        self.run_in_batches(
+            OPERATION,
+            BatchQuery::default(),
+            observer,
+            &mut run,
+            |batch| batch.found,
+            |connection, query| {
+                let ids = after(&ids, query.after_id.as_deref(), query.limit);
+                let changes = query.changes;
+                Box::pin(async move {
+                    let sessions = sqlx::query_as!(
+                        StoredToken,
+                        "SELECT id, token FROM sessions WHERE id = ANY ($1) ORDER BY id",
+                        &ids,
+                    );
+                    let sessions = sessions.fetch_all(&mut *connection).await?;
+                    let batch = Batch {
+                        found: ids.len(),
+                        last_id: ids.into_iter().next_back(),
+                        ..Batch::default()
+                    };
+                    hash(connection, sessions, changes, batch).await
+                })
+            },
+        )
+        .await?;
+        Ok(run)
     }
 }
 
-/// The next ids behind one.
+/// The next ids behind one, in the order in which they are.
 fn after(ids: &[String], after: Option<&str>, limit: i64) -> Vec<String> {
-    let begin = ids.partition_point(|id| Some(id.as_str()) <= after);
+    let place = after.and_then(|after| ids.iter().position(|id| id == after));
+    let begin = place.map_or(0, |place| place + 1);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     ids.iter().skip(begin).take(limit).cloned().collect()
 }

@@ -15,13 +15,15 @@ mod observed;
 #[cfg_attr(not(feature = "tracing"), path = "no_spans.rs")]
 mod spans;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-pub(in crate::adapters) use self::meters::{describe, pool};
+pub(in crate::adapters) use self::meters::{
+    batch_removed as count_removed_rows, describe, pool, session_cache, watch_session_cache,
+};
 pub(in crate::adapters) use self::observed::{answered_by_batch, failed, observe, observe_batch};
 pub(in crate::adapters) use self::spans::{
-    connection_closed, migrated, migrating, transaction_retried,
+    connection_closed, migrated, migrating, rows_removed, session_cache_listens,
+    session_cache_stopped, transaction_retried,
 };
 
 /// The database that statements go to, as telemetry names it.
@@ -30,8 +32,48 @@ pub(in crate::adapters) struct Database {
     /// A host, or the directory of a socket.
     pub(in crate::adapters) address: String,
     pub(in crate::adapters) port: u16,
-    /// Address, port and name, as metrics name the pool.
-    pub(in crate::adapters) pool_name: Arc<str>,
+    /// The name, and the schema if the connection's options name it.
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code))]
+    namespace: String,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code))]
+    meters: meters::Meters,
+}
+
+impl Database {
+    pub(in crate::adapters) fn new(
+        name: &str,
+        schema: Option<&str>,
+        address: String,
+        port: u16,
+    ) -> Self {
+        // Address, port and name, as metrics name the pool.
+        let pool_name = format!("{address}:{port}/{name}");
+        Self {
+            namespace: match schema {
+                Some(schema) => format!("{name}|{schema}"),
+                None => name.to_owned(),
+            },
+            meters: meters::Meters::new(pool_name.into()),
+            name: name.to_owned(),
+            address,
+            port,
+        }
+    }
+}
+
+/// What a session cache has done, and how it is.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(feature = "metrics"), expect(dead_code))]
+pub(in crate::adapters) struct CacheState {
+    pub(in crate::adapters) hits: u64,
+    pub(in crate::adapters) misses: u64,
+    pub(in crate::adapters) bypasses: u64,
+    pub(in crate::adapters) invalidations: u64,
+    pub(in crate::adapters) questions: u64,
+    pub(in crate::adapters) entries: usize,
+    pub(in crate::adapters) is_listening: bool,
+    pub(in crate::adapters) last_question: Option<Duration>,
+    pub(in crate::adapters) time_in_fallback: Duration,
 }
 
 /// What a pool holds at the moment.
@@ -80,10 +122,12 @@ pub(in crate::adapters) fn retried(operation: &'static str, reason: &'static str
     spans::retried(operation, reason, retry);
 }
 
-/// The number of keys that a batch asks for.
-pub(in crate::adapters) fn batch_of(operation: &'static str, keys: usize) {
+/// The number of keys that a batch has asked for.
+pub(in crate::adapters) fn batch_of(database: &Database, operation: &'static str, keys: usize) {
     observed::note_batch_size(keys);
-    meters::batch_of(operation, keys);
+    if keys > 0 {
+        meters::batch_of(database, operation, keys);
+    }
 }
 
 /// A connection was waited for, if only for no time.
@@ -97,13 +141,5 @@ pub(in crate::adapters) fn waited_for_connection(
         WaitEnd::Acquired => meters::waited_for_connection(database, wait),
         WaitEnd::TimedOut => meters::connection_timed_out(database),
         WaitEnd::Failed => {}
-    }
-}
-
-/// A cleanup has removed expired rows.
-pub(in crate::adapters) fn rows_removed(operation: &'static str, table: &'static str, rows: usize) {
-    if rows > 0 {
-        meters::rows_removed(table, rows);
-        spans::rows_removed(operation, table, rows);
     }
 }

@@ -52,4 +52,13 @@ pub(in crate::adapters) fn migrating(_version: i64, _description: &str) {}
 
 pub(in crate::adapters) fn migrated(_version: i64, _duration: Duration) {}
 
-pub(super) fn rows_removed(_operation: &'static str, _table: &'static str, _rows: usize) {}
+pub(in crate::adapters) fn rows_removed(
+    _operation: &'static str,
+    _table: &'static str,
+    _rows: usize,
+) {
+}
+
+pub(in crate::adapters) fn session_cache_listens() {}
+
+pub(in crate::adapters) fn session_cache_stopped() {}

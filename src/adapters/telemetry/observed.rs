@@ -49,34 +49,33 @@ pub(super) fn note_batch_size(keys: usize) {
 
 pin_project! {
     /// A call of an operation, or a batch.
-    pub(in crate::adapters) struct Observed<F> {
+    pub(in crate::adapters) struct Observed<'a, F> {
         #[pin]
         call: F,
         // In a box, so that the futures of calls stay small.
-        observation: Box<Observation>,
+        observation: Box<Observation<'a>>,
     }
 }
 
 /// Observes an operation of a caller's.
-pub(in crate::adapters) fn observe<F>(subject: Subject<'_>, call: F) -> Observed<F> {
+pub(in crate::adapters) fn observe<F>(subject: Subject<'_>, call: F) -> Observed<'_, F> {
     let span = Span::of_operation(subject);
     Observed::new(subject, What::Operation, span, call)
 }
 
 /// Observes a statement for several callers.
-pub(in crate::adapters) fn observe_batch<F>(subject: Subject<'_>, call: F) -> Observed<F> {
+pub(in crate::adapters) fn observe_batch<F>(subject: Subject<'_>, call: F) -> Observed<'_, F> {
     let span = Span::of_batch(subject);
     Observed::new(subject, What::Batch, span, call)
 }
 
-impl<F> Observed<F> {
-    fn new(subject: Subject<'_>, what: What, span: Span, call: F) -> Self {
+impl<'a, F> Observed<'a, F> {
+    fn new(subject: Subject<'a>, what: What, span: Span, call: F) -> Self {
         Self {
             call,
             observation: Box::new(Observation {
                 what,
-                operation: subject.operation,
-                slow_threshold: subject.slow_threshold,
+                subject,
                 begun: Instant::now(),
                 has_ended: false,
                 facts: Facts::NONE,
@@ -86,7 +85,7 @@ impl<F> Observed<F> {
     }
 }
 
-impl<F, T, E> Future for Observed<F>
+impl<F, T, E> Future for Observed<'_, F>
 where
     F: Future<Output = Result<T, E>>,
     E: Kind,
@@ -103,21 +102,25 @@ where
     }
 }
 
-struct Observation {
+struct Observation<'a> {
     what: What,
-    operation: &'static str,
-    slow_threshold: Duration,
+    subject: Subject<'a>,
     begun: Instant,
     has_ended: bool,
     facts: Facts,
     span: Span,
 }
 
-impl Drop for Observation {
+impl Drop for Observation<'_> {
     /// The caller has gone.
     fn drop(&mut self) {
         if self.what == What::Operation && !self.has_ended {
-            meters::operation_ended(self.operation, "dropped", self.begun.elapsed());
+            let Subject {
+                operation,
+                database,
+                ..
+            } = self.subject;
+            meters::operation_ended(database, operation, "dropped", self.begun.elapsed());
         }
     }
 }
@@ -128,7 +131,7 @@ enum What {
     Batch,
 }
 
-impl Observation {
+impl Observation<'_> {
     fn poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let _current = Current::enter(&mut self.facts);
         self.span.in_scope(poll)
@@ -141,15 +144,20 @@ impl Observation {
         if self.what == What::Batch {
             return;
         }
+        let Subject {
+            operation,
+            database,
+            slow_threshold,
+        } = self.subject;
         let duration = self.begun.elapsed();
-        meters::operation_ended(self.operation, error.unwrap_or("ok"), duration);
+        meters::operation_ended(database, operation, error.unwrap_or("ok"), duration);
         self.span.in_scope(|| {
             if error == Some("OutcomeUnknown") {
-                meters::outcome_unknown(self.operation);
-                spans::outcome_unknown(self.operation);
+                meters::outcome_unknown(operation);
+                spans::outcome_unknown(operation);
             }
-            if duration >= self.slow_threshold && !may_take_long(self.operation) {
-                spans::slow(self.operation, duration, &self.facts);
+            if duration >= slow_threshold && !may_take_long(operation) {
+                spans::slow(operation, duration, &self.facts);
             }
         });
     }
@@ -157,9 +165,10 @@ impl Observation {
 
 /// Whether an operation works through a whole table.
 fn may_take_long(operation: &str) -> bool {
-    const LONG: [&str; 5] = [
+    const LONG: [&str; 6] = [
         "check_names",
         "clean_up",
+        "import",
         "migrate",
         "normalize_names",
         "hash_stored_session_tokens",

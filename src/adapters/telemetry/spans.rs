@@ -1,5 +1,6 @@
 //! The spans and events, by OpenTelemetry's conventions for database clients. `docs/operations/README.md` lists them.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::time::Duration;
 
@@ -28,12 +29,12 @@ fn collection(operation: &str) -> Option<&'static str> {
 }
 
 /// Shown as `get_session_with_user sessions`.
-struct Summary<'a>(&'a str, Option<&'static str>);
+struct Summary<'a, T>(&'a str, T);
 
-impl fmt::Display for Summary<'_> {
+impl<T: Fn() -> Option<&'static str>> fmt::Display for Summary<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)?;
-        self.1.map_or(Ok(()), |table| write!(f, " {table}"))
+        (self.1)().map_or(Ok(()), |table| write!(f, " {table}"))
     }
 }
 
@@ -43,17 +44,18 @@ pub(super) struct Span(tracing::Span);
 impl Span {
     /// A child of the caller's span.
     pub(super) fn of_operation(subject: Subject<'_>) -> Self {
-        let table = collection(subject.operation);
-        let summary = Summary(subject.operation, table);
+        // Only a span that is enabled asks for it.
+        let table = LazyCell::new(|| collection(subject.operation));
+        let summary = Summary(subject.operation, || *table);
         Self(info_span!(
             target: TARGET,
             "operation",
             otel.kind = "client",
             otel.name = %summary,
             db.system.name = SYSTEM,
-            db.namespace = subject.database.name,
+            db.namespace = subject.database.namespace,
             db.operation.name = subject.operation,
-            db.collection.name = table,
+            db.collection.name = *table,
             db.query.summary = %summary,
             server.address = subject.database.address,
             server.port = subject.database.port,
@@ -68,8 +70,9 @@ impl Span {
 
     /// Of several callers, so no child of any of theirs.
     pub(super) fn of_batch(subject: Subject<'_>) -> Self {
-        let table = collection(subject.operation);
-        let summary = Summary(subject.operation, table);
+        // Only a span that is enabled asks for it.
+        let table = LazyCell::new(|| collection(subject.operation));
+        let summary = Summary(subject.operation, || *table);
         Self(info_span!(
             target: TARGET,
             parent: None,
@@ -77,10 +80,10 @@ impl Span {
             otel.kind = "client",
             otel.name = %format_args!("BATCH {summary}"),
             db.system.name = SYSTEM,
-            db.namespace = subject.database.name,
+            db.namespace = subject.database.namespace,
             db.operation.name = %format_args!("BATCH {}", subject.operation),
             db.operation.batch.size = Empty,
-            db.collection.name = table,
+            db.collection.name = *table,
             db.query.summary = %format_args!("BATCH {summary}"),
             server.address = subject.database.address,
             server.port = subject.database.port,
@@ -184,12 +187,25 @@ pub(in crate::adapters) fn migrated(version: i64, duration: Duration) {
     );
 }
 
-pub(super) fn rows_removed(operation: &'static str, table: &'static str, rows: usize) {
-    info!(
-        target: TARGET,
-        {db.operation.name = operation,
-        db.collection.name = table,
-        better_auth.rows = rows},
-        "expired rows are removed"
-    );
+/// A cleanup has ended, or failed, and removed expired rows before.
+pub(in crate::adapters) fn rows_removed(operation: &'static str, table: &'static str, rows: usize) {
+    if rows > 0 {
+        info!(
+            target: TARGET,
+            {db.operation.name = operation,
+            db.collection.name = table,
+            better_auth.rows = rows},
+            "expired rows are removed"
+        );
+    }
+}
+
+/// Lookups are answered from memory from now on.
+pub(in crate::adapters) fn session_cache_listens() {
+    info!(target: TARGET, "the session cache listens");
+}
+
+/// Lookups go to the database from now on.
+pub(in crate::adapters) fn session_cache_stopped() {
+    info!(target: TARGET, "the session cache has stopped listening");
 }

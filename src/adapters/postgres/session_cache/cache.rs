@@ -12,6 +12,7 @@ use super::listener::Listener;
 use super::store::{OpenTerm, Store};
 use super::target::{ListenTarget, PROBE_CHANNEL, Refusal};
 use crate::AuthResult;
+use crate::adapters::telemetry;
 
 /// The cache of one adapter. Its listening connection ends with it.
 pub(in super::super) struct CachedSessions {
@@ -24,10 +25,10 @@ impl CachedSessions {
         config: &SessionCache,
         connections: &Connections,
     ) -> AuthResult<Self> {
-        Ok(Self {
-            store: Store::new(config),
-            target: Arc::new(ListenTarget::new(config, connections)?),
-        })
+        let target = Arc::new(ListenTarget::new(config, connections)?);
+        let store = Store::new(config);
+        telemetry::watch_session_cache(connections.server.database(), store.observer());
+        Ok(Self { store, target })
     }
 
     /// Checks that the cache can listen, and begins to if the triggers are there.
@@ -57,7 +58,9 @@ impl CachedSessions {
         if triggers.as_ref().is_some_and(TriggerState::is_complete)
             && let Some(term) = self.store.begin_term()
         {
-            term.listen();
+            if term.listen() {
+                telemetry::session_cache_listens();
+            }
             tokio::spawn(serve(term, listener, Arc::clone(connections)));
         } else {
             listener.close().await;
@@ -75,6 +78,7 @@ impl CachedSessions {
                 if let Ok(listener) = reopen(&target, &connections).await
                     && term.listen()
                 {
+                    telemetry::session_cache_listens();
                     serve(term, listener, connections).await;
                 }
             });
@@ -94,10 +98,14 @@ async fn reopen(target: &ListenTarget, connections: &Connections) -> Result<List
 
 async fn serve(term: OpenTerm, mut listener: Listener, connections: Arc<Connections>) {
     let epoch = connections.epoch();
-    let is_current = || connections.epoch() == epoch;
+    let is_current = || {
+        telemetry::session_cache(connections.server.database());
+        connections.epoch() == epoch
+    };
     term.serve(&mut listener, is_current).await;
     // Before the connection is closed, which may take long.
     term.end();
+    telemetry::session_cache_stopped();
     drop(connections);
     listener.close().await;
 }

@@ -17,6 +17,7 @@ use super::protocol::{Change, Invalidations, Ticket};
 use super::question::Outcome;
 use super::questions::{Questions, Term};
 use super::row::Row;
+use crate::adapters::telemetry::CacheState;
 use crate::types::{Session, User};
 
 /// Longest wait for the answer to a question.
@@ -168,22 +169,25 @@ impl Store {
     }
 
     pub(in super::super) fn stats(&self) -> SessionCacheStats {
-        let shared = &*self.shared;
-        let stored = shared.stored.load(Ordering::Relaxed);
-        let bytes = shared.stored_bytes.load(Ordering::Relaxed);
-        let last_question = shared.last_question.age_and_time();
-        SessionCacheStats {
-            is_listening: shared.questions.is_listening(),
-            entries: shared.rows.len(),
-            capacity: shared.capacity,
-            bytes_per_entry: bytes.checked_div(stored).unwrap_or_default(),
-            hits: shared.hits.load(Ordering::Relaxed),
-            misses: shared.misses.load(Ordering::Relaxed),
-            bypasses: shared.bypasses.load(Ordering::Relaxed),
-            invalidations: shared.invalidations.count(),
-            questions: shared.questions.count(),
-            last_question: last_question.map(|(age, _)| age),
-            time_in_fallback: shared.questions.deaf_time(),
+        self.shared.stats()
+    }
+
+    /// What telemetry sees of the cache, as long as it is there.
+    pub(super) fn observer(&self) -> impl Fn() -> Option<CacheState> + Send + Sync + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            let stats = shared.upgrade()?.stats();
+            Some(CacheState {
+                hits: stats.hits,
+                misses: stats.misses,
+                bypasses: stats.bypasses,
+                invalidations: stats.invalidations,
+                questions: stats.questions,
+                entries: stats.entries,
+                is_listening: stats.is_listening,
+                last_question: stats.last_question,
+                time_in_fallback: stats.time_in_fallback,
+            })
         }
     }
 
@@ -224,6 +228,25 @@ impl Shared {
                 self.end(term);
                 None
             }
+        }
+    }
+
+    fn stats(&self) -> SessionCacheStats {
+        let stored = self.stored.load(Ordering::Relaxed);
+        let bytes = self.stored_bytes.load(Ordering::Relaxed);
+        let last_question = self.last_question.age_and_time();
+        SessionCacheStats {
+            is_listening: self.questions.is_listening(),
+            entries: self.rows.len(),
+            capacity: self.capacity,
+            bytes_per_entry: bytes.checked_div(stored).unwrap_or_default(),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bypasses: self.bypasses.load(Ordering::Relaxed),
+            invalidations: self.invalidations.count(),
+            questions: self.questions.count(),
+            last_question: last_question.map(|(age, _)| age),
+            time_in_fallback: self.questions.deaf_time(),
         }
     }
 
