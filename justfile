@@ -121,6 +121,14 @@ bench-sessions *options:
 bench-cache *options:
     benches/peers/run.sh cache {{ options }}
 
+# Measure what the features `tracing` and `metrics` cost, and write docs/performance/telemetry.md
+bench-telemetry *options:
+    benches/telemetry/run.sh {{ options }}
+
+# Measure `migrate`, `hash-tokens`, `clean-up` and `import` of millions of rows, some of them ended by `kill -9`, and write docs/performance/operations.md
+bench-operations *options:
+    benches/operations/run.sh {{ options }}
+
 # Lint the benchmarks beside peers, and see that each runs; its figures mean nothing
 bench-check:
     #!/usr/bin/env bash
