@@ -134,13 +134,9 @@ on_both_adapters! {
     histories::users_and_emails_are_linearizable: users_and_emails_are_linearizable_in_memory, users_and_emails_are_linearizable_on_postgresql;
     histories::sessions_are_linearizable: sessions_are_linearizable_in_memory, sessions_are_linearizable_on_postgresql;
     histories::one_time_tokens_are_linearizable: one_time_tokens_are_linearizable_in_memory, one_time_tokens_are_linearizable_on_postgresql;
+    organization_histories::members_are_linearizable: members_are_linearizable_in_memory, members_are_linearizable_on_postgresql;
     organization_histories::invitations_are_linearizable: invitations_are_linearizable_in_memory, invitations_are_linearizable_on_postgresql;
     organization_meetings::organizations_keep_their_limits_and_guards: organizations_keep_their_limits_and_guards_in_memory, organizations_keep_their_limits_and_guards_on_postgresql;
-}
-
-#[test]
-fn members_are_linearizable_in_memory() {
-    in_memory(organization_histories::members_are_linearizable);
 }
 
 /// Three instances see each other's writes as if there was one of them, and no cache.

@@ -209,6 +209,58 @@ async fn limits_hold_while_a_transaction_is_open(pool: PgPool) {
     }
 }
 
+/// Who asks for the same as the one who has taken the last place is told that it is taken, not that there is no room.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn what_is_taken_is_no_question_of_room(pool: PgPool) {
+    for isolation in ISOLATIONS {
+        let place = Place::prepare(&pool, isolation, "taken").await;
+        let [user] = users(&place.database).await;
+        let member = || CreateMember::new(&place.id, &user).with_limit(3);
+        let open = place.database.begin().await.unwrap();
+        let inside = open.organizations().unwrap();
+        inside.create_member(member()).await.unwrap();
+        let create = member();
+        let answer = place.meet(open, move |database| async move {
+            database.organizations()?.create_member(create).await
+        });
+        assert_conflict(answer.await, ConflictField::Member);
+
+        let team = place.team().await;
+        let in_team = || CreateTeamMember::new(&team, &user).with_limit(1);
+        let open = place.database.begin().await.unwrap();
+        let inside = open.organizations().unwrap();
+        inside.create_team_member(in_team()).await.unwrap();
+        let create = in_team();
+        let answer = place.meet(open, move |database| async move {
+            database.organizations()?.create_team_member(create).await
+        });
+        assert_conflict(answer.await, ConflictField::TeamMember);
+
+        let invitation = || place.invitation("taken").with_limit(1);
+        let open = place.database.begin().await.unwrap();
+        let inside = open.organizations().unwrap();
+        inside.create_invitation(invitation()).await.unwrap();
+        let create = invitation();
+        let answer = place.meet(open, move |database| async move {
+            database.organizations()?.create_invitation(create).await
+        });
+        assert_conflict(answer.await, ConflictField::Invitation);
+
+        let organization = || {
+            let slug = format!("twice {isolation}");
+            CreateOrganization::new("Engines", slug, &place.owners[0]).with_limit(2)
+        };
+        let open = place.database.begin().await.unwrap();
+        let inside = open.organizations().unwrap();
+        inside.create_organization(organization()).await.unwrap();
+        let create = organization();
+        let answer = place.meet(open, move |database| async move {
+            database.organizations()?.create_organization(create).await
+        });
+        assert_conflict(answer.await, ConflictField::OrganizationSlug);
+    }
+}
+
 /// The last places in organization and team, for which two invited users come at once.
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn accepting_keeps_the_limits_while_a_transaction_is_open(pool: PgPool) {

@@ -32,7 +32,7 @@ const MAY_SCAN: [&str; 2] = [
 ];
 
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
-const MAY_SORT: [(&str, &str); 12] = [
+const MAY_SORT: [(&str, &str); 11] = [
     (
         "FROM member JOIN organization ON organization.id = member.organization_id WHERE member.user_id",
         "the organizations of one user",
@@ -49,10 +49,6 @@ const MAY_SORT: [(&str, &str); 12] = [
     (
         "FROM invitation WHERE organization_id = $1 ORDER BY",
         "the invitations of one organization",
-    ),
-    (
-        "FROM organization_role WHERE organization_id = $1 ORDER BY",
-        "the roles of one organization",
     ),
     (
         "ORDER BY newest.created_at DESC",

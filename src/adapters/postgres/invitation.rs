@@ -57,7 +57,8 @@ impl Repository {
                      WHEN NOT EXISTS (SELECT FROM organization WHERE id = $2) THEN 'no organization' \
                      WHEN NOT EXISTS (SELECT FROM inviter) THEN 'no member' \
                      WHEN $9 AND NOT EXISTS (SELECT FROM chosen) THEN 'no team' \
-                     WHEN (SELECT better_auth_count('invitations', id, $8) FROM counted) >= $8 THEN 'full' \
+                     WHEN (SELECT better_auth_count('invitations', id, $8) FROM counted) >= $8 THEN \
+                     CASE WHEN better_auth_has('invitation', $2, $3) THEN 'taken' ELSE 'full' END \
                      ELSE 'created' END AS outcome), \
                      created AS (INSERT INTO invitation (id, organization_id, email, role, status, inviter_id, \
                      team_id, expires_at, created_at) \
@@ -204,8 +205,9 @@ impl Repository {
                      invited.team_id, invited.expires_at, invited.created_at, CASE \
                      WHEN EXISTS (SELECT FROM member WHERE member.organization_id = invited.organization_id \
                      AND member.user_id = $2) THEN 'member' \
-                     WHEN (SELECT better_auth_count('members', id, $4) FROM counted) >= $4 THEN 'full' \
-                     WHEN (SELECT better_auth_count('team members', id, $5) FROM counted_team) >= $5 THEN 'full' \
+                     WHEN (SELECT better_auth_count('members', id, $4) FROM counted) >= $4 \
+                     OR (SELECT better_auth_count('team members', id, $5) FROM counted_team) >= $5 THEN \
+                     CASE WHEN better_auth_has('member', invited.organization_id, $2) THEN 'member' ELSE 'full' END \
                      ELSE 'accepted' END AS outcome FROM invited, addressee), \
                      accepted AS (UPDATE invitation SET status = 'accepted' FROM verdict \
                      WHERE invitation.id = $1 AND verdict.outcome = 'accepted'), \

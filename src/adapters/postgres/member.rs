@@ -115,7 +115,8 @@ impl Repository {
                      WHEN NOT EXISTS (SELECT FROM organization WHERE id = $2) \
                      OR ($5 IS NOT NULL AND NOT EXISTS (SELECT FROM counted)) THEN 'no organization' \
                      WHEN EXISTS (SELECT FROM member WHERE organization_id = $2 AND user_id = $3) THEN 'taken' \
-                     WHEN (SELECT better_auth_count('members', id, $5) FROM counted) >= $5 THEN 'full' \
+                     WHEN (SELECT better_auth_count('members', id, $5) FROM counted) >= $5 THEN \
+                     CASE WHEN better_auth_has('member', $2, $3) THEN 'taken' ELSE 'full' END \
                      WHEN $3 IS NULL THEN 'no user' ELSE 'created' END AS outcome), \
                      created AS (INSERT INTO member (id, organization_id, user_id, role, created_at) \
                      SELECT $1, $2, $3, $4, statement_timestamp() FROM verdict WHERE outcome = 'created' \

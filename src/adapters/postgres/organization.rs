@@ -76,7 +76,8 @@ impl Repository {
                      verdict AS (SELECT CASE \
                      WHEN EXISTS (SELECT FROM organization WHERE slug = $3) THEN 'taken' \
                      WHEN $7 IS NULL OR ($8 IS NOT NULL AND NOT EXISTS (SELECT FROM counted)) THEN 'no user' \
-                     WHEN (SELECT better_auth_count('organizations', id, $8) FROM counted) >= $8 THEN 'full' \
+                     WHEN (SELECT better_auth_count('organizations', id, $8) FROM counted) >= $8 THEN \
+                     CASE WHEN better_auth_has('organization', NULL, $3) THEN 'taken' ELSE 'full' END \
                      ELSE 'created' END AS outcome), \
                      created AS (INSERT INTO organization (id, name, slug, logo, metadata, created_at, updated_at) \
                      SELECT $1, $2, $3, $4, $5, statement_timestamp(), statement_timestamp() FROM verdict \

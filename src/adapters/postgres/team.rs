@@ -188,7 +188,8 @@ impl Repository {
                      verdict AS (SELECT team.id, team.organization_id, CASE \
                      WHEN EXISTS (SELECT FROM team_member WHERE team_member.team_id = $2 \
                      AND team_member.user_id = $3) THEN 'taken' \
-                     WHEN (SELECT better_auth_count('team members', counted.id, $4) FROM counted) >= $4 THEN 'full' \
+                     WHEN (SELECT better_auth_count('team members', counted.id, $4) FROM counted) >= $4 THEN \
+                     CASE WHEN better_auth_has('team member', $2, $3) THEN 'taken' ELSE 'full' END \
                      WHEN $3 IS NULL THEN 'no member' ELSE 'created' END AS outcome \
                      FROM team WHERE team.id = $2 AND ($4 IS NULL OR EXISTS (SELECT FROM counted))), \
                      created AS (INSERT INTO team_member (id, organization_id, team_id, user_id, created_at) \

@@ -68,7 +68,7 @@ UNION ALL
 -- The functions that statements call. They stand by the first table of their store.
 SELECT 'function', name, proname::TEXT, provolatile::TEXT || ' ' || md5(prosrc)
 FROM tables JOIN pg_class ON pg_class.oid = tables.oid JOIN pg_proc ON pronamespace = relnamespace
-WHERE name = 'organization' AND proname IN ('better_auth_count', 'better_auth_is_last_owner')
+WHERE name = 'organization' AND proname IN ('better_auth_count', 'better_auth_has', 'better_auth_is_last_owner')
 UNION ALL
 -- Pairs of an index and one that does the same work and more. Lookups by a long text ask an index of its hash.
 SELECT 'covered index', name, little.relname::TEXT, big.relname::TEXT

@@ -1,0 +1,1 @@
+DROP FUNCTION IF EXISTS better_auth_has(TEXT, TEXT, TEXT);
