@@ -50,6 +50,9 @@ pub enum AuthError {
     /// There is no such role in the organization.
     #[error("there is no such role")]
     RoleNotFound,
+    /// There is no such API key.
+    #[error("there is no such API key")]
+    ApiKeyNotFound,
     /// The user has no such passkey.
     #[error("there is no such passkey")]
     PasskeyNotFound,
@@ -132,6 +135,7 @@ impl AuthError {
             Self::InvitationNotFound => "InvitationNotFound",
             Self::TeamNotFound => "TeamNotFound",
             Self::RoleNotFound => "RoleNotFound",
+            Self::ApiKeyNotFound => "ApiKeyNotFound",
             Self::PasskeyNotFound => "PasskeyNotFound",
             Self::TwoFactorNotFound => "TwoFactorNotFound",
             Self::Conflict { .. } => "Conflict",
@@ -177,6 +181,7 @@ impl AuthError {
             | Self::InvitationNotFound
             | Self::TeamNotFound
             | Self::RoleNotFound
+            | Self::ApiKeyNotFound
             | Self::PasskeyNotFound
             | Self::TwoFactorNotFound => 404,
             Self::Conflict { .. } => 409,
@@ -433,6 +438,7 @@ mod tests {
             ),
             (AuthError::TeamNotFound, "TeamNotFound", 404, false),
             (AuthError::RoleNotFound, "RoleNotFound", 404, false),
+            (AuthError::ApiKeyNotFound, "ApiKeyNotFound", 404, false),
             (AuthError::PasskeyNotFound, "PasskeyNotFound", 404, false),
             (
                 AuthError::TwoFactorNotFound,

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore, TwoFactorStore, input,
+    ApiKeyStore, DeviceCodeStore, OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore,
+    TwoFactorStore, input,
 };
 use crate::types::{
     Account, CREDENTIAL, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification,
@@ -73,6 +74,8 @@ use crate::{AuthError, AuthResult};
 /// | [`signing_keys`](Self::signing_keys)`() -> &dyn SigningKeyStore` ¹ | keys that sign tokens; not `async` |
 /// | [`two_factor`](Self::two_factor)`() -> &dyn TwoFactorStore` ¹ | second factors; not `async` |
 /// | [`passkeys`](Self::passkeys)`() -> &dyn PasskeyStore` ¹ | credentials of WebAuthn; not `async` |
+/// | [`device_codes`](Self::device_codes)`() -> &dyn DeviceCodeStore` ¹ | sign-in of devices; not `async` |
+/// | [`api_keys`](Self::api_keys)`() -> &dyn ApiKeyStore` ¹ | keys of machines; not `async` |
 ///
 /// Each is an `async fn(&self, …)` that returns its answer in an [`AuthResult`], although the signatures below show what
 /// [`async_trait`](crate::async_trait) makes of it. The methods marked ¹ are provided; the other 22 are required. The
@@ -680,8 +683,8 @@ pub trait DatabaseAdapter: Send + Sync {
     /// of them works at a time and the others return at once; each returns what it removed itself.
     /// [`spawn_cleanup`](crate::spawn_cleanup) calls it at an interval.
     ///
-    /// The adapters of this crate remove the keys of [`rate_limits`](Self::rate_limits) whose window has ended as well,
-    /// which [`Removed`] does not count.
+    /// The adapters of this crate also remove the [`rate_limits`](Self::rate_limits) whose window has ended, and the
+    /// [`device_codes`](Self::device_codes) and [`api_keys`](Self::api_keys) that have. [`Removed`] does not count them.
     ///
     /// If the call fails part-way, some rows are already gone; call it again.
     async fn clean_up(&self) -> AuthResult<Removed> {
@@ -757,6 +760,28 @@ pub trait DatabaseAdapter: Send + Sync {
     fn passkeys(&self) -> AuthResult<&dyn PasskeyStore> {
         Err(AuthError::Unsupported {
             operation: "passkeys",
+        })
+    }
+
+    /// The store of device codes; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn device_codes(&self) -> AuthResult<&dyn DeviceCodeStore> {
+        Err(AuthError::Unsupported {
+            operation: "device_codes",
+        })
+    }
+
+    /// The store of API keys; see [`organizations`](Self::organizations).
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unsupported`] unless the adapter implements it.
+    fn api_keys(&self) -> AuthResult<&dyn ApiKeyStore> {
+        Err(AuthError::Unsupported {
+            operation: "api_keys",
         })
     }
 }

@@ -78,6 +78,8 @@ macro_rules! with_database_adapter_methods {
                 signing_keys -> $crate::adapters::SigningKeyStore;
                 two_factor -> $crate::adapters::TwoFactorStore;
                 passkeys -> $crate::adapters::PasskeyStore;
+                device_codes -> $crate::adapters::DeviceCodeStore;
+                api_keys -> $crate::adapters::ApiKeyStore;
             }
         }
     };

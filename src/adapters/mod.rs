@@ -3,6 +3,7 @@
 //! The two adapters mirror each other file by file; what both must do alike exists once, beside them.
 
 mod adapter;
+mod api_key_query;
 mod backoff;
 mod cleanup;
 mod delegate;
@@ -40,7 +41,8 @@ pub use postgres::{
 #[cfg(feature = "sqlx-postgres")]
 pub use stores::Store;
 pub use stores::{
-    OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore, TwoFactorStore,
+    ApiKeyStore, DeviceCodeStore, OrganizationStore, PasskeyStore, RateLimitStore, SigningKeyStore,
+    TwoFactorStore,
 };
 pub use transaction::{OpenTransaction, transaction};
 pub use verification_keys::VerificationKeys;

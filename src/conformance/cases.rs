@@ -653,6 +653,65 @@ declare_cases! { $
         }
     }
 
+    /// [`device_codes`](DatabaseAdapter::device_codes): every method of
+    /// [`DeviceCodeStore`](crate::adapters::DeviceCodeStore), also in transactions
+    device_codes {
+        device_codes {
+            /// A device is approved by the code that its user types, in any case, and gets the answer once.
+            a_device_is_approved
+            /// A device that is denied is told so.
+            a_device_is_denied
+            /// A poll that comes sooner than the interval allows raises the interval by five seconds.
+            a_poll_that_comes_too_soon_slows_down
+            /// An expired code is neither found nor answered, and `clean_up` removes it.
+            an_expired_device_code_is_worth_nothing
+            /// Of many callers who approve or deny a code, one has done so.
+            of_many_one_answers_for_a_device
+            /// Of many polls of an approved code, one is told so.
+            of_many_polls_one_is_approved
+            /// Codes are random, of the letters of RFC 8628, and do not show.
+            device_codes_are_random
+            /// Impossible texts and intervals are `Validation` and name the field; impossible codes find nothing.
+            impossible_device_codes_are_refused
+            /// The codes that a deleted user has approved are gone.
+            a_deleted_user_has_approved_nothing
+            /// Every operation works in a transaction, and is undone by a rollback.
+            device_codes_work_in_transactions
+            /// If a transaction and another caller approve or use the same code, one of the two succeeds.
+            of_two_transactions_one_uses_the_device_code
+        }
+    }
+
+    /// [`api_keys`](DatabaseAdapter::api_keys): every method of
+    /// [`ApiKeyStore`](crate::adapters::ApiKeyStore), also in transactions; the cases need
+    /// [`organizations`](DatabaseAdapter::organizations) too
+    api_keys {
+        api_keys {
+            /// A key is issued to a user or an organization, is found, used and listed, and goes with its owner.
+            a_key_belongs_to_its_owner
+            /// Pages of keys hold all keys of an owner, and no other.
+            pages_of_keys_are_complete
+            /// A key is changed, column by column, disabled, and deleted.
+            a_key_is_changed_and_deleted
+            /// Of many uses, exactly as many are accepted as the quota has.
+            a_quota_is_exact
+            /// Of many uses, exactly as many are accepted as the window has room for; a refused use counts for nothing.
+            a_rate_limit_is_exact
+            /// When a window has ended, there is room again; when a refill is due, there are uses again.
+            windows_and_refills_come_again
+            /// An expired key is refused, and `clean_up` removes it.
+            expired_keys_are_removed
+            /// Impossible texts and numbers are `Validation` and name the field; an owner has to be there.
+            impossible_keys_are_refused
+            /// Neither `Debug` nor `Serialize` shows a key.
+            issued_keys_do_not_show
+            /// Every operation works in a transaction, and is undone by a rollback.
+            keys_work_in_transactions
+            /// If a transaction and another caller take the last use, one of the two gets it.
+            of_two_transactions_one_has_the_last_use
+        }
+    }
+
     /// [`begin`](DatabaseAdapter::begin), [`transaction`](crate::transaction()); the cases need
     /// [`consume_verification`](DatabaseAdapter::consume_verification) too
     transactions {

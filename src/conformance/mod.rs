@@ -73,9 +73,11 @@ use support::{
 mod account;
 mod account_links;
 mod account_updates;
+mod api_keys;
 mod bans;
 pub mod cases;
 mod codes;
+mod device_codes;
 mod difference;
 mod general;
 mod identifier_tokens;

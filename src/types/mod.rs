@@ -7,6 +7,8 @@ use std::any::Any;
 use std::fmt;
 
 mod account;
+mod api_key;
+mod device_code;
 mod invitation;
 mod member;
 mod organization;
@@ -24,6 +26,12 @@ mod verification;
 
 pub(crate) use account::CREDENTIAL;
 pub use account::{Account, CreateAccount, Linked, UpdateAccount};
+pub use api_key::{
+    ApiKey, ApiKeyPage, ApiKeyUse, CreateApiKey, IssuedApiKey, ListApiKeys, UpdateApiKey,
+};
+pub use device_code::{
+    CreateDeviceCode, DeviceCode, DeviceCodeStatus, DevicePoll, IssuedDeviceCode,
+};
 pub use invitation::{
     CreateInvitation, Invitation, InvitationDetails, InvitationStatus, MemberLimits,
     UnknownInvitationStatus,

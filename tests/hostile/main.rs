@@ -5,6 +5,7 @@
 
 #[path = "../support/calls.rs"]
 mod calls;
+mod credentials;
 mod cursors;
 mod expectations;
 mod organizations;

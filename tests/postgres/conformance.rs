@@ -71,7 +71,7 @@ mod repeatable_read {
     }
 
     better_auth::conformance_tests!(repeatable_read().await, groups: [
-        organizations, rate_limits, signing_keys, two_factor, passkeys,
+        organizations, rate_limits, signing_keys, two_factor, passkeys, device_codes, api_keys,
     ]);
 }
 

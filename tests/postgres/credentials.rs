@@ -13,7 +13,7 @@ use sqlx::{PgPool, Row as _};
 use crate::stores::until_one_waits;
 use crate::support::{adapter, execute, isolated, url};
 
-const ISOLATIONS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
+pub(crate) const ISOLATIONS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 const HOUR: Duration = Duration::from_secs(3600);
 const STORES: [Store; 4] = [
     Store::RateLimits,
@@ -26,12 +26,12 @@ const STORES: [Store; 4] = [
 const OLDER: &str = include_str!("../support/credentials_0_10.sql");
 
 /// An adapter for each isolation. The pool stays.
-async fn isolated_adapter(pool: &PgPool, isolation: &str) -> SqlxAdapter {
+pub(crate) async fn isolated_adapter(pool: &PgPool, isolation: &str) -> SqlxAdapter {
     SqlxAdapter::from_pool(isolated(pool, isolation, 5).await)
 }
 
 /// Runs the second call while the transaction is open, and ends that when the call waits for it.
-async fn meet<T: Send + 'static>(
+pub(crate) async fn meet<T: Send + 'static>(
     pool: &PgPool,
     transaction: Box<dyn Transaction>,
     commits: bool,
@@ -345,7 +345,7 @@ async fn a_key_that_stays_is_not_named(pool: PgPool) {
     );
 }
 
-async fn tables(pool: &PgPool) -> Vec<String> {
+pub(crate) async fn tables(pool: &PgPool) -> Vec<String> {
     let query = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
     let rows = sqlx::query(query).fetch_all(pool).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()

@@ -15,6 +15,7 @@ mod health;
 mod import;
 mod import_sources;
 mod joined;
+mod keys;
 mod migration_locks;
 mod migration_places;
 mod migrations;

@@ -7,7 +7,7 @@ use crate::support::{execute, url};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 16] = [
     "users",
     "sessions",
     "accounts",
@@ -22,6 +22,8 @@ const TABLES: [&str; 14] = [
     "jwks",
     "two_factor",
     "passkeys",
+    "device_code",
+    "api_keys",
 ];
 
 /// Statements that may read whole tables, as their rustdoc says.
@@ -107,6 +109,13 @@ async fn fill(pool: &PgPool) {
          SELECT md5('2' || i), 'secret', md5(i::TEXT) FROM generate_series(1, 200000) AS i",
         "INSERT INTO passkeys (id, public_key, user_id, credential_id) \
          SELECT md5('p' || i), 'key', md5((i % 200000 + 1)::TEXT), 'credential ' || i FROM generate_series(1, 1000000) AS i",
+        "INSERT INTO device_code (id, device_code, user_code, user_id, expires_at, status, polling_interval) \
+         SELECT md5('d' || i), i, i, CASE WHEN i % 10 = 0 THEN md5((i % 200000 + 1)::TEXT) END, \
+         now() + (i % 100 - 50) * INTERVAL '1 hour', 'pending', 5000 FROM generate_series(1, 300000) AS i",
+        "INSERT INTO api_keys (id, key, user_id, organization_id, remaining, expires_at) \
+         SELECT md5('a' || i), i, CASE WHEN i % 10 > 0 THEN md5((i % 200000 + 1)::TEXT) END, \
+         CASE WHEN i % 10 = 0 THEN md5('o' || i % 50000 + 1) END, i % 100, now() + (i % 1000 - 10) * INTERVAL '1 hour' \
+         FROM generate_series(1, 1000000) AS i",
         "ANALYZE",
     ] {
         execute(pool, sql).await;

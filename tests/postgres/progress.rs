@@ -77,6 +77,8 @@ async fn a_cleanup_tells_how_many_rows_it_has_removed(pool: PgPool) {
     let steps = reports.steps();
     let expected = [
         ("removing ended rate limits".to_owned(), 0),
+        ("removing expired API keys".to_owned(), 0),
+        ("removing expired device codes".to_owned(), 0),
         ("removing expired sessions".to_owned(), 3000),
         ("removing expired verifications".to_owned(), 1500),
         ("removing inactive sessions".to_owned(), 600),

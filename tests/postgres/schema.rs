@@ -49,6 +49,8 @@ async fn with_stores(pool: &PgPool) -> SqlxAdapter {
         Store::SigningKeys,
         Store::TwoFactor,
         Store::Passkeys,
+        Store::DeviceCodes,
+        Store::ApiKeys,
     ]);
     builder.connect().await.unwrap()
 }
@@ -134,7 +136,7 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
          WHERE relnamespace = 'public'::regnamespace AND NOT indisunique",
     )
     .await;
-    assert_eq!(indexes.len(), 14 + 13 + 2);
+    assert_eq!(indexes.len(), 14 + 13 + 2 + 5);
     for (table, name, _) in indexes {
         is_told(
             &pool,

@@ -55,7 +55,7 @@ pub static MIGRATED: LazyLock<Migrator> = LazyLock::new(|| {
 });
 
 /// The tables that are migrated only if the application asks for their store.
-pub const STORE_TABLES: [&str; 10] = [
+pub const STORE_TABLES: [&str; 12] = [
     "invitation",
     "member",
     "organization",
@@ -66,6 +66,8 @@ pub const STORE_TABLES: [&str; 10] = [
     "jwks",
     "two_factor",
     "passkeys",
+    "device_code",
+    "api_keys",
 ];
 
 /// The URL of a test's own database.

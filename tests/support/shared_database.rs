@@ -64,7 +64,7 @@ pub async fn take(purpose: &'static str) -> PgPool {
     disconnect_others(&mut connection).await;
     connection
         .execute("DELETE FROM organization; DELETE FROM users; DELETE FROM verifications; DELETE FROM rate_limit; \
-             DELETE FROM jwks")
+             DELETE FROM jwks; DELETE FROM device_code")
         .await
         .unwrap();
     drop(connection);

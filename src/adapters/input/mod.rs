@@ -31,7 +31,9 @@
 //! ```
 
 mod account;
+mod api_key;
 mod attempts;
+mod device_code;
 #[cfg(feature = "sqlx-postgres")]
 mod digest;
 mod metadata;
@@ -49,7 +51,9 @@ mod user;
 mod verification;
 
 pub use account::{account_update, link_update, new_account};
+pub use api_key::{api_key_update, new_api_key, next_api_key_update, use_api_key};
 pub use attempts::{Attempts, USED_UP};
+pub use device_code::{is_too_soon, new_device_code, new_user_code, slowed_down, user_code};
 pub use organization::{
     lookup_role, member_role, new_invitation, new_member, new_organization, new_organization_role,
     new_team, organization_update, role_permission, team_name,
@@ -72,7 +76,11 @@ pub use user::{ban_update, check_ids, new_user, user_update};
 pub use verification::{new_verification, reserved_verification};
 
 #[cfg(feature = "sqlx-postgres")]
-pub(super) use digest::{DIGEST_PREFIX, digest};
+pub(super) use api_key::retry_after;
+#[cfg(feature = "sqlx-postgres")]
+pub(super) use device_code::SLOW_DOWN;
+#[cfg(feature = "sqlx-postgres")]
+pub(super) use digest::{DIGEST_PREFIX, digest, token_digest};
 pub(super) use random::fill_random;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use text::name_key;

@@ -98,6 +98,15 @@ pub(super) fn given_key(
     key(field, given_text(field, value)?, max_bytes)
 }
 
+/// A key that may be missing.
+pub(super) fn optional_key(
+    field: &'static str,
+    value: Option<String>,
+    max_bytes: usize,
+) -> AuthResult<Option<String>> {
+    value.map(|value| key(field, value, max_bytes)).transpose()
+}
+
 /// Text of any length, but not none.
 pub(super) fn given_text(field: &'static str, value: String) -> AuthResult<String> {
     if value.is_empty() {

@@ -9,7 +9,7 @@
 //! | `view`, `overlay`, `transaction` | what a transaction sees, and its commit |
 //! | `user`, `session`, `account`, `verification` | the operations |
 //! | `organization`, `member`, `invitation`, `team`, `organization_role` | those of `OrganizationStore` |
-//! | `rate_limit`, `signing_key`, `two_factor`, `passkey` | those of the stores of these names |
+//! | `rate_limit`, `signing_key`, `two_factor`, `passkey`, `device_code`, `api_key` | those of the stores of these names |
 #![allow(
     clippy::unnecessary_wraps,
     reason = "the methods have the trait's signatures"
@@ -19,7 +19,9 @@ use std::sync;
 
 mod account;
 mod adapter;
+mod api_key;
 mod clock;
+mod device_code;
 mod invitation;
 mod key;
 mod list;

@@ -5,6 +5,7 @@ use std::iter;
 
 use chrono::{DateTime, Utc};
 
+use super::api_key;
 use super::invitation;
 use super::member;
 use super::organization_role;
@@ -175,6 +176,9 @@ impl<A: Access> Repository<A> {
                     .remove_each(&member::BY_ORGANIZATION, &id, |_| true);
                 view.invitations()
                     .remove_each(&invitation::BY_ORGANIZATION, &id, |_| true);
+                let keys = api_key::owner_of_organization(&id);
+                view.api_keys()
+                    .remove_each(&api_key::BY_OWNER, &keys, |_| true);
                 view.organization_roles().remove_each(
                     &organization_role::BY_ORGANIZATION,
                     &id,
@@ -194,6 +198,8 @@ fn stripes_of_all(view: &mut View<'_>, id: &str) -> Stripes {
     }
     stripes |= view.members().stripes_of_list(&member::BY_ORGANIZATION, id);
     stripes |= (view.invitations()).stripes_of_list(&invitation::BY_ORGANIZATION, id);
+    let keys = api_key::owner_of_organization(id);
+    stripes |= view.api_keys().stripes_of_list(&api_key::BY_OWNER, &keys);
     stripes |= (view.organization_roles()).stripes_of_list(&organization_role::BY_ORGANIZATION, id);
     stripes
 }

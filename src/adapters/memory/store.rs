@@ -11,8 +11,8 @@ use super::table::{Row, Table};
 use super::view::TableView;
 use crate::adapters::VerificationKeys;
 use crate::types::{
-    Account, Invitation, Member, Organization, OrganizationRole, Passkey, Removed, Session,
-    SigningKey, Team, TeamMember, TwoFactor, User,
+    Account, Invitation, IssuedApiKey, IssuedDeviceCode, Member, Organization, OrganizationRole,
+    Passkey, Removed, Session, SigningKey, Team, TeamMember, TwoFactor, User,
 };
 use crate::{AuthError, AuthResult};
 
@@ -110,6 +110,8 @@ tables! {
     signing_keys: SigningKey,
     two_factors: TwoFactor,
     passkeys: Passkey,
+    device_codes: IssuedDeviceCode,
+    api_keys: IssuedApiKey,
 }
 
 /// The tables as one operation sees them.
@@ -288,6 +290,8 @@ impl<A: Access> Repository<A> {
             verifications: self.delete_expired_verifications()?,
         };
         self.delete_ended_rate_limits()?;
+        self.delete_expired_device_codes()?;
+        self.delete_expired_api_keys()?;
         Ok(removed)
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::account;
+use super::api_key;
+use super::device_code;
 use super::key::Key;
 use super::member;
 use super::passkey;
@@ -171,7 +173,12 @@ impl<A: Access> Repository<A> {
                 let user = view.users().stripes_of(id);
                 let accounts = view.accounts().stripes_of_list(&account::BY_USER, id);
                 let passkeys = view.passkeys().stripes_of_list(&passkey::BY_USER, id);
-                user | accounts | passkeys | member::stripes_of_user(view, id)
+                let codes = view
+                    .device_codes()
+                    .stripes_of_list(&device_code::BY_USER, id);
+                let keys = api_key::owner_of_user(id);
+                let keys = view.api_keys().stripes_of_list(&api_key::BY_OWNER, &keys);
+                user | accounts | passkeys | codes | keys | member::stripes_of_user(view, id)
             },
             id.to_owned(),
             |view, id| {
@@ -182,6 +189,11 @@ impl<A: Access> Repository<A> {
                 let accounts = view.accounts().remove_list(&account::BY_USER, &id, None);
                 member::remove_all_of_user(view, &id);
                 view.two_factors().remove(&id);
+                view.device_codes()
+                    .remove_each(&device_code::BY_USER, &id, |_| true);
+                let keys = api_key::owner_of_user(&id);
+                view.api_keys()
+                    .remove_each(&api_key::BY_OWNER, &keys, |_| true);
                 view.passkeys()
                     .remove_each(&passkey::BY_USER, &id, |_| true);
                 Ok(Some((sessions, accounts)))

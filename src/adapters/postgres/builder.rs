@@ -107,6 +107,10 @@ impl SqlxAdapterBuilder {
     /// ```
     pub fn stores(mut self, stores: impl IntoIterator<Item = Store>) -> Self {
         self.stores = stores.into_iter().collect();
+        if self.stores.contains(&Store::ApiKeys) {
+            // They own keys.
+            self.stores.push(Store::Organizations);
+        }
         self.stores.sort_unstable();
         self.stores.dedup();
         self

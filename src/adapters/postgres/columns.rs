@@ -35,7 +35,7 @@ use sqlx::types::Json;
 use sqlx::{Decode, Encode, Postgres, Type, ValueRef as _};
 
 use crate::adapters::input;
-use crate::types::{InvitationStatus, Metadata};
+use crate::types::{DeviceCodeStatus, InvitationStatus, Metadata};
 
 /// `TIMESTAMPTZ NOT NULL`, `infinity` included, which reads as the furthest time that chrono holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,37 @@ json_objects! {
 /// `invitation.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(InvitationStatus);
+
+/// `device_code.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceStatus(DeviceCodeStatus);
+
+impl From<DeviceStatus> for DeviceCodeStatus {
+    fn from(DeviceStatus(status): DeviceStatus) -> Self {
+        status
+    }
+}
+
+impl Type<Postgres> for DeviceStatus {
+    fn type_info() -> PgTypeInfo {
+        <String as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(other: &PgTypeInfo) -> bool {
+        <String as Type<Postgres>>::compatible(other)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for DeviceStatus {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        match <&str as Decode<Postgres>>::decode(value)? {
+            "pending" => Ok(Self(DeviceCodeStatus::Pending)),
+            "approved" => Ok(Self(DeviceCodeStatus::Approved)),
+            "denied" => Ok(Self(DeviceCodeStatus::Denied)),
+            _ => Err("device_code.status is none of pending, approved and denied".into()),
+        }
+    }
+}
 
 /// What an update of a nullable column sets; whether it sets it at all is `change.is_some()`.
 #[allow(clippy::ref_option, reason = "it takes the field of an update")]

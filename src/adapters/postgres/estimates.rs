@@ -15,6 +15,8 @@ pub(super) enum Rows {
     InactiveSessions,
     ExpiredVerifications,
     EndedRateLimits,
+    ExpiredDeviceCodes,
+    ExpiredApiKeys,
 }
 
 macro_rules! explain {
@@ -46,6 +48,8 @@ impl Repository {
                 InactiveSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE NOT active",
                 ExpiredVerifications => "EXPLAIN (FORMAT JSON) SELECT FROM verifications WHERE expires_at <= statement_timestamp()",
                 EndedRateLimits => "EXPLAIN (FORMAT JSON) SELECT FROM rate_limit WHERE expires_at <= statement_timestamp()",
+                ExpiredDeviceCodes => "EXPLAIN (FORMAT JSON) SELECT FROM device_code WHERE expires_at <= statement_timestamp()",
+                ExpiredApiKeys => "EXPLAIN (FORMAT JSON) SELECT FROM api_keys WHERE expires_at <= statement_timestamp()",
             )
         });
         planned_rows(&plan.await.ok()??)

@@ -2,11 +2,14 @@
 
 mod account;
 mod adapter;
+mod api_key;
+mod api_key_use;
 mod application_error;
 mod batch_loader;
 mod builder;
 pub mod columns;
 mod connection;
+mod device_code;
 mod error;
 mod estimates;
 mod health;

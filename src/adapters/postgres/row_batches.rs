@@ -44,6 +44,8 @@ pub(super) enum DeadRows {
     InactiveSessions,
     ExpiredVerifications,
     EndedRateLimits,
+    ExpiredDeviceCodes,
+    ExpiredApiKeys,
 }
 
 impl DeadRows {
@@ -52,6 +54,8 @@ impl DeadRows {
             Self::ExpiredSessions | Self::InactiveSessions => "sessions",
             Self::ExpiredVerifications => "verifications",
             Self::EndedRateLimits => "rate_limit",
+            Self::ExpiredDeviceCodes => "device_code",
+            Self::ExpiredApiKeys => "api_keys",
         }
     }
 
@@ -61,6 +65,8 @@ impl DeadRows {
             Self::InactiveSessions => AdvisoryLock::InactiveSessions,
             Self::ExpiredVerifications => AdvisoryLock::ExpiredVerifications,
             Self::EndedRateLimits => AdvisoryLock::EndedRateLimits,
+            Self::ExpiredDeviceCodes => AdvisoryLock::ExpiredDeviceCodes,
+            Self::ExpiredApiKeys => AdvisoryLock::ExpiredApiKeys,
         }
     }
 
@@ -70,6 +76,8 @@ impl DeadRows {
             Self::InactiveSessions => "removing inactive sessions",
             Self::ExpiredVerifications => "removing expired verifications",
             Self::EndedRateLimits => "removing ended rate limits",
+            Self::ExpiredDeviceCodes => "removing expired device codes",
+            Self::ExpiredApiKeys => "removing expired API keys",
         }
     }
 
@@ -79,6 +87,8 @@ impl DeadRows {
             Self::InactiveSessions => Rows::InactiveSessions,
             Self::ExpiredVerifications => Rows::ExpiredVerifications,
             Self::EndedRateLimits => Rows::EndedRateLimits,
+            Self::ExpiredDeviceCodes => Rows::ExpiredDeviceCodes,
+            Self::ExpiredApiKeys => Rows::ExpiredApiKeys,
         }
     }
 }
@@ -186,24 +196,43 @@ impl Repository {
         let verifications = self
             .delete_dead_verifications("clean_up", instances, observer)
             .await;
-        let rate_limits = self.clean_up_rate_limits(instances, observer).await;
+        let stores = self.clean_up_stores(instances, observer).await;
         let removed = Removed {
             sessions: sessions?,
             verifications: verifications?,
         };
-        rate_limits.map(|_| removed)
+        stores.map(|()| removed)
     }
 
-    async fn clean_up_rate_limits(
+    /// Removes what has ended in the stores that are migrated. One that fails keeps no other from it.
+    async fn clean_up_stores(
         &self,
         instances: Instances,
         observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        if !self.is_migrated(Store::RateLimits, "clean_up").await? {
-            return Ok(0);
+    ) -> AuthResult<()> {
+        const NAME: &str = "clean_up";
+        let mut outcome = Ok(());
+        for store in [Store::RateLimits, Store::DeviceCodes, Store::ApiKeys] {
+            if !self.is_migrated(store, NAME).await? {
+                continue;
+            }
+            let deleted = match store {
+                Store::RateLimits => {
+                    self.delete_ended_rate_limits(NAME, instances, observer)
+                        .await
+                }
+                Store::DeviceCodes => {
+                    self.delete_expired_device_codes(NAME, instances, observer)
+                        .await
+                }
+                _ => {
+                    self.delete_expired_api_keys(NAME, instances, observer)
+                        .await
+                }
+            };
+            outcome = outcome.and(deleted.map(drop));
         }
-        let deleted = self.delete_ended_rate_limits("clean_up", instances, observer);
-        deleted.await
+        outcome
     }
 
     /// Removes the rows that a statement finds, and says how many there were.

@@ -71,7 +71,7 @@ impl Repository {
                  ON CONFLICT (user_id) DO UPDATE SET id = EXCLUDED.id, secret = EXCLUDED.secret, \
                  backup_codes = EXCLUDED.backup_codes, failed_verification_count = 0, locked_until = NULL, \
                  last_used_step = NULL, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at \
-                 WHERE NOT two_factor.verified RETURNING " COLUMNS "",
+                 WHERE two_factor.verified = FALSE RETURNING " COLUMNS "",
                 new.id,
                 new.user_id,
                 new.secret,

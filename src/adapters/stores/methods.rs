@@ -111,5 +111,26 @@ macro_rules! with_store_methods {
                 ) -> $crate::PasskeyUse;
             }
         }
+        $name! {
+            $($arguments)*
+            device_codes -> $crate::adapters::DeviceCodeStore {
+                create_device_code(code: $crate::CreateDeviceCode) -> $crate::IssuedDeviceCode;
+                get_device_code(user_code: &str) -> Option<$crate::DeviceCode>;
+                approve(user_code: &str, user_id: &str) -> bool;
+                deny(user_code: &str) -> bool;
+                poll(device_code: &str, client_id: Option<&str>) -> $crate::DevicePoll;
+            }
+        }
+        $name! {
+            $($arguments)*
+            api_keys -> $crate::adapters::ApiKeyStore {
+                create_api_key(key: $crate::CreateApiKey) -> $crate::IssuedApiKey;
+                get_api_key(id: &str) -> Option<$crate::ApiKey>;
+                list_api_keys(query: $crate::ListApiKeys) -> $crate::ApiKeyPage;
+                update_api_key(id: &str, update: $crate::UpdateApiKey) -> $crate::ApiKey;
+                delete_api_key(id: &str) -> ();
+                use_key(key: &str) -> $crate::ApiKeyUse;
+            }
+        }
     };
 }

@@ -3,6 +3,8 @@
 //! [`DatabaseAdapter`](super::DatabaseAdapter) has a method for each store. The lists of the stores' methods, which
 //! forwarding and tests are made from, stand here.
 
+mod api_key;
+mod device_code;
 mod methods;
 mod organization;
 mod passkey;
@@ -10,6 +12,8 @@ mod rate_limit;
 mod signing_key;
 mod two_factor;
 
+pub use api_key::ApiKeyStore;
+pub use device_code::DeviceCodeStore;
 pub use organization::OrganizationStore;
 pub use passkey::PasskeyStore;
 pub use rate_limit::RateLimitStore;
@@ -33,6 +37,11 @@ pub enum Store {
     TwoFactor,
     /// [`PasskeyStore`]: the table `passkeys`.
     Passkeys,
+    /// [`DeviceCodeStore`]: the table `device_code`.
+    DeviceCodes,
+    /// [`ApiKeyStore`]: the table `api_keys`. As organizations own keys, those of
+    /// [`Organizations`](Self::Organizations) come along.
+    ApiKeys,
 }
 
 #[cfg(feature = "sqlx-postgres")]
@@ -58,6 +67,14 @@ impl Store {
             }
             Self::Passkeys => {
                 "passkeys in a database without their table; build the adapter with .stores([Store::Passkeys]) and call \
+                 migrate()"
+            }
+            Self::DeviceCodes => {
+                "device codes in a database without their table; build the adapter with .stores([Store::DeviceCodes]) and \
+                 call migrate()"
+            }
+            Self::ApiKeys => {
+                "API keys in a database without their table; build the adapter with .stores([Store::ApiKeys]) and call \
                  migrate()"
             }
         }

@@ -8,6 +8,8 @@ pub(in super::super) enum AdvisoryLock {
     InactiveSessions,
     ExpiredVerifications,
     EndedRateLimits,
+    ExpiredDeviceCodes,
+    ExpiredApiKeys,
 }
 
 impl AdvisoryLock {
@@ -19,6 +21,8 @@ impl AdvisoryLock {
             Self::InactiveSessions => 2,
             Self::ExpiredVerifications => 3,
             Self::EndedRateLimits => 4,
+            Self::ExpiredDeviceCodes => 5,
+            Self::ExpiredApiKeys => 6,
         };
         0x6265_7474_6572_2d61 + offset
     }

@@ -22,7 +22,9 @@ impl MigrationSet {
             1001..=1099 => Self::Of(Store::Organizations),
             1101..=1199 => Self::Of(Store::TwoFactor),
             1201..=1299 => Self::Of(Store::Passkeys),
+            1301..=1399 => Self::Of(Store::ApiKeys),
             1401..=1499 => Self::Of(Store::RateLimits),
+            1501..=1599 => Self::Of(Store::DeviceCodes),
             1601..=1699 => Self::Of(Store::SigningKeys),
             _ => Self::Tables,
         }
@@ -37,6 +39,8 @@ impl MigrationSet {
             Self::Of(Store::SigningKeys) => "_better_auth_signing_keys_migrations",
             Self::Of(Store::TwoFactor) => "_better_auth_two_factor_migrations",
             Self::Of(Store::Passkeys) => "_better_auth_passkeys_migrations",
+            Self::Of(Store::DeviceCodes) => "_better_auth_device_codes_migrations",
+            Self::Of(Store::ApiKeys) => "_better_auth_api_keys_migrations",
         }
     }
 
@@ -68,6 +72,8 @@ impl MigrationSet {
             "jwks" => Self::Of(Store::SigningKeys),
             "two_factor" => Self::Of(Store::TwoFactor),
             "passkeys" => Self::Of(Store::Passkeys),
+            "device_code" => Self::Of(Store::DeviceCodes),
+            "api_keys" => Self::Of(Store::ApiKeys),
             _ => Self::Tables,
         }
     }

@@ -310,6 +310,8 @@ async fn read_records(
         MigrationSet::Of(Store::SigningKeys) => read!("_better_auth_signing_keys_migrations"),
         MigrationSet::Of(Store::TwoFactor) => read!("_better_auth_two_factor_migrations"),
         MigrationSet::Of(Store::Passkeys) => read!("_better_auth_passkeys_migrations"),
+        MigrationSet::Of(Store::DeviceCodes) => read!("_better_auth_device_codes_migrations"),
+        MigrationSet::Of(Store::ApiKeys) => read!("_better_auth_api_keys_migrations"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::migrations::Failure;
 use crate::adapters::Store;
 
 /// All stores, with the tables that better-auth-rs 0.10 has of theirs.
-const STORES: [(Store, &[&str]); 5] = [
+const STORES: [(Store, &[&str]); 7] = [
     (
         Store::Organizations,
         &["organization", "member", "invitation"],
@@ -19,9 +19,11 @@ const STORES: [(Store, &[&str]); 5] = [
     (Store::SigningKeys, &[]),
     (Store::TwoFactor, &["two_factor"]),
     (Store::Passkeys, &["passkeys"]),
+    (Store::DeviceCodes, &[]),
+    (Store::ApiKeys, &["api_keys"]),
 ];
 /// The columns that these lack, and get.
-const ADDED: [(&str, &str); 7] = [
+const ADDED: [(&str, &str); 10] = [
     ("organization", "revision"),
     ("invitation", "team_id"),
     ("two_factor", "verified"),
@@ -29,7 +31,18 @@ const ADDED: [(&str, &str); 7] = [
     ("two_factor", "locked_until"),
     ("two_factor", "last_used_step"),
     ("passkeys", "aaguid"),
+    ("api_keys", "organization_id"),
+    ("api_keys", "config_id"),
+    ("api_keys", "rate_limit_window_started_at"),
 ];
+/// The columns that are narrower there, or may be NULL, with their types.
+const WIDENED: [(&str, &str, &str); 3] = [
+    ("api_keys", "refill_interval", "integer"),
+    ("api_keys", "rate_limit_time_window", "integer"),
+    ("api_keys", "request_count", "integer"),
+];
+
+const ORGANIZATIONS: MigrationSet = MigrationSet::Of(Store::Organizations);
 
 /// A column of a table by the name of one of ours.
 struct Column {
@@ -72,6 +85,8 @@ pub(super) async fn stores_to_migrate(
             }
             Some(_) => false,
             None if is_asked => true,
+            // Organizations own keys.
+            None if store == Store::ApiKeys && !sets.contains(&ORGANIZATIONS) => false,
             None => is_of_older_version && may_read_records(connection, schema, set).await?,
         };
         if is_wanted {
@@ -198,6 +213,9 @@ fn mismatch(
     }
     columns.iter().find_map(|column| {
         let (name, of_type) = (&column.name, &column.of_type);
+        if WIDENED.contains(&(table, name, of_type)) {
+            return None;
+        }
         match expected.get(name.as_str()) {
             Some(definition) if !definition.starts_with(of_type.as_str()) => {
                 Some(format!("its column {name} is {of_type}"))

@@ -1,0 +1,3 @@
+-- no-transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS api_keys_user_id_created_at_id_idx
+ON api_keys (user_id, created_at, id COLLATE "C");
