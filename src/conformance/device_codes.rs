@@ -110,7 +110,7 @@ pub(super) async fn a_poll_that_comes_too_soon_slows_down(adapter: Adapter) {
         let found = store(&adapter).get_device_code(&issued.row.user_code).await;
         assert_eq!(found.unwrap().unwrap().polling_interval, interval);
     }
-    let create = create().with_polling_interval(Duration::from_nanos(1_000_001));
+    let create = create().with_polling_interval(Duration::from_micros(1001));
     let issued = store(&adapter).create_device_code(create).await.unwrap();
     assert_eq!(issued.row.polling_interval, 2);
     assert_eq!(
