@@ -74,13 +74,13 @@ pub(super) async fn a_key_belongs_to_its_owner(adapter: Adapter) {
     }
     let found = store(&adapter).get_api_key(&issued.row.id).await.unwrap();
     assert_eq!(found, Some(expected.clone()));
-    let used = accepted(use_key(&adapter, &issued.key).await);
-    assert!(used.last_request.is_some());
+    let outcome = accepted(use_key(&adapter, &issued.key).await);
+    assert!(outcome.last_request.is_some());
     let expected = ApiKey {
-        last_request: used.last_request,
+        last_request: outcome.last_request,
         ..expected
     };
-    assert_eq!(used, expected);
+    assert_eq!(outcome, expected);
     // The next use of the same minute writes nothing.
     assert_eq!(accepted(use_key(&adapter, &issued.key).await), expected);
 
@@ -266,8 +266,8 @@ pub(super) async fn a_rate_limit_is_exact(adapter: Adapter) {
     let updated = store(&adapter).update_api_key(&issued.row.id, update).await;
     updated.unwrap();
     for remaining in [1, 0] {
-        let used = accepted(use_key(&adapter, &issued.key).await);
-        assert_eq!(used.remaining, Some(remaining));
+        let outcome = accepted(use_key(&adapter, &issued.key).await);
+        assert_eq!(outcome.remaining, Some(remaining));
     }
     assert_eq!(use_key(&adapter, &issued.key).await, ApiKeyUse::UsedUp);
     let update = UpdateApiKey::new()
@@ -308,9 +308,9 @@ pub(super) async fn windows_and_refills_come_again(adapter: Adapter) {
     // Long ago, the quota was used up.
     let issued = issue(&adapter, of(&user).with_refill(3, HOUR)).await;
     for remaining in [2, 1, 0] {
-        let used = accepted(use_key(&adapter, &issued.key).await);
+        let outcome = accepted(use_key(&adapter, &issued.key).await);
         assert_eq!(
-            (used.remaining, used.last_refill_at),
+            (outcome.remaining, outcome.last_refill_at),
             (Some(remaining), None)
         );
     }
@@ -419,9 +419,9 @@ pub(super) async fn issued_keys_do_not_show(adapter: Adapter) {
         issue(&adapter, of(&user)).await,
     );
     assert!(first.key != second.key);
-    let used = use_key(&adapter, &first.key).await;
+    let outcome = use_key(&adapter, &first.key).await;
     let json = serde_json::to_string(&first.row).unwrap();
-    let shown = format!("{first:?} {first:#?} {used:?} {json}");
+    let shown = format!("{first:?} {first:#?} {outcome:?} {json}");
     assert!(!shown.contains(&first.key));
     let row: ApiKey = serde_json::from_str(&json).unwrap();
     assert_eq!(row, first.row);
@@ -453,8 +453,8 @@ pub(super) async fn keys_work_in_transactions(adapter: Adapter) {
             transaction.rollback().await.unwrap();
         }
         assert_eq!(use_key(&adapter, &plain.key).await, ApiKeyUse::NotFound);
-        let used = use_key(&adapter, &issued.key).await;
-        assert_eq!(matches!(used, ApiKeyUse::Accepted(_)), commits);
+        let outcome = use_key(&adapter, &issued.key).await;
+        assert_eq!(matches!(outcome, ApiKeyUse::Accepted(_)), commits);
     }
 }
 
@@ -475,13 +475,13 @@ pub(super) async fn of_two_transactions_one_has_the_last_use(adapter: Adapter) {
                 return store(&database).use_key(&issued.key).await;
             }
             let transaction = database.begin().await?;
-            let used = store(&*transaction).use_key(&issued.key).await?;
+            let outcome = store(&*transaction).use_key(&issued.key).await?;
             transaction.commit().await?;
-            AuthResult::Ok(used)
+            AuthResult::Ok(outcome)
         })
         .await;
         let second = match second {
-            Ok(used) => matches!(used, ApiKeyUse::Accepted(_)),
+            Ok(outcome) => matches!(outcome, ApiKeyUse::Accepted(_)),
             Err(error) => {
                 assert!(error.is_retryable(), "{error:?}");
                 false

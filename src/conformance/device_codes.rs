@@ -292,13 +292,13 @@ pub(super) async fn of_two_transactions_one_uses_the_device_code(adapter: Adapte
                 return use_up(store(&database), &issued, &user.id, approves).await;
             }
             let transaction = database.begin().await?;
-            let used = use_up(store(&*transaction), &issued, &user.id, approves).await?;
+            let answered = use_up(store(&*transaction), &issued, &user.id, approves).await?;
             transaction.commit().await?;
-            AuthResult::Ok(used)
+            AuthResult::Ok(answered)
         })
         .await;
         let second = match second {
-            Ok(used) => used,
+            Ok(answered) => answered,
             Err(error) => {
                 assert!(error.is_retryable(), "{error:?}");
                 false

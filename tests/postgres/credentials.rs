@@ -142,12 +142,12 @@ async fn a_time_step_and_an_attempt_are_used_once(pool: PgPool) {
         for commits in [true, false] {
             let user = new_factor(&database).await;
             let transaction = database.begin().await.unwrap();
-            let used = transaction
+            let told = transaction
                 .two_factor()
                 .unwrap()
                 .accept_step(&user, 11)
                 .await;
-            assert_eq!(used.unwrap(), StepOutcome::Accepted);
+            assert_eq!(told.unwrap(), StepOutcome::Accepted);
             let (other, id) = (database.clone(), user.clone());
             let second = async move { other.two_factor().unwrap().accept_step(&id, 11).await };
             let second = meet(&pool, transaction, commits, second).await.unwrap();
@@ -270,12 +270,12 @@ async fn a_counter_and_a_credential_are_used_once(pool: PgPool) {
             assert_eq!(second.is_ok(), !commits, "{id}: {second:?}");
 
             let transaction = database.begin().await.unwrap();
-            let used = transaction
+            let told = transaction
                 .passkeys()
                 .unwrap()
                 .record_use(&id, 7, true)
                 .await;
-            assert_eq!(used.unwrap(), PasskeyUse::Accepted);
+            assert_eq!(told.unwrap(), PasskeyUse::Accepted);
             let (other, of) = (database.clone(), id.clone());
             let second = async move { other.passkeys().unwrap().record_use(&of, 7, true).await };
             let second = meet(&pool, transaction, commits, second).await.unwrap();
@@ -499,11 +499,11 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
         (5, PasskeyUse::ClonedAuthenticator),
         (6, PasskeyUse::Accepted),
     ] {
-        let used = passkeys
+        let told = passkeys
             .record_use("credential", counter, true)
             .await
             .unwrap();
-        assert_eq!(used, outcome);
+        assert_eq!(told, outcome);
     }
     let unnamed = CreatePasskey::new("ada", "key", "other");
     passkeys.create_passkey(unnamed).await.unwrap();
@@ -566,8 +566,8 @@ async fn columns_of_the_applications_change_no_answer(pool: PgPool) {
     let passkeys = database.passkeys().unwrap();
     let create = CreatePasskey::new(&user, "key", "credential");
     let passkey = passkeys.create_passkey(create).await.unwrap();
-    let used = passkeys.record_use("credential", 1, true).await.unwrap();
-    assert_eq!(used, PasskeyUse::Accepted);
+    let told = passkeys.record_use("credential", 1, true).await.unwrap();
+    assert_eq!(told, PasskeyUse::Accepted);
     passkeys
         .rename_passkey(&user, &passkey.id, "name")
         .await

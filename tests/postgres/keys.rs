@@ -75,8 +75,8 @@ async fn the_last_use_is_taken_once(pool: PgPool) {
             ] {
                 let key = issue(&database, create).await.key;
                 let transaction = database.begin().await.unwrap();
-                let used = transaction.api_keys().unwrap().use_key(&key).await;
-                assert!(matches!(used, Ok(ApiKeyUse::Accepted(_))));
+                let told = transaction.api_keys().unwrap().use_key(&key).await;
+                assert!(matches!(told, Ok(ApiKeyUse::Accepted(_))));
                 let (other, of) = (database.clone(), key.clone());
                 let second = async move { other.api_keys().unwrap().use_key(&of).await };
                 let second = meet(&pool, transaction, commits, second).await.unwrap();
@@ -128,8 +128,8 @@ async fn a_key_that_counts_nothing_is_seldom_written(pool: PgPool) {
         .await
         .unwrap();
     let keys = database.api_keys().unwrap();
-    let used = keys.use_key(&issued.key).await.unwrap();
-    assert!(matches!(used, ApiKeyUse::Accepted(row) if row.last_request.is_none()));
+    let told = keys.use_key(&issued.key).await.unwrap();
+    assert!(matches!(told, ApiKeyUse::Accepted(row) if row.last_request.is_none()));
     held.rollback().await.unwrap();
     execute(
         &pool,
@@ -201,8 +201,8 @@ async fn tables_hold_digests_alone(pool: PgPool) {
         [0, 1, 2, 3].map(|column| row.get(column));
     assert!(!first.contains(&issued.key) && !second.contains(&code.device_code));
     assert!(digest.len() == 43 && code_digest.len() == 43);
-    let used = database.api_keys().unwrap().use_key(&digest).await.unwrap();
-    assert_eq!(used, ApiKeyUse::NotFound);
+    let told = database.api_keys().unwrap().use_key(&digest).await.unwrap();
+    assert_eq!(told, ApiKeyUse::NotFound);
     let polled = codes.poll(&code_digest, None).await.unwrap();
     assert_eq!(polled, DevicePoll::NotFound);
 }
@@ -230,13 +230,13 @@ async fn a_clean_up_removes_what_has_expired(pool: PgPool) {
             .unwrap()
             .get(0);
     assert_eq!(count, 1);
-    let used = database
+    let told = database
         .api_keys()
         .unwrap()
         .use_key(&kept.key)
         .await
         .unwrap();
-    assert!(matches!(used, ApiKeyUse::Accepted(_)));
+    assert!(matches!(told, ApiKeyUse::Accepted(_)));
 }
 
 async fn with_store(pool: &PgPool, store: Store) -> SqlxAdapter {
@@ -336,8 +336,8 @@ async fn keys_of_an_older_version_are_accepted(pool: PgPool) {
         .unwrap();
     assert_eq!(listed.keys[0].refill_interval, Some(1000));
     assert_eq!(listed.keys[0].request_count, 0);
-    let used = keys.use_key("app_secret").await.unwrap();
-    assert!(matches!(used, ApiKeyUse::Accepted(row) if row.remaining.is_some()));
+    let told = keys.use_key("app_secret").await.unwrap();
+    assert!(matches!(told, ApiKeyUse::Accepted(row) if row.remaining.is_some()));
     let two_owners = "UPDATE api_keys SET organization_id = 'a'";
     let stored = sqlx::query(two_owners).execute(&pool).await;
     assert!(stored.is_err());
@@ -379,13 +379,13 @@ async fn columns_of_the_applications_change_no_answer(pool: PgPool) {
         .with_quota(1);
     let key = issue(&database, create).await.key;
     let keys = database.api_keys().unwrap();
-    let used = keys.use_key(&key).await.unwrap();
-    assert!(matches!(used, ApiKeyUse::Accepted(row) if row.remaining == Some(0)));
+    let told = keys.use_key(&key).await.unwrap();
+    assert!(matches!(told, ApiKeyUse::Accepted(row) if row.remaining == Some(0)));
     assert_eq!(keys.use_key(&key).await.unwrap(), ApiKeyUse::UsedUp);
     let plain = issue(&database, CreateApiKey::for_user(&user)).await.key;
     for _ in 0..2 {
-        let used = keys.use_key(&plain).await.unwrap();
-        assert!(matches!(used, ApiKeyUse::Accepted(_)));
+        let told = keys.use_key(&plain).await.unwrap();
+        assert!(matches!(told, ApiKeyUse::Accepted(_)));
     }
     let codes = database.device_codes().unwrap();
     let create = CreateDeviceCode::new(Utc::now() + TimeDelta::hours(1));
