@@ -69,7 +69,7 @@ async fn updates_apply_only_immutable_functions_to_columns(pool: PgPool) {
         // Those of stores look again after a statement has waited for a row, so they have to be volatile.
         let mutable: Vec<String> = sqlx::query_scalar(
             "SELECT oid::regprocedure::TEXT FROM pg_proc WHERE oid::BIGINT = ANY ($1) AND provolatile <> 'i' \
-             AND proname NOT IN ('better_auth_count', 'better_auth_is_last_owner')",
+             AND proname NOT IN ('better_auth_count', 'better_auth_has', 'better_auth_is_last_owner')",
         )
         .bind(&applied)
         .fetch_all(&pool)
