@@ -77,7 +77,7 @@ soak minutes="10":
         cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
-# Change the source in small ways, and see that tests fail: an area (input, memory, postgres) and a part of it, as in `0/16`
+# Change the source in small ways, and see that tests fail: an area (input, memory, postgres/GROUP) and a part of it, as in `0/16`
 mutants area shard:
     DATABASE_URL=$(just _database-url 2>/dev/null || true) scripts/mutants.sh {{ area }} {{ shard }}
 
