@@ -60,17 +60,13 @@ impl Model for Members {
             OnMembers::Add(_, _, true) if self.count() >= LIMIT as usize => {
                 conflict(ConflictField::Limit)
             }
-            OnMembers::Add(user, is_owner, _) => {
-                self.0[user] = Some(is_owner);
-                Ok(Some(role(is_owner).to_owned()))
-            }
             OnMembers::SetOwner(user, _) if self.0[user].is_none() => Err(Refusal::NotFound),
             OnMembers::SetOwner(user, false) | OnMembers::Remove(user)
                 if self.is_last_owner(user) =>
             {
                 conflict(ConflictField::LastOwner)
             }
-            OnMembers::SetOwner(user, is_owner) => {
+            OnMembers::Add(user, is_owner, _) | OnMembers::SetOwner(user, is_owner) => {
                 self.0[user] = Some(is_owner);
                 Ok(Some(role(is_owner).to_owned()))
             }
@@ -256,12 +252,12 @@ fn shown(status: InvitationStatus) -> String {
 impl Subject for Invitation {
     async fn prepare(database: &dyn DatabaseAdapter, round: usize) -> AuthResult<String> {
         let name = format!("invitation-{round}");
-        let (organization, [inviter, invited]) = prepare(database, &name).await?;
+        let (organization, [inviter, guest]) = prepare(database, &name).await?;
         let email = format!("1.{name}@example.com");
         let create = CreateInvitation::new(&organization, &email, &inviter, in_an_hour());
         let invitation = database.organizations()?.create_invitation(create).await?;
         Ok(format!(
-            "{organization} {inviter} {invited} {email} {}",
+            "{organization} {inviter} {guest} {email} {}",
             invitation.id
         ))
     }
@@ -286,7 +282,7 @@ impl Subject for Invitation {
         operation: &OnInvitation,
     ) -> AuthResult<Option<String>> {
         let ids: Vec<&str> = key.split(' ').collect();
-        let [organization, inviter, invited, email, id] = ids[..] else {
+        let [organization, inviter, guest, email, id] = ids[..] else {
             panic!("{key}");
         };
         let store: &dyn OrganizationStore = database.organizations()?;
@@ -297,11 +293,11 @@ impl Subject for Invitation {
                     team_members: None,
                 };
                 store
-                    .accept_invitation(id, invited, false, limits)
+                    .accept_invitation(id, guest, false, limits)
                     .await
                     .map(|_| None)
             }
-            OnInvitation::Reject => store.reject_invitation(id, invited).await.map(|_| None),
+            OnInvitation::Reject => store.reject_invitation(id, guest).await.map(|_| None),
             OnInvitation::Cancel => store
                 .cancel_invitation(organization, id)
                 .await
@@ -319,15 +315,15 @@ impl Subject for Invitation {
                 Ok(Some(pending.len().to_string()))
             }
             OnInvitation::AddMember => {
-                let create = CreateMember::new(organization, invited);
+                let create = CreateMember::new(organization, guest);
                 store.create_member(create).await.map(|_| None)
             }
             OnInvitation::RemoveMember => store
-                .remove_member(organization, invited)
+                .remove_member(organization, guest)
                 .await
                 .map(|()| None),
             OnInvitation::GetMember => {
-                let found = store.get_member(organization, invited).await?;
+                let found = store.get_member(organization, guest).await?;
                 Ok(Some(found.is_some().to_string()))
             }
         }

@@ -200,12 +200,9 @@ fn check(call: &OrganizationCall, place: &str, text: &str, answer: &Answer) {
         "role" if method == "create_organization_role" => Value::from(text.trim()),
         "role" => Value::from(input::member_role(text).unwrap()),
         "metadata" | "permission" => {
-            let stored = row.columns[column].to_string();
+            let held = row.columns[column].to_string();
             let json = Value::from(text).to_string();
-            assert!(
-                stored.contains(&json),
-                "{method}: {place} = {text:?}: {stored}"
-            );
+            assert!(held.contains(&json), "{method}: {place} = {text:?}: {held}");
             return;
         }
         _ => Value::from(text),

@@ -299,12 +299,12 @@ async fn delete_beside_traffic(pool: &PgPool, database: &SqlxAdapter) {
     let (_, quiet) = lookups(false).await;
     let (took, beside) = lookups(true).await;
     let shown = |times: &[Duration]| {
-        let part = |of: f64| times[(times.len() as f64 * of) as usize];
+        let part = |percent: usize| times[times.len() * percent / 100];
         format!(
             "{} calls, median {:?}, p99 {:?}, longest {:?}",
             times.len(),
-            part(0.5),
-            part(0.99),
+            part(50),
+            part(99),
             times[times.len() - 1]
         )
     };
