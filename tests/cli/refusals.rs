@@ -376,7 +376,7 @@ async fn a_read_only_server_is_named_as_one() {
     all_are_refused(
         &url,
         1,
-        &["read-only", "no table user or users"],
+        &["read-only", "this crate's own", "no table user or users"],
         &may_answer,
     );
     run(&url, &["users", "show", "ada"]).with_code(0);
