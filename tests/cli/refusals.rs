@@ -332,7 +332,7 @@ async fn a_half_migrated_database_is_used_as_far_as_it_goes() {
             ["migrate", ..] | ["users", "list", ..] | ["normalize-names"] => drop(run.with_code(0)),
             ["status" | "check" | "doctor"] => drop(run.with_code(1)),
             ["import", "--from-schema", ..] => {
-                drop(run.with_code(1).refused("no table user or users"))
+                drop(run.with_code(1).refused("no table user or users"));
             }
             ["import", ..] => drop(run.with_code(1).refused("this crate's own")),
             ["users" | "sessions", ..] => drop(run.with_code(1).refused("no user has this")),

@@ -55,7 +55,9 @@ pub(crate) async fn find_user(database: &SqlxAdapter, name: &str) -> Result<User
 /// The error of a statement of the program's own.
 pub(crate) fn statement_error(doing: &str, error: sqlx::Error) -> Problem {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     let advice = match code.as_deref() {
         Some(INSUFFICIENT_PRIVILEGE) => "the user of the URL lacks a privilege: grant it: ",
         _ => "",

@@ -112,11 +112,11 @@ async fn revoke(database: &SqlxAdapter, name: &str, ids: &[String]) -> Outcome {
     if !not_found.is_empty() {
         let places = not_found.iter().map(|place| format!("number {place}"));
         let places: Vec<String> = places.collect();
-        text.push_str(&format!(
-            "\nnot found: of the {} given, {}: `better-auth sessions list` shows the ids of the user's live sessions",
+        text = format!(
+            "{text}\nnot found: of the {} given, {}: `better-auth sessions list` shows the ids of the user's live sessions",
             count(ids.len(), "id"),
             places.join(", ")
-        ));
+        );
     }
     let json = json!({ "userId": user.id, "revoked": revoked.len(), "notFound": not_found });
     Ok(Answer::new(text, json).right_if(not_found.is_empty()))
