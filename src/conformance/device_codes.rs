@@ -277,8 +277,8 @@ pub(super) async fn of_two_transactions_one_uses_the_device_code(adapter: Adapte
         let (issued, user) = (issue(&adapter).await, new_user(&adapter).await);
         let approves = round % 2 == 0;
         if !approves {
-            let approved = store(&adapter).approve(&issued.row.user_code, &user.id);
-            assert!(approved.await.unwrap());
+            let answered = store(&adapter).approve(&issued.row.user_code, &user.id);
+            assert!(answered.await.unwrap());
         }
         let transaction = adapter.begin().await.unwrap();
         assert!(

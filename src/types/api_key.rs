@@ -400,6 +400,10 @@ pub struct ApiKeyPage {
 
 /// What [`use_key`](crate::adapters::ApiKeyStore::use_key) answers.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most answers are the largest one"
+)]
 pub enum ApiKeyUse {
     /// The key is right, and the use is counted.
     Accepted(ApiKey),
