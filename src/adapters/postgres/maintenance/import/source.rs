@@ -219,6 +219,7 @@ impl Rows<'_> {
             let mut read = read.map(SourceRow::from);
             if let (Some(held), Some(read)) = (&mut self.held, &mut read)
                 && held.id == read.id
+                && !read.id.is_empty()
             {
                 for row in [held, read] {
                     let message = "several rows of the source have this id";
