@@ -30,14 +30,26 @@ fn told<T, S: Debug>(answer: AuthResult<T>, show: impl FnOnce(T) -> S) -> String
 async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
     let user = database.create_user(CreateUser::new()).await.unwrap().id;
     let mut all = Vec::new();
+    try_rate_limits(database, text, &mut all).await;
+    try_signing_keys(database, text, &mut all).await;
+    try_two_factor(database, &user, text, &mut all).await;
+    try_passkeys(database, &user, text, &mut all).await;
+    try_device_codes(database, text, &mut all).await;
+    try_api_keys(database, &user, text, &mut all).await;
+    database.delete_user(&user).await.unwrap();
+    all
+}
 
+async fn try_rate_limits(database: &dyn DatabaseAdapter, text: &str, all: &mut Vec<String>) {
     let limits = database.rate_limits().unwrap();
     for _ in 0..2 {
         all.push(told(limits.take(text, 1, HOUR).await, |limit| {
             limit.allowed
         }));
     }
+}
 
+async fn try_signing_keys(database: &dyn DatabaseAdapter, text: &str, all: &mut Vec<String>) {
     let keys = database.signing_keys().unwrap();
     let new = CreateSigningKey::new(text, text)
         .with_alg(text)
@@ -51,9 +63,16 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
             key.crv,
         )
     }));
+}
 
+async fn try_two_factor(
+    database: &dyn DatabaseAdapter,
+    user: &str,
+    text: &str,
+    all: &mut Vec<String>,
+) {
     let factors = database.two_factor().unwrap();
-    let enrolled = factors.enroll(&user, text, Some(text)).await;
+    let enrolled = factors.enroll(user, text, Some(text)).await;
     all.push(told(enrolled, |factor| {
         (
             factor.secret == text,
@@ -64,19 +83,26 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
     all.push(told(factors.confirm(text, 1).await, |_| ()));
     all.push(told(factors.accept_step(text, 1).await, |outcome| outcome));
     all.push(told(factors.disable(text).await, |()| ()));
-    let replaced = factors.replace_backup_codes(&user, Some(text), Some("other"));
+    let replaced = factors.replace_backup_codes(user, Some(text), Some("other"));
     all.push(told(replaced.await, |replaced| replaced));
     all.push(told(
         factors.replace_backup_codes(text, None, Some(text)).await,
         |replaced| replaced,
     ));
-    let attempt = factors.begin_attempt(&user, 5, HOUR).await;
+    let attempt = factors.begin_attempt(user, 5, HOUR).await;
     all.push(told(attempt, |attempt| {
         matches!(attempt, Attempt::Granted(_))
     }));
+}
 
+async fn try_passkeys(
+    database: &dyn DatabaseAdapter,
+    user: &str,
+    text: &str,
+    all: &mut Vec<String>,
+) {
     let passkeys = database.passkeys().unwrap();
-    let mut create = CreatePasskey::new(&user, text, text)
+    let mut create = CreatePasskey::new(user, text, text)
         .with_name(text)
         .with_device_type(text);
     create.transports = Some(text.to_owned());
@@ -106,14 +132,16 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
         listed.len()
     }));
     all.push(told(
-        passkeys.rename_passkey(&user, text, text).await,
+        passkeys.rename_passkey(user, text, text).await,
         |_| (),
     ));
     all.push(told(passkeys.delete_passkey(text, text).await, |()| ()));
-    all.push(told(passkeys.list_passkeys(&user).await, |listed| {
+    all.push(told(passkeys.list_passkeys(user).await, |listed| {
         listed.len()
     }));
+}
 
+async fn try_device_codes(database: &dyn DatabaseAdapter, text: &str, all: &mut Vec<String>) {
     let codes = database.device_codes().unwrap();
     let create = CreateDeviceCode::new(far_future())
         .with_client_id(text)
@@ -134,9 +162,16 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
     all.push(told(codes.approve(text, text).await, |approved| approved));
     all.push(told(codes.deny(text).await, |denied| denied));
     all.push(told(codes.poll(text, Some(text)).await, |poll| poll));
+}
 
+async fn try_api_keys(
+    database: &dyn DatabaseAdapter,
+    user: &str,
+    text: &str,
+    all: &mut Vec<String>,
+) {
     let keys = database.api_keys().unwrap();
-    let create = CreateApiKey::for_user(&user)
+    let create = CreateApiKey::for_user(user)
         .with_name(text)
         .with_prefix(text)
         .with_config_id(text)
@@ -144,8 +179,10 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
         .with_metadata(text);
     let issued = keys.create_api_key(create).await;
     if let Ok(issued) = &issued {
-        let used = keys.use_key(&issued.key).await;
-        all.push(told(used, |used| matches!(used, ApiKeyUse::Accepted(_))));
+        let answer = keys.use_key(&issued.key).await;
+        all.push(told(answer, |answer| {
+            matches!(answer, ApiKeyUse::Accepted(_))
+        }));
     }
     all.push(told(issued, |issued| {
         (
@@ -156,7 +193,7 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
         )
     }));
     let plain = keys
-        .create_api_key(CreateApiKey::for_user(&user))
+        .create_api_key(CreateApiKey::for_user(user))
         .await
         .unwrap();
     let update = UpdateApiKey::new()
@@ -180,8 +217,6 @@ async fn try_text(database: &dyn DatabaseAdapter, text: &str) -> Vec<String> {
     all.push(told(keys.list_api_keys(query).await, |page| {
         page.keys.len()
     }));
-    database.delete_user(&user).await.unwrap();
-    all
 }
 
 /// What stands beside the texts, and stays as it is.
