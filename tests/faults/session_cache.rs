@@ -264,9 +264,9 @@ async fn a_full_notification_queue_makes_no_answer_stale() {
         for pid in &stopped {
             application.server.signal("STOP", *pid);
         }
-        let fill = "SELECT pg_notify('anything', repeat('x', 7900) || number) FROM generate_series(1, 8) AS number";
+        let notify = "SELECT pg_notify('anything', repeat('x', 7900) || number) FROM generate_series(1, 8) AS number";
         let full = loop {
-            if let Err(error) = sqlx::raw_sql(fill).execute(&application.observer).await {
+            if let Err(error) = sqlx::raw_sql(notify).execute(&application.observer).await {
                 break error;
             }
         };
