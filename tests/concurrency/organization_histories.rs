@@ -26,8 +26,8 @@ impl Default for Members {
 
 #[derive(Clone, Debug)]
 enum OnMembers {
-    /// As an owner, and with the limit.
-    Add(usize, bool, bool),
+    /// Whether as an owner. Each caller has the limit: one without it writes nothing that others would wait for.
+    Add(usize, bool),
     SetOwner(usize, bool),
     Remove(usize),
     Get(usize),
@@ -56,17 +56,15 @@ impl Model for Members {
     fn apply(&mut self, operation: &OnMembers) -> Answer {
         let conflict = |field| Err(Refusal::Conflict(field));
         match *operation {
-            OnMembers::Add(user, ..) if self.0[user].is_some() => conflict(ConflictField::Member),
-            OnMembers::Add(_, _, true) if self.count() >= LIMIT as usize => {
-                conflict(ConflictField::Limit)
-            }
+            OnMembers::Add(user, _) if self.0[user].is_some() => conflict(ConflictField::Member),
+            OnMembers::Add(..) if self.count() >= LIMIT as usize => conflict(ConflictField::Limit),
             OnMembers::SetOwner(user, _) if self.0[user].is_none() => Err(Refusal::NotFound),
             OnMembers::SetOwner(user, false) | OnMembers::Remove(user)
                 if self.is_last_owner(user) =>
             {
                 conflict(ConflictField::LastOwner)
             }
-            OnMembers::Add(user, is_owner, _) | OnMembers::SetOwner(user, is_owner) => {
+            OnMembers::Add(user, is_owner) | OnMembers::SetOwner(user, is_owner) => {
                 self.0[user] = Some(is_owner);
                 Ok(Some(role(is_owner).to_owned()))
             }
@@ -107,7 +105,7 @@ impl Subject for Members {
     fn choose(random: &mut Random) -> OnMembers {
         let (user, is_owner) = (random.below(3), random.one_in(2));
         match random.below(12) {
-            0..=3 => OnMembers::Add(user, is_owner, random.one_in(2)),
+            0..=3 => OnMembers::Add(user, is_owner),
             4..=5 => OnMembers::SetOwner(user, is_owner),
             6..=8 => OnMembers::Remove(user),
             9..=10 => OnMembers::Get(user),
@@ -125,9 +123,9 @@ impl Subject for Members {
         let organizations = database.organizations()?;
         let role_of = |member: Member| Some(member.role);
         match *operation {
-            OnMembers::Add(user, is_owner, with_limit) => {
+            OnMembers::Add(user, is_owner) => {
                 let create = CreateMember {
-                    limit: with_limit.then_some(LIMIT),
+                    limit: Some(LIMIT),
                     ..CreateMember::new(id, users[user]).with_role(role(is_owner))
                 };
                 organizations.create_member(create).await.map(role_of)
