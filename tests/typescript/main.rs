@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use better_auth::adapters::{DatabaseAdapter, Import};
+use better_auth::adapters::{DatabaseAdapter, Import, SqlxAdapter, Store};
 use better_auth::{
     CreateInvitation, CreateSession, CreateUser, InvitationStatus, MemberLimits, Metadata,
     UpdateOrganization, UpdateUser,
@@ -421,7 +421,10 @@ async fn its_own_tables_are_imported(pool: PgPool) {
         .unwrap()
         .unwrap();
     assert_eq!(user.username.as_deref(), Some("ada_1"));
-    // And go on there, on our tables.
+    // And go on there, on our tables: those of its organization plugin are made empty.
+    let builder = SqlxAdapter::builder(&url(&pool)).stores([Store::Organizations]);
+    let with_organizations = builder.connect().await.unwrap();
+    with_organizations.migrate().await.unwrap();
     let mut on_ours = TypeScript::start(&pool, Tables::Ours);
     assert_eq!(
         text(&on_ours.session(text(&signed_up["cookie"]))["user"]["id"]),
