@@ -54,7 +54,7 @@ postgres_group() {
         paths=('connection/**' repository.rs lent_connection.rs inside.rs transaction.rs joined.rs sqlx_transaction.rs health.rs builder.rs adapter.rs tls.rs)
         quick=(connection pool health transaction adapter:: tls joined::general)
         ;;
-    batches) paths=(row_batches.rs progress.rs) quick=(cleanup progress session_tokens adoption) ;;
+    batches) paths=(cleanup.rs row_batches.rs progress.rs) quick=(cleanup progress session_tokens adoption) ;;
     session_cache) paths=('session_cache/**') quick=(session_cache cached::session) ;;
     import) paths=('maintenance/import/**') quick=(import foreign) ;;
     maintenance) paths=('maintenance/*.rs') quick=(migration schema stores foreign adoption health progress pooler) ;;

@@ -2,9 +2,7 @@
 
 use super::columns::{ExactTime, NullableTime, Time, new_value};
 use super::error::Operation;
-use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::violation::{Constraints, Reference};
 use crate::adapters::api_key_query::{ApiKeyQuery, Owner};
 use crate::adapters::{Store, input};
@@ -222,42 +220,5 @@ impl Repository {
         })
         .await
         .map(drop)
-    }
-
-    pub(super) async fn delete_expired_api_keys(
-        &self,
-        name: &'static str,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        self.delete_in_batches(
-            write(name),
-            DeadRows::ExpiredApiKeys,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM api_keys WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM api_keys WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
-                    query.after_time as _,
-                    query.after_id.as_deref().unwrap_or_default(),
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        )
-        .await
     }
 }

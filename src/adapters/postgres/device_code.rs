@@ -2,9 +2,7 @@
 
 use super::columns::{DeviceStatus, NullableTime, Time};
 use super::error::Operation;
-use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use crate::adapters::{Store, input};
 use crate::types::{CreateDeviceCode, DeviceCode, DevicePoll, IssuedDeviceCode};
 use crate::{AuthError, AuthResult};
@@ -188,42 +186,5 @@ impl Repository {
             ("expired", _) => DevicePoll::Expired,
             _ => DevicePoll::Denied,
         })
-    }
-
-    pub(super) async fn delete_expired_device_codes(
-        &self,
-        name: &'static str,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        self.delete_in_batches(
-            write(name),
-            DeadRows::ExpiredDeviceCodes,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM device_code WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM device_code WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
-                    query.after_time as _,
-                    query.after_id.as_deref().unwrap_or_default(),
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        )
-        .await
     }
 }

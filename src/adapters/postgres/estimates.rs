@@ -2,6 +2,7 @@
 
 use sqlx::types::JsonValue;
 
+use super::cleanup::DeadRows;
 use super::error::Operation;
 use super::progress::Observer;
 use super::repository::Repository;
@@ -11,18 +12,13 @@ use super::repository::Repository;
 pub(super) enum Rows {
     Users,
     Sessions,
-    ExpiredSessions,
-    InactiveSessions,
-    ExpiredVerifications,
-    EndedRateLimits,
-    ExpiredDeviceCodes,
-    ExpiredApiKeys,
+    Dead(DeadRows),
 }
 
 macro_rules! explain {
-    ($rows:ident, $connection:ident, $($kind:ident => $explain:literal,)+) => {
+    ($rows:ident, $connection:ident, $($kind:pat => $explain:literal,)+) => {
         match $rows {
-            $(Rows::$kind => Box::pin(
+            $($kind => Box::pin(
                 sqlx::query_scalar!($explain).fetch_one($connection)
             ),)+
         }
@@ -42,14 +38,14 @@ impl Repository {
     async fn estimate(&self, rows: Rows) -> Option<u64> {
         let plan = self.run(Operation::read("estimate"), |connection| {
             explain!(rows, connection,
-                Users => "EXPLAIN (FORMAT JSON) SELECT FROM users",
-                Sessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions",
-                ExpiredSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE expires_at <= statement_timestamp()",
-                InactiveSessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE NOT active",
-                ExpiredVerifications => "EXPLAIN (FORMAT JSON) SELECT FROM verifications WHERE expires_at <= statement_timestamp()",
-                EndedRateLimits => "EXPLAIN (FORMAT JSON) SELECT FROM rate_limit WHERE expires_at <= statement_timestamp()",
-                ExpiredDeviceCodes => "EXPLAIN (FORMAT JSON) SELECT FROM device_code WHERE expires_at <= statement_timestamp()",
-                ExpiredApiKeys => "EXPLAIN (FORMAT JSON) SELECT FROM api_keys WHERE expires_at <= statement_timestamp()",
+                Rows::Users => "EXPLAIN (FORMAT JSON) SELECT FROM users",
+                Rows::Sessions => "EXPLAIN (FORMAT JSON) SELECT FROM sessions",
+                Rows::Dead(DeadRows::ExpiredSessions) => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE expires_at <= statement_timestamp()",
+                Rows::Dead(DeadRows::InactiveSessions) => "EXPLAIN (FORMAT JSON) SELECT FROM sessions WHERE NOT active",
+                Rows::Dead(DeadRows::ExpiredVerifications) => "EXPLAIN (FORMAT JSON) SELECT FROM verifications WHERE expires_at <= statement_timestamp()",
+                Rows::Dead(DeadRows::EndedRateLimits) => "EXPLAIN (FORMAT JSON) SELECT FROM rate_limit WHERE expires_at <= statement_timestamp()",
+                Rows::Dead(DeadRows::ExpiredDeviceCodes) => "EXPLAIN (FORMAT JSON) SELECT FROM device_code WHERE expires_at <= statement_timestamp()",
+                Rows::Dead(DeadRows::ExpiredApiKeys) => "EXPLAIN (FORMAT JSON) SELECT FROM api_keys WHERE expires_at <= statement_timestamp()",
             )
         });
         planned_rows(&plan.await.ok()??)

@@ -7,6 +7,7 @@ mod api_key_use;
 mod application_error;
 mod batch_loader;
 mod builder;
+mod cleanup;
 pub mod columns;
 mod connection;
 mod device_code;

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::columns::{NullableTime, Time};
+use super::columns::Time;
 use super::error::Operation;
-use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::session::microseconds;
 use crate::AuthResult;
 use crate::adapters::Store;
@@ -62,44 +60,5 @@ impl Repository {
             Some(count) => take.allowed(count),
             None => take.refused(taken.started_at.into(), taken.now.into()),
         })
-    }
-
-    /// Its errors name no key, as that may be an address.
-    pub(super) async fn delete_ended_rate_limits(
-        &self,
-        name: &'static str,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        self.delete_in_batches(
-            Operation::write(name).of_store(Store::RateLimits),
-            DeadRows::EndedRateLimits,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT key, expires_at FROM rate_limit WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (expires_at, key) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
-                     ORDER BY expires_at, key LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM rate_limit WHERE $4 AND key = ANY (ARRAY(SELECT key FROM batch)) RETURNING key) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT hashtextextended(key, 0)::TEXT FROM batch WHERE key NOT IN (SELECT key FROM deleted)) \
-                     AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(key) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
-                    query.after_time as _,
-                    query.after_id.as_deref().unwrap_or_default(),
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        )
-        .await
     }
 }

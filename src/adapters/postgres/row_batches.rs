@@ -1,21 +1,15 @@
-//! Changes of many rows, in batches and around the rows that the server refuses to change: the cleanup's deletes, and the
-//! hashing of stored tokens.
+//! Changes of many rows, in batches and around the rows that the server refuses to change: what the cleanup and the hashing
+//! of stored tokens have in common.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Map;
-use sqlx::{Connection as _, PgConnection, Postgres};
+use sqlx::{Connection as _, PgConnection};
 
 use super::columns::Time;
 use super::connection::StatementFuture;
 use super::error::{Failure, Operation};
-use super::estimates::Rows;
-use super::maintenance::AdvisoryLock;
 use super::progress::Observer;
 use super::redaction::Cause;
 use super::repository::Repository;
-use crate::adapters::{Store, telemetry};
-use crate::types::Removed;
 use crate::{AuthError, AuthResult};
 
 /// The most rows that one statement changes.
@@ -28,70 +22,6 @@ const MAX_REFUSED_ROWS: usize = 1000;
 pub(super) const MAX_LOCKED_ROWS: usize = 10_000;
 /// The most rows that an error names.
 const MAX_NAMED_ROWS: usize = 10;
-
-/// How many instances may remove expired rows at the same time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instances {
-    /// One at a time: another instance at work ends the run.
-    One,
-    Any,
-}
-
-/// The rows that a cleanup removes.
-#[derive(Clone, Copy)]
-pub(super) enum DeadRows {
-    ExpiredSessions,
-    InactiveSessions,
-    ExpiredVerifications,
-    EndedRateLimits,
-    ExpiredDeviceCodes,
-    ExpiredApiKeys,
-}
-
-impl DeadRows {
-    fn table(self) -> &'static str {
-        match self {
-            Self::ExpiredSessions | Self::InactiveSessions => "sessions",
-            Self::ExpiredVerifications => "verifications",
-            Self::EndedRateLimits => "rate_limit",
-            Self::ExpiredDeviceCodes => "device_code",
-            Self::ExpiredApiKeys => "api_keys",
-        }
-    }
-
-    fn lock(self) -> AdvisoryLock {
-        match self {
-            Self::ExpiredSessions => AdvisoryLock::ExpiredSessions,
-            Self::InactiveSessions => AdvisoryLock::InactiveSessions,
-            Self::ExpiredVerifications => AdvisoryLock::ExpiredVerifications,
-            Self::EndedRateLimits => AdvisoryLock::EndedRateLimits,
-            Self::ExpiredDeviceCodes => AdvisoryLock::ExpiredDeviceCodes,
-            Self::ExpiredApiKeys => AdvisoryLock::ExpiredApiKeys,
-        }
-    }
-
-    fn step(self) -> &'static str {
-        match self {
-            Self::ExpiredSessions => "removing expired sessions",
-            Self::InactiveSessions => "removing inactive sessions",
-            Self::ExpiredVerifications => "removing expired verifications",
-            Self::EndedRateLimits => "removing ended rate limits",
-            Self::ExpiredDeviceCodes => "removing expired device codes",
-            Self::ExpiredApiKeys => "removing expired API keys",
-        }
-    }
-
-    fn rows(self) -> Rows {
-        match self {
-            Self::ExpiredSessions => Rows::ExpiredSessions,
-            Self::InactiveSessions => Rows::InactiveSessions,
-            Self::ExpiredVerifications => Rows::ExpiredVerifications,
-            Self::EndedRateLimits => Rows::EndedRateLimits,
-            Self::ExpiredDeviceCodes => Rows::ExpiredDeviceCodes,
-            Self::ExpiredApiKeys => Rows::ExpiredApiKeys,
-        }
-    }
-}
 
 /// Which rows the next statement changes.
 pub(super) struct BatchQuery {
@@ -133,39 +63,6 @@ pub(super) struct Batch {
     pub(super) last_id: Option<String>,
 }
 
-/// The answer of a statement that removes rows.
-pub(super) struct DeletedBatch {
-    pub(super) selected: i64,
-    pub(super) kept: Vec<String>,
-    pub(super) last_time: Option<DateTime<Utc>>,
-    pub(super) last_id: Option<String>,
-}
-
-/// Runs a statement that removes rows.
-pub(super) fn fetch_batch<'c>(
-    statement: Map<
-        'c,
-        Postgres,
-        impl FnMut(PgRow) -> sqlx::Result<DeletedBatch> + Send + 'c,
-        PgArguments,
-    >,
-    connection: &'c mut PgConnection,
-) -> StatementFuture<'c, Batch> {
-    Box::pin(async move {
-        let deleted = statement.fetch_one(&mut *connection).await;
-        let deleted = with_locks_gone(deleted, connection).await?;
-        let found = usize::try_from(deleted.selected).unwrap_or_default();
-        Ok(Batch {
-            found,
-            changed: found.saturating_sub(deleted.kept.len()),
-            kept: deleted.kept,
-            locked: Vec::new(),
-            last_time: deleted.last_time,
-            last_id: deleted.last_id,
-        })
-    })
-}
-
 /// The answer of a statement, when the locks of a failed one are gone: the server sends an error before it gives them up,
 /// and the next batch would skip the rows.
 pub(super) async fn with_locks_gone<T>(
@@ -180,113 +77,6 @@ pub(super) async fn with_locks_gone<T>(
 }
 
 impl Repository {
-    pub(super) async fn clean_up(&self) -> AuthResult<Removed> {
-        self.clean_up_with(&mut Observer::silent()).await
-    }
-
-    pub(super) async fn clean_up_with(&self, observer: &mut Observer<'_>) -> AuthResult<Removed> {
-        // A transaction would keep every other instance waiting for its end.
-        let instances = match &self.transaction {
-            Some(_) => Instances::Any,
-            None => Instances::One,
-        };
-        let sessions = self
-            .delete_dead_sessions("clean_up", instances, observer)
-            .await;
-        let verifications = self
-            .delete_dead_verifications("clean_up", instances, observer)
-            .await;
-        let stores = self.clean_up_stores(instances, observer).await;
-        let removed = Removed {
-            sessions: sessions?,
-            verifications: verifications?,
-        };
-        stores.map(|()| removed)
-    }
-
-    /// Removes what has ended in the stores that are migrated. One that fails keeps no other from it.
-    async fn clean_up_stores(
-        &self,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<()> {
-        const NAME: &str = "clean_up";
-        let mut outcome = Ok(());
-        for store in [Store::RateLimits, Store::DeviceCodes, Store::ApiKeys] {
-            if !self.is_migrated(store, NAME).await? {
-                continue;
-            }
-            let deleted = match store {
-                Store::RateLimits => {
-                    self.delete_ended_rate_limits(NAME, instances, observer)
-                        .await
-                }
-                Store::DeviceCodes => {
-                    self.delete_expired_device_codes(NAME, instances, observer)
-                        .await
-                }
-                _ => {
-                    self.delete_expired_api_keys(NAME, instances, observer)
-                        .await
-                }
-            };
-            outcome = outcome.and(deleted.map(drop));
-        }
-        outcome
-    }
-
-    /// Removes the rows that a statement finds, and says how many there were.
-    pub(super) async fn delete_in_batches(
-        &self,
-        operation: Operation,
-        dead: DeadRows,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-        statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
-    ) -> AuthResult<usize> {
-        let query = match instances {
-            Instances::Any => BatchQuery::default(),
-            Instances::One => BatchQuery {
-                takes_lock: true,
-                lock: self
-                    .cleanup_lock(operation, dead.table(), dead.lock())
-                    .await?,
-                ..BatchQuery::default()
-            },
-        };
-        self.begin_step(observer, dead.step(), dead.rows()).await;
-        let mut run = Run::default();
-        let progress = |batch: &Batch| {
-            telemetry::count_removed_rows(dead.table(), batch.changed);
-            batch.changed
-        };
-        let ended = self.run_in_batches(operation, query, observer, &mut run, progress, statement);
-        let ended = ended.await;
-        telemetry::rows_removed(operation.name, dead.table(), run.changed);
-        ended?;
-        self.end_run(operation, run, dead.table(), "removed")
-    }
-
-    /// The key of a lock for one table, whichever `search_path` leads to it.
-    async fn cleanup_lock(
-        &self,
-        operation: Operation,
-        table: &str,
-        lock: AdvisoryLock,
-    ) -> AuthResult<i64> {
-        let key = self.run(Operation::read(operation.name), |connection| {
-            let key = sqlx::query_scalar!(
-                "SELECT hashtextextended(nspname::TEXT, $2) AS \"key!\" FROM pg_class \
-                 JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = to_regclass($1)",
-                table,
-                lock.key(),
-            );
-            Box::pin(key.fetch_optional(connection))
-        });
-        // Without the table, the statement itself says what is wrong.
-        Ok(key.await?.unwrap_or_default())
-    }
-
     /// Changes the rows that a statement finds, batch by batch, notes in `run` what became of them, and tells the observer of
     /// each batch's `progress`. The run ends when a statement finds fewer rows than it may, whatever it changes. If the
     /// server refuses a batch because of a row, or it takes too long, smaller batches change the others.

@@ -12,9 +12,7 @@ use super::columns::{JsonObject, NullableTime, Time, new_value};
 use super::connection::{Settings, StatementFuture};
 use super::error::Operation;
 use super::live_session::LiveSession;
-use super::progress::Observer;
 use super::repository::{Loaders, LookUp, MAX_SHARED_KEY, Repository};
-use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::session_cache::{Cached, CachedSessions, Wanted};
 use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_presentable};
 use super::user::with_user_columns;
@@ -514,80 +512,6 @@ impl Repository {
         })
         .await
         .map(drop)
-    }
-
-    pub(super) async fn delete_expired_sessions(&self) -> AuthResult<usize> {
-        let observer = &mut Observer::silent();
-        self.delete_dead_sessions("delete_expired_sessions", Instances::Any, observer)
-            .await
-    }
-
-    /// Two kinds of statements, as `NOT active OR expires_at <= …` would scan the table. The time is a subquery's, so that a
-    /// plan made while few sessions are expired does not sort a backlog for each batch.
-    pub(super) async fn delete_dead_sessions(
-        &self,
-        name: &'static str,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        let operation = Operation::write(name);
-        let expired = self.delete_in_batches(
-            operation,
-            DeadRows::ExpiredSessions,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM sessions WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM sessions WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
-                    query.after_time as _,
-                    query.after_id.as_deref().unwrap_or_default(),
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        );
-        let expired = expired.await;
-        let inactive = self.delete_in_batches(
-            operation,
-            DeadRows::InactiveSessions,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM sessions WHERE NOT active AND id >= COALESCE($1, '') AND id IS DISTINCT FROM $1 \
-                     AND (SELECT CASE WHEN $4 THEN pg_try_advisory_xact_lock($5) ELSE TRUE END) \
-                     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM sessions WHERE $3 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(id) FROM batch) AS last_id",
-                    query.after_id,
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        );
-        let inactive = inactive.await;
-        Ok(expired? + inactive?)
     }
 }
 

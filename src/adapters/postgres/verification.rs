@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::columns::{NullableTime, Time};
+use super::columns::Time;
 use super::error::Operation;
-use super::progress::Observer;
 use super::repository::Repository;
-use super::row_batches::{DeadRows, DeletedBatch, Instances, fetch_batch};
 use super::verification_value::{digest, stored_values, with_value};
 use crate::AuthResult;
 use crate::adapters::{VerificationKeys, input};
@@ -307,48 +305,5 @@ impl Repository {
         })
         .await
         .map(drop)
-    }
-
-    pub(super) async fn delete_expired_verifications(&self) -> AuthResult<usize> {
-        let observer = &mut Observer::silent();
-        self.delete_dead_verifications("delete_expired_verifications", Instances::Any, observer)
-            .await
-    }
-
-    pub(super) async fn delete_dead_verifications(
-        &self,
-        name: &'static str,
-        instances: Instances,
-        observer: &mut Observer<'_>,
-    ) -> AuthResult<usize> {
-        self.delete_in_batches(
-            Operation::write(name),
-            DeadRows::ExpiredVerifications,
-            instances,
-            observer,
-            |connection, query| {
-                let batch = sqlx::query_as!(
-                    DeletedBatch,
-                    "WITH batch AS MATERIALIZED ( \
-                     SELECT id, expires_at FROM verifications WHERE expires_at <= (SELECT statement_timestamp()) \
-                     AND (expires_at, id) > ($1, $2) \
-                     AND (SELECT CASE WHEN $5 THEN pg_try_advisory_xact_lock($6) ELSE TRUE END) \
-                     ORDER BY expires_at, id LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                     deleted AS (DELETE FROM verifications WHERE $4 AND id = ANY (ARRAY(SELECT id FROM batch)) RETURNING id) \
-                     SELECT (SELECT count(*) FROM batch) AS \"selected!\", \
-                     ARRAY(SELECT id FROM batch WHERE id NOT IN (SELECT id FROM deleted)) AS \"kept!\", \
-                     (SELECT max(expires_at) FROM batch) AS \"last_time!: NullableTime\", \
-                     (SELECT max(id) FROM batch WHERE expires_at = (SELECT max(expires_at) FROM batch)) AS last_id",
-                    query.after_time as _,
-                    query.after_id.as_deref().unwrap_or_default(),
-                    query.limit,
-                    query.changes,
-                    query.takes_lock,
-                    query.lock,
-                );
-                fetch_batch(batch, connection)
-            },
-        )
-        .await
     }
 }
