@@ -133,10 +133,10 @@ bench-operations *options:
 bench-check:
     #!/usr/bin/env bash
     set -euo pipefail
-    cargo clippy --locked --release --manifest-path benches/peers/Cargo.toml -- --deny warnings
+    cargo clippy --locked --manifest-path benches/peers/Cargo.toml -- --deny warnings
     output=$(mktemp -d)
     trap 'rm -rf "$output"' EXIT
-    export PEERS_SHARED_BUFFERS=128MB
+    export PEERS_SHARED_BUFFERS=128MB PEERS_PROFILE=dev
     benches/peers/run.sh table --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh shared --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh sessions --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"

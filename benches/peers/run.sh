@@ -6,7 +6,9 @@ cd "$(dirname "$0")/../.."
 source scripts/servers.bash
 
 manifest=benches/peers/Cargo.toml
-cargo build --quiet --release --locked --manifest-path "$manifest"
+# `just bench-check` only sees that it runs, for which a build without optimization does.
+profile=${PEERS_PROFILE:-release}
+cargo build --quiet --profile "$profile" --locked --manifest-path "$manifest"
 # The crate that is never compiled is there for these files.
 PEERS_MIGRATIONS=$(cargo metadata --locked --format-version 1 --manifest-path "$manifest" |
     sed -n 's|.*"manifest_path":"\([^"]*/better-auth-0\.9\.0\)/Cargo\.toml".*|\1/migrations|p')
@@ -22,4 +24,4 @@ start_server "$PEERS_BINARIES" "$directory" "$port" -c max_wal_size=8GB \
     -c "shared_buffers=${PEERS_SHARED_BUFFERS:-$memory}"
 
 export PEERS_MIGRATIONS PEERS_BINARIES PEERS_SERVER=postgresql://peers:password@localhost:$port
-cargo run --quiet --release --locked --manifest-path "$manifest" -- "$@"
+cargo run --quiet --profile "$profile" --locked --manifest-path "$manifest" -- "$@"

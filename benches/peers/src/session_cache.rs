@@ -183,7 +183,7 @@ async fn in_memory(size: Size) -> Result<Tasks> {
 async fn ticks(server: &Server) -> Result<f64> {
     let mut connection = server.connect("postgres").await?;
     let pids =
-        sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('uncached', 'cached')");
+        sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('plain', 'cached')");
     let mut ticks = 0.0;
     for row in pids.fetch_all(&mut connection).await? {
         let pid: i32 = row.get(0);

@@ -219,6 +219,23 @@ async fn a_bounded_cache_waits_for_nothing_and_is_stale_for_no_longer(pool: PgPo
     }
 }
 
+/// The task that listens has no other thread here.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn answers_from_memory_leave_other_tasks_their_turn(pool: PgPool) {
+    let bound = SessionCache::bounded(Duration::from_secs(60));
+    let database = caching(&pool, bound).await;
+    let (session, _) = signed_in(&database).await;
+    warm(&database, &session.token).await;
+    let other = tokio::spawn(async {});
+    for _ in 0..10_000 {
+        assert!(finds(&database, &session.token).await);
+        if other.is_finished() {
+            return;
+        }
+    }
+    panic!("10,000 answers, and the other task has not run");
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn sessions_expire_by_the_databases_clock(pool: PgPool) {
     for cache in [

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::config::{Mode, SessionCache, SessionCacheStats};
@@ -218,6 +219,9 @@ impl Shared {
             if age > bound / 2 {
                 self.questions.want();
             }
+            // A task that only asks for cached sessions never waits: without this, it keeps all others from its thread, and
+            // so the one that listens.
+            consume_budget().await;
             return Some(time);
         }
         let (term, answer) = self.questions.wait()?;
