@@ -1,6 +1,7 @@
 //! The ground of all operations: each statement on whatever connection is free, or all in one transaction.
 
-use std::future;
+use std::future::{self, Future};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,13 +20,28 @@ use super::session_cache::CachedSessions;
 use super::violation::Violated;
 use crate::adapters::{Store, telemetry};
 use crate::types::{Session, User};
-use crate::{AuthError, AuthResult};
+use crate::AuthError;
 
 /// Bytes of a key that may share a statement. A longer one is looked up alone, so that it delays no other caller.
 pub(super) const MAX_SHARED_KEY: usize = 1024;
 
 /// A checked statement whose rows become values by `F`.
 type Query<F> = Map<'static, Postgres, F, PgArguments>;
+
+/// What an operation makes of a connection, each time that it is sent.
+pub(super) trait Statement<T>:
+    for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T> + Send + Sync
+{
+}
+
+impl<T, S> Statement<T> for S where
+    S: for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T> + Send + Sync
+{
+}
+
+/// The answer of a statement. Boxed, because the compiler would look through the whole future of each operation for what
+/// cannot be sent to another thread, again for each adapter.
+pub(super) type Answer<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// Runs statements: each on whatever connection is free, or all in one transaction.
 pub(super) struct Repository {
@@ -50,85 +66,92 @@ impl Repository {
     }
 
     /// Runs a statement, as [`Connections::run`] does, or in the transaction.
-    pub(super) async fn run<T>(
-        &self,
+    pub(super) fn run<'a, T: Send + 'a>(
+        &'a self,
         operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
-    ) -> AuthResult<T> {
-        if let Some(store) = operation.store {
-            self.require(store, operation.name).await?;
-        }
-        let failure = match self.try_run(operation, statement).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        let violated = self.violated(&failure, operation).await;
-        let answer = violated.and_then(Violated::answer);
-        Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+        statement: impl Statement<T> + 'a,
+    ) -> Answer<'a, T, AuthError> {
+        Box::pin(async move {
+            if let Some(store) = operation.store {
+                self.require(store, operation.name).await?;
+            }
+            let failure = match self.attempt(operation, statement).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let violated = self.violated(&failure, operation).await;
+            let answer = violated.and_then(Violated::answer);
+            Err(answer.unwrap_or_else(|| self.error(failure, operation)))
+        })
     }
 
-    pub(super) async fn fetch_optional<T, F>(
-        &self,
+    pub(super) fn fetch_optional<'a, T, F>(
+        &'a self,
         operation: Operation,
-        statement: impl Fn() -> Query<F>,
-    ) -> AuthResult<Option<T>>
+        statement: impl Fn() -> Query<F> + Send + Sync + 'a,
+    ) -> Answer<'a, Option<T>, AuthError>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
-        self.run(operation, |connection| {
+        self.run(operation, move |connection| {
             Box::pin(statement().fetch_optional(connection))
         })
-        .await
     }
 
-    pub(super) async fn fetch_all<T, F>(
-        &self,
+    pub(super) fn fetch_all<'a, T, F>(
+        &'a self,
         operation: Operation,
-        statement: impl Fn() -> Query<F>,
-    ) -> AuthResult<Vec<T>>
+        statement: impl Fn() -> Query<F> + Send + Sync + 'a,
+    ) -> Answer<'a, Vec<T>, AuthError>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
-        self.run(operation, |connection| {
+        self.run(operation, move |connection| {
             Box::pin(statement().fetch_all(connection))
         })
-        .await
     }
 
-    pub(super) async fn fetch_one<T, F>(
-        &self,
+    pub(super) fn fetch_one<'a, T, F>(
+        &'a self,
         operation: Operation,
-        statement: impl Fn() -> Query<F>,
-    ) -> AuthResult<T>
+        statement: impl Fn() -> Query<F> + Send + Sync + 'a,
+    ) -> Answer<'a, T, AuthError>
     where
         F: FnMut(PgRow) -> sqlx::Result<T> + Send + 'static,
         T: Send + Unpin + 'static,
     {
-        self.run(operation, |connection| {
+        self.run(operation, move |connection| {
             Box::pin(statement().fetch_one(connection))
         })
-        .await
     }
 
     /// The number of rows that a statement without an answer changed.
-    pub(super) async fn execute(
-        &self,
+    pub(super) fn execute<'a>(
+        &'a self,
         operation: Operation,
-        statement: impl Fn() -> sqlx::query::Query<'static, Postgres, PgArguments>,
-    ) -> AuthResult<u64> {
-        let done = self.run(operation, |connection| {
-            Box::pin(statement().execute(connection))
-        });
-        done.await.map(|done| done.rows_affected())
+        statement: impl Fn() -> sqlx::query::Query<'static, Postgres, PgArguments> + Send + Sync + 'a,
+    ) -> Answer<'a, u64, AuthError> {
+        self.run(operation, move |connection| {
+            let done = statement().execute(connection);
+            Box::pin(async { Ok(done.await?.rows_affected()) })
+        })
     }
 
     /// As [`run`](Self::run), for operations that ask what else is taken before they answer.
-    pub(super) async fn try_run<T>(
+    pub(super) fn try_run<'a, T: Send + 'a>(
+        &'a self,
+        operation: Operation,
+        statement: impl Statement<T> + 'a,
+    ) -> Answer<'a, T, Failure> {
+        Box::pin(self.attempt(operation, statement))
+    }
+
+    async fn attempt<T>(
         &self,
         operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+        statement: impl Statement<T>,
     ) -> Result<T, Failure> {
         let Some(transaction) = &self.transaction else {
             return self.connections.run(operation, statement).await;
@@ -144,10 +167,10 @@ impl Repository {
     }
 
     /// Runs a statement on behalf of an operation that has failed. In a transaction, what failed is undone first.
-    pub(super) async fn run_after_failure<T>(
+    pub(super) async fn run_after_failure<T: Send>(
         &self,
         operation: Operation,
-        statement: impl for<'c> Fn(&'c mut PgConnection) -> StatementFuture<'c, T>,
+        statement: impl Statement<T>,
     ) -> Result<T, Failure> {
         if let Some(transaction) = &self.transaction {
             let undone = transaction.lock().await.undo_failed_statement().await;
@@ -165,19 +188,23 @@ impl Repository {
     }
 
     /// The row of a key. Lookups that wait at the same time share a statement, outside transactions.
-    pub(super) async fn look_up<R: LookUp>(&self, key: &str) -> AuthResult<Option<R>> {
+    pub(super) fn look_up<'a, R: LookUp + 'a>(
+        &'a self,
+        key: &'a str,
+    ) -> Answer<'a, Option<R>, AuthError> {
         let may_share = key.len() <= MAX_SHARED_KEY && self.transaction.is_none();
         if may_share && self.connections.settings.batch_lookups {
             let loader = R::loader(&self.loaders);
-            return loader.get(key, &self.connections).await;
+            return Box::pin(loader.get(key, &self.connections));
         }
-        let keys = [key.to_owned()];
-        let settings = &self.connections.settings;
-        let rows = self.run(R::OPERATION, |connection| {
-            R::find(connection, &keys, settings)
-        });
-        // As in the loader.
-        Ok(Box::pin(rows).await?.into_iter().next())
+        Box::pin(async move {
+            let keys = [key.to_owned()];
+            let settings = &self.connections.settings;
+            let rows = self.run(R::OPERATION, |connection| {
+                R::find(connection, &keys, settings)
+            });
+            Ok(rows.await?.into_iter().next())
+        })
     }
 }
 

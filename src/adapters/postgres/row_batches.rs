@@ -87,7 +87,9 @@ impl Repository {
         observer: &mut Observer<'_>,
         run: &mut Run,
         progress: impl Fn(&Batch) -> usize,
-        statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>,
+        statement: impl for<'c> Fn(&'c mut PgConnection, &BatchQuery) -> StatementFuture<'c, Batch>
+        + Send
+        + Sync,
     ) -> AuthResult<()> {
         let mut slow_rows = 0;
         let mut refusals = 0;
