@@ -32,11 +32,11 @@ pub use memory::MemoryDatabaseAdapter;
 #[cfg(feature = "sqlx-postgres")]
 pub use postgres::{
     ConnectionHealth, Health, Import, ImportReport, ImportedRows, Joined, LeftRow, LentConnection,
-    MIGRATOR, MigrationAction, MigrationHealth, NameReport, NormalizedNames, OpenSqlxTransaction,
-    PendingMigration, PendingMigrations, PoolConfig, PoolHealth, PoolStats, PooledConnection,
-    PoolerHealth, Progress, SchemaReport, SessionCache, SessionCacheHealth, SessionCacheStats,
-    SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder, UnreachableNames,
-    WatchedConnection, sqlx_transaction,
+    MIGRATOR, MigrationAction, MigrationHealth, MigrationReport, NameReport, NormalizedNames,
+    OpenSqlxTransaction, PendingMigration, PendingMigrations, PoolConfig, PoolHealth, PoolStats,
+    PooledConnection, PoolerHealth, Progress, SchemaReport, SessionCache, SessionCacheHealth,
+    SessionCacheStats, SessionTokens, SkippedName, SqlxAdapter, SqlxAdapterBuilder,
+    UnreachableNames, WatchedConnection, sqlx_transaction,
 };
 #[cfg(feature = "sqlx-postgres")]
 pub use stores::Store;

@@ -55,12 +55,59 @@ async fn a_fresh_database_is_migrated_once() {
     assert_eq!(script.out, "-- The schema is up to date.\n");
 }
 
+/// Tables of better-auth-rs 0.10 that hold names which only a person can mend.
+#[tokio::test]
+async fn names_that_are_left_are_shown() {
+    let url = fresh("names_left").await;
+    for sql in [
+        include_str!("../support/page.sql"),
+        include_str!("../support/organizations_0_10.sql"),
+        "INSERT INTO users (id, email) VALUES ('ada', 'ada@example.com')",
+        "INSERT INTO organization (id, name, slug) VALUES ('1', 'One', 'One'), ('2', 'Two', 'TWO'), ('3', 'Two', 'two')",
+        "INSERT INTO invitation (id, organization_id, email, inviter_id, expires_at) VALUES \
+         ('a', '1', 'Grace@Example.com', 'ada', 'infinity'), ('b', '1', 'ÉMILE@example.com', 'ada', 'infinity')",
+    ] {
+        execute(&url, sql).await;
+    }
+    let migrated = run(&url, &["migrate"]).with_code(0).out;
+    let lines: Vec<_> = migrated.lines().skip(1).collect();
+    let slugs = "1 organizations have a slug that lookups do not find, the first are 2: give each another one by its id";
+    let addresses = "1 pending invitations name an address that no user has, the first are b: cancel them and invite again";
+    assert_eq!(
+        lines,
+        [format!("left: {slugs}"), format!("left: {addresses}")]
+    );
+    let check = run(&url, &["check"]).with_code(1).out;
+    for line in [
+        format!("wrong   slugs: {slugs}"),
+        format!("wrong   invitations: {addresses}"),
+    ] {
+        assert!(check.lines().any(|shown| shown == line), "{check}");
+    }
+    // As if the migration had been cut off behind the names.
+    execute(
+        &url,
+        "DELETE FROM _better_auth_organizations_migrations WHERE version = 1026",
+    )
+    .await;
+    let again = run(&url, &["migrate", "--quiet", "--json"])
+        .with_code(0)
+        .json();
+    assert_eq!(again["left"]["organizations"]["count"], 1);
+    assert_eq!(again["left"]["organizations"]["firstIds"][0], "2");
+    assert_eq!(again["left"]["invitations"]["firstIds"][0], "b");
+    let done = run(&url, &["migrate"]).with_code(0).out;
+    assert_eq!(done, "the schema is up to date\n");
+}
+
 #[tokio::test]
 async fn quiet_means_no_progress() {
     let url = fresh("quiet").await;
     let migrated = run(&url, &["migrate", "--quiet", "--json"]).with_code(0);
     assert_eq!(migrated.err, "");
-    assert_eq!(migrated.json()["applied"], 23);
+    let migrated = migrated.json();
+    assert_eq!(migrated["applied"], 23);
+    assert_eq!(migrated["left"]["organizations"]["count"], 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The tables of stores: created where they are asked for, accepted from better-auth-rs 0.10, never an application's own.
 
 use crate::support::{adapter, execute, url};
-use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, Store};
+use better_auth::adapters::{DatabaseAdapter, MigrationReport, SqlxAdapter, Store};
 use better_auth::types::{
     CreateInvitation, CreateMember, CreateOrganization, CreateOrganizationRole, CreateTeam,
     CreateTeamMember, CreateUser, InvitationStatus, ListMembers, MemberLimits, Metadata,
@@ -189,7 +189,7 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     .await;
     // Nobody asks for the store: its tables are there.
     let plain = adapter(&pool).await;
-    plain.migrate().await.unwrap();
+    let migrated = plain.migrate_with(|_| ()).await.unwrap();
     let database = with_organizations(&pool).await;
     database.check_schema().await.unwrap();
     let organizations = database.organizations().unwrap();
@@ -204,6 +204,12 @@ async fn tables_of_an_older_version_are_accepted_with_their_rows(pool: PgPool) {
     assert_eq!(report.unreachable, 0);
     let (slugs, addresses) = (report.organizations, report.invitations);
     assert_eq!((slugs.count, addresses.count), (2, 1));
+    assert_eq!(
+        (&migrated.organizations, &migrated.invitations),
+        (&slugs, &addresses)
+    );
+    let again = plain.migrate_with(|_| ()).await.unwrap();
+    assert_eq!(again, MigrationReport::default());
     assert_eq!(
         (slugs.first_ids, addresses.first_ids),
         (vec!["2".to_owned(), "4".to_owned()], vec!["e".to_owned()])

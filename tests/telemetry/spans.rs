@@ -238,6 +238,13 @@ async fn the_names_are_those_of_the_list(pool: PgPool) {
     .await;
     let unknown = database.ban_user(&user.id, None, None).await;
     assert!(matches!(unknown, Err(AuthError::OutcomeUnknown { .. })));
+    // Two slugs that differ by case.
+    execute(&pool, include_str!("../support/organizations_0_10.sql")).await;
+    execute(
+        &pool,
+        "INSERT INTO organization (id, name, slug) VALUES ('1', 'One', 'one'), ('2', 'One', 'ONE')",
+    )
+    .await;
     let caching = builder(&pool, 2).session_cache(SessionCache::exact());
     let caching = caching.migrate(true).connect().await.unwrap();
     caching.close().await;

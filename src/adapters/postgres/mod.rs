@@ -56,8 +56,8 @@ pub use self::health::{ConnectionHealth, Health, MigrationHealth, PoolHealth, Se
 pub use self::joined::Joined;
 pub use self::lent_connection::{LentConnection, WatchedConnection};
 pub use self::maintenance::{
-    Import, ImportReport, ImportedRows, LeftRow, MIGRATOR, MigrationAction, NameReport,
-    NormalizedNames, PendingMigration, PendingMigrations, SchemaReport, SkippedName,
+    Import, ImportReport, ImportedRows, LeftRow, MIGRATOR, MigrationAction, MigrationReport,
+    NameReport, NormalizedNames, PendingMigration, PendingMigrations, SchemaReport, SkippedName,
     UnreachableNames,
 };
 pub use self::progress::Progress;

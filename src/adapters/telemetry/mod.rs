@@ -22,7 +22,7 @@ pub(in crate::adapters) use self::meters::{
 };
 pub(in crate::adapters) use self::observed::{answered_by_batch, failed, observe, observe_batch};
 pub(in crate::adapters) use self::spans::{
-    connection_closed, migrated, migrating, rows_removed, session_cache_listens,
+    connection_closed, migrated, migrating, names_left, rows_removed, session_cache_listens,
     session_cache_stopped, transaction_retried,
 };
 

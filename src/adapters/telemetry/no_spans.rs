@@ -52,6 +52,8 @@ pub(in crate::adapters) fn migrating(_version: i64, _description: &str) {}
 
 pub(in crate::adapters) fn migrated(_version: i64, _duration: Duration) {}
 
+pub(in crate::adapters) fn names_left(_organizations: u64, _invitations: u64) {}
+
 pub(in crate::adapters) fn rows_removed(
     _operation: &'static str,
     _table: &'static str,

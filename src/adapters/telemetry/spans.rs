@@ -205,6 +205,18 @@ pub(in crate::adapters) fn migrated(version: i64, duration: Duration) {
     );
 }
 
+/// The migrations of the store of organizations have left names that no lookup finds.
+pub(in crate::adapters) fn names_left(organizations: u64, invitations: u64) {
+    if organizations > 0 || invitations > 0 {
+        warn!(
+            target: TARGET,
+            {better_auth.organizations = organizations,
+            better_auth.invitations = invitations},
+            "names are left that lookups do not find"
+        );
+    }
+}
+
 /// A cleanup has ended, or failed, and removed expired rows before.
 pub(in crate::adapters) fn rows_removed(operation: &'static str, table: &'static str, rows: usize) {
     if rows > 0 {

@@ -1,7 +1,7 @@
 //! `status` and `check`: whether the database is as it should be.
 
 use better_auth::AuthResult;
-use better_auth::adapters::SqlxAdapter;
+use better_auth::adapters::{SqlxAdapter, UnreachableNames};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -42,6 +42,32 @@ pub(crate) async fn check(global: &Global) -> Outcome {
     let database = database::connect(global).await?;
     let findings = Findings::of(global, &database).await?;
     Ok(findings.into_answer())
+}
+
+/// Which organizations no lookup finds by their slug, and what to do.
+pub(crate) fn lost_slugs(organizations: &UnreachableNames) -> Option<String> {
+    let UnreachableNames {
+        count, first_ids, ..
+    } = organizations;
+    (*count > 0).then(|| {
+        format!(
+            "{count} organizations have a slug that lookups do not find, the first are {}: give each another one by its id",
+            first_ids.join(", ")
+        )
+    })
+}
+
+/// Which pending invitations nobody can accept, and what to do.
+pub(crate) fn lost_invitations(invitations: &UnreachableNames) -> Option<String> {
+    let UnreachableNames {
+        count, first_ids, ..
+    } = invitations;
+    (*count > 0).then(|| {
+        format!(
+            "{count} pending invitations name an address that no user has, the first are {}: cancel them and invite again",
+            first_ids.join(", ")
+        )
+    })
 }
 
 /// What was found, one after the other.
@@ -131,20 +157,10 @@ impl Findings {
             );
             self.add("names", State::Wrong, &message);
         }
-        if report.organizations.count > 0 {
-            let message = format!(
-                "{} organizations have a slug that lookups do not find, the first are {}: give each another one by its id",
-                report.organizations.count,
-                report.organizations.first_ids.join(", ")
-            );
+        if let Some(message) = lost_slugs(&report.organizations) {
             self.add("slugs", State::Wrong, &message);
         }
-        if report.invitations.count > 0 {
-            let message = format!(
-                "{} pending invitations name an address that no user has, the first are {}: cancel them and invite again",
-                report.invitations.count,
-                report.invitations.first_ids.join(", ")
-            );
+        if let Some(message) = lost_invitations(&report.invitations) {
             self.add("invitations", State::Wrong, &message);
         }
         Ok(())

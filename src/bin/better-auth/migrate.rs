@@ -1,11 +1,14 @@
 //! `migrate`: brings the schema up to date, says what that would do, or prints it as a script.
 
-use better_auth::adapters::{MigrationAction, PendingMigration, PendingMigrations};
+use better_auth::adapters::{
+    MigrationAction, PendingMigration, PendingMigrations, UnreachableNames,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::arguments::Global;
+use crate::checks::{lost_invitations, lost_slugs};
 use crate::output::{Answer, count, shown};
 use crate::{database, watch};
 
@@ -49,23 +52,39 @@ pub(crate) async fn migrate(global: &Global, options: &Options) -> Outcome {
     }
     let how_to_go_on =
         "run `better-auth migrate` again to go on; an index whose build was cut off is built again";
-    watch::run(global, how_to_go_on, |observe| {
+    let report = watch::run(global, how_to_go_on, |observe| {
         database.migrate_with(observe)
     })
     .await?;
     // Another process may have done it meanwhile.
     let applied = pending.map_or(0, |pending| pending.migrations.len());
-    let text = match applied {
+    let mut text = match applied {
         0 => "the schema is up to date".to_owned(),
         applied => format!(
             "the schema is up to date: {} done",
             count(applied, "migration")
         ),
     };
-    Ok(Answer::new(
-        text,
-        json!({ "upToDate": true, "applied": applied }),
-    ))
+    let left = [
+        lost_slugs(&report.organizations),
+        lost_invitations(&report.invitations),
+    ];
+    for message in left.into_iter().flatten() {
+        text = format!("{text}\nleft: {}", shown(&message));
+    }
+    let json = json!({
+        "upToDate": true,
+        "applied": applied,
+        "left": {
+            "organizations": left_names(&report.organizations),
+            "invitations": left_names(&report.invitations),
+        },
+    });
+    Ok(Answer::new(text, json))
+}
+
+fn left_names(names: &UnreachableNames) -> Value {
+    json!({ "count": names.count, "firstIds": names.first_ids })
 }
 
 fn plan(pending: &PendingMigrations) -> String {

@@ -1,5 +1,7 @@
 //! `check_names`: finds the emails, usernames, slugs and invited addresses that no lookup finds.
 
+use sqlx::PgConnection;
+
 use super::super::SqlxAdapter;
 use super::super::error::Operation;
 use super::super::estimates::Rows;
@@ -146,36 +148,66 @@ impl UnreachableNames {
 
 impl Repository {
     async fn unreachable_slugs(&self) -> AuthResult<UnreachableNames> {
-        let (mut found, mut last) = (UnreachableNames::default(), None::<String>);
+        let (mut found, mut last) = (UnreachableNames::default(), None);
         loop {
-            let from = last.clone().unwrap_or_default();
-            let rows = self.fetch_all(Operation::read(NAME), || {
-                sqlx::query_as!(
-                    Named,
-                    "SELECT id, slug AS name FROM organization WHERE id >= $1 ORDER BY id LIMIT 1000",
-                    from,
-                )
+            let slugs = self.run(Operation::read(NAME), |connection| {
+                Box::pin(slugs_from(connection, last.clone()))
             });
-            if !found.note(rows.await?, &mut last) {
+            if !found.note(slugs.await?, &mut last) {
                 return Ok(found);
             }
         }
     }
 
     async fn unreachable_addresses(&self) -> AuthResult<UnreachableNames> {
-        let (mut found, mut last) = (UnreachableNames::default(), None::<String>);
+        let (mut found, mut last) = (UnreachableNames::default(), None);
         loop {
-            let from = last.clone().unwrap_or_default();
-            let rows = self.fetch_all(Operation::read(NAME), || {
-                sqlx::query_as!(
-                    Named,
-                    "SELECT id, email AS name FROM invitation WHERE id >= $1 AND status = 'pending' ORDER BY id LIMIT 1000",
-                    from,
-                )
+            let addresses = self.run(Operation::read(NAME), |connection| {
+                Box::pin(addresses_from(connection, last.clone()))
             });
-            if !found.note(rows.await?, &mut last) {
+            if !found.note(addresses.await?, &mut last) {
                 return Ok(found);
             }
         }
     }
+}
+
+/// As [`SqlxAdapter::check_names`] finds them in the store of organizations, on one connection.
+pub(super) async fn unreachable_organization_names(
+    connection: &mut PgConnection,
+) -> sqlx::Result<[UnreachableNames; 2]> {
+    let [mut slugs, mut addresses] = <[UnreachableNames; 2]>::default();
+    let mut last = None;
+    while slugs.note(slugs_from(connection, last.clone()).await?, &mut last) {}
+    let mut last = None;
+    while addresses.note(addresses_from(connection, last.clone()).await?, &mut last) {}
+    Ok([slugs, addresses])
+}
+
+/// The next organizations by id, at most 1,000, from the last one on.
+async fn slugs_from(
+    connection: &mut PgConnection,
+    last: Option<String>,
+) -> sqlx::Result<Vec<Named>> {
+    sqlx::query_as!(
+        Named,
+        "SELECT id, slug AS name FROM organization WHERE id >= $1 ORDER BY id LIMIT 1000",
+        last.unwrap_or_default(),
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The next pending invitations by id, at most 1,000, from the last one on.
+async fn addresses_from(
+    connection: &mut PgConnection,
+    last: Option<String>,
+) -> sqlx::Result<Vec<Named>> {
+    sqlx::query_as!(
+        Named,
+        "SELECT id, email AS name FROM invitation WHERE id >= $1 AND status = 'pending' ORDER BY id LIMIT 1000",
+        last.unwrap_or_default(),
+    )
+    .fetch_all(connection)
+    .await
 }

@@ -11,6 +11,7 @@ use super::super::connection::Connections;
 use super::super::error::connection_error;
 use super::super::progress::{Observer, Progress};
 use super::advisory_lock::AdvisoryLock;
+use super::check_names::{UnreachableNames, unreachable_organization_names};
 use super::foreign_tables::{Neighbours, refusal};
 use super::index_builds::build_index;
 use super::migration_set::MigrationSet;
@@ -31,6 +32,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often one index is built in a call before it counts as impossible to build.
 const MAX_BUILDS: u32 = 3;
 
+/// The result of [`SqlxAdapter::migrate_with`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MigrationReport {
+    /// Organizations of another program whose slug no lookup finds, as it differs only by case from that of another
+    /// organization, or has upper-case letters beyond ASCII. Give each another slug by its id. None if this call applied no
+    /// migration of the store; [`SqlxAdapter::check_names`] finds them at any time.
+    pub organizations: UnreachableNames,
+    /// Pending invitations of another program to an address with upper-case letters beyond ASCII, which no user has. Cancel
+    /// them and invite again. None, as above.
+    pub invitations: UnreachableNames,
+}
+
 impl SqlxAdapter {
     /// Brings the schema up to date: creates the tables and indexes that are missing, and accepts tables that were
     /// created by hand from Better Auth's documented SQL.
@@ -48,7 +62,8 @@ impl SqlxAdapter {
     /// - The tables of a store are created if [`stores`](crate::adapters::SqlxAdapterBuilder::stores) names the store, or if
     ///   those of better-auth-rs 0.10 are there, recognised by their columns, which it accepts with their rows: slugs and
     ///   addresses become lower-case (slugs that differ by case alone are left), and of several pending invitations of an
-    ///   address to an organization the newest stays. A store's migrations are recorded in a table of their own. If a table
+    ///   address to an organization the newest stays. [`migrate_with`](Self::migrate_with) returns the names that lookups do
+    ///   not find after that. A store's migrations are recorded in a table of their own. If a table
     ///   of another kind has the name of a store's, it changes nothing and names the table.
     /// - If the adapter has a [session cache](crate::adapters::SessionCache), its triggers are installed as well.
     /// - An index of ours that is INVALID, as an interrupted build leaves it, is built again. If another session is
@@ -79,11 +94,12 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`]: crate::AuthError::Unavailable
     /// [`AuthError::Database`]: crate::AuthError::Database
     pub async fn migrate(&self) -> AuthResult<()> {
-        self.observe_migration(&mut Observer::silent()).await
+        let migrated = self.observe_migration(&mut Observer::silent());
+        migrated.await.map(drop)
     }
 
     /// As [`migrate`](Self::migrate), with an observer that hears of each migration, of what the server is doing while it
-    /// builds an index, and of what `migrate` waits for.
+    /// builds an index, and of what `migrate` waits for. It returns what the migrations have left to a person.
     ///
     /// How far a build is, the server tells twice a second on another connection. If there is none to be had, the
     /// observer hears only when a build begins.
@@ -91,12 +107,15 @@ impl SqlxAdapter {
     /// # Errors
     ///
     /// As [`migrate`](Self::migrate).
-    pub async fn migrate_with(&self, mut observe: impl FnMut(&Progress) + Send) -> AuthResult<()> {
+    pub async fn migrate_with(
+        &self,
+        mut observe: impl FnMut(&Progress) + Send,
+    ) -> AuthResult<MigrationReport> {
         self.observe_migration(&mut Observer::new(&mut observe))
             .await
     }
 
-    async fn observe_migration(&self, observer: &mut Observer<'_>) -> AuthResult<()> {
+    async fn observe_migration(&self, observer: &mut Observer<'_>) -> AuthResult<MigrationReport> {
         let connections = &self.repository.connections;
         connections
             .observe(
@@ -110,7 +129,7 @@ impl SqlxAdapter {
         &self,
         observer: &mut Observer<'_>,
         neighbours: Neighbours,
-    ) -> AuthResult<()> {
+    ) -> AuthResult<MigrationReport> {
         let connections = &self.repository.connections;
         // Its advisory lock goes with it, also if this future is dropped.
         let mut connection = connections
@@ -126,7 +145,7 @@ impl SqlxAdapter {
         let outcome = bring_up_to_date(connections, &mut connection, wanted, observer).await;
         // The operation has its answer; an error here changes nothing.
         let _ = connection.close().await;
-        if let (Ok(()), Some(cache)) = (&outcome, cache) {
+        if let (Ok(_), Some(cache)) = (&outcome, cache) {
             cache.store.retry_now();
         }
         outcome.map_err(|failure| failure.into_error(&connections.server))
@@ -147,12 +166,13 @@ async fn bring_up_to_date(
     connection: &mut PgConnection,
     wanted: Wanted<'_>,
     observer: &mut Observer<'_>,
-) -> Result<(), Failure> {
+) -> Result<MigrationReport, Failure> {
+    let mut report = MigrationReport::default();
     check_encoding(connection).await?;
     let place = find_place(connection).await?;
     let sets = sets_to_migrate(connection, &place, wanted.stores).await?;
     if is_up_to_date(connection, &place, &sets, wanted).await? {
-        return Ok(());
+        return Ok(report);
     }
     lift_time_limits(connection).await?;
     lock(connection, observer).await?;
@@ -186,11 +206,26 @@ async fn bring_up_to_date(
                 break;
             }
         }
+        if set == MigrationSet::Of(Store::Organizations) && !builds.is_empty() {
+            report = names_left(connection).await?;
+        }
     }
     if wanted.with_triggers {
         while !settle(install_trigger(connection).await, observer).await? {}
     }
-    Ok(())
+    Ok(report)
+}
+
+/// What the migrations of the store of organizations have left of another program's names.
+async fn names_left(connection: &mut PgConnection) -> Result<MigrationReport, Failure> {
+    // Nobody waits behind a read, so it may wait longer than a migration.
+    lift_time_limits(connection).await?;
+    let [organizations, invitations] = unreachable_organization_names(connection).await?;
+    telemetry::names_left(organizations.count, invitations.count);
+    Ok(MigrationReport {
+        organizations,
+        invitations,
+    })
 }
 
 /// The sets of migrations in their order.

@@ -24,6 +24,7 @@ pub(super) use self::advisory_lock::AdvisoryLock;
 pub use self::check_names::{NameReport, UnreachableNames};
 pub use self::check_schema::SchemaReport;
 pub use self::import::{Import, ImportReport, ImportedRows, LeftRow};
+pub use self::migrate::MigrationReport;
 pub(super) use self::migrated_stores::MigratedStores;
 pub(super) use self::migration_state::{MigrationCounts, read_migration_counts};
 pub use self::migrations::MIGRATOR;
