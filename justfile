@@ -58,15 +58,15 @@ test-quick *arguments:
 test-features:
     CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast
     CONCURRENCY_SECONDS=1 cargo test --workspace --no-fail-fast --features conformance
-    cargo test --package better-auth-tests --features conformance,arbitrary-precision --test memory
+    cargo test --workspace --features conformance,arbitrary-precision --test memory
 
 # Run the tests of metadata with serde_json's `arbitrary_precision`, on both adapters; it compiles sqlx anew
 numbers-check:
-    url=$(just _database-url) && DATABASE_URL=$url cargo test --package better-auth-tests --features conformance,sqlx-postgres,arbitrary-precision --test memory --test postgres -- numbers:: user_metadata::
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --features conformance,sqlx-postgres,arbitrary-precision --test memory --test postgres -- numbers:: user_metadata::
 
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:
-    cargo test --package better-auth-tests --features conformance,sqlx-postgres --test faults -- --ignored --skip a_full_notification_queue --test-threads=2 {{ arguments }}
+    cargo test --workspace --features conformance,sqlx-postgres --test faults -- --ignored --skip a_full_notification_queue --test-threads=2 {{ arguments }}
 
 # Compare the adapters and press on them, each time with fresh seeds, for so many minutes or until something fails
 soak minutes="10":
@@ -74,7 +74,7 @@ soak minutes="10":
     set -euo pipefail
     export DATABASE_URL=$(just _database-url) DIFFERENTIAL_OPERATIONS=50000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
     until (( SECONDS >= 60 * {{ minutes }} )); do
-        cargo test --quiet --package better-auth-tests --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
+        cargo test --quiet --workspace --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
 # Change the source in small ways, and see that tests fail: an area (input, memory, postgres/GROUP) and a part of it, as in `0/16`
@@ -121,6 +121,10 @@ bench-sessions *options:
 bench-cache *options:
     benches/peers/run.sh cache {{ options }}
 
+# Measure the store of organizations and its races, and write docs/performance/organizations.md
+bench-organizations *options:
+    benches/peers/run.sh organizations {{ options }}
+
 # Measure what the features `tracing` and `metrics` cost, and write docs/performance/telemetry.md
 bench-telemetry *options:
     benches/telemetry/run.sh {{ options }}
@@ -143,6 +147,7 @@ bench-check:
     benches/peers/run.sh cache --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh scale --sessions 10000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh delete --sessions 5000 --dead 5000 --of-one-user 2000 --seconds 0.5 --output "$output"
+    benches/peers/run.sh organizations --organizations 1500 --members 1200 --calls 3 --rounds 2 --seconds 0.5 --output "$output"
 
 # Format and lint, for every combination of features
 lint:
@@ -154,7 +159,7 @@ lint:
     cargo clippy --workspace --all-targets --features conformance -- --deny warnings
     cargo clippy --workspace --all-targets --features sqlx-postgres -- --deny warnings
     cargo clippy --workspace --all-targets --features conformance,sqlx-postgres -- --deny warnings
-    cargo clippy --package better-auth-tests --test infrastructure --test typescript --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --workspace --test infrastructure --test typescript --features conformance,sqlx-postgres -- --deny warnings
     # The tests have the features that observe switched on.
     cargo clippy --package better-auth --features sqlx-postgres -- --deny warnings
     cargo clippy --package better-auth --features sqlx-postgres,metrics -- --deny warnings
@@ -188,7 +193,7 @@ servers-check *releases:
 
 # Run the conformance suite on a server of yours; `prepare` names a file with what each test's database needs first, as docs/scaling.md shows
 engine-check url prepare="":
-    DATABASE_URL={{ quote(url) }} ENGINE_PREPARE={{ if prepare == "" { "" } else { quote(absolute_path(prepare)) } }} cargo test --package better-auth-tests --features conformance,sqlx-postgres --test postgres -- conformance::
+    DATABASE_URL={{ quote(url) }} ENGINE_PREPARE={{ if prepare == "" { "" } else { quote(absolute_path(prepare)) } }} cargo test --workspace --features conformance,sqlx-postgres --test postgres -- conformance::
 
 # Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
 tls-check:
@@ -200,7 +205,8 @@ consumer-check part="all":
 
 # Build examples/app without a database and run its tests: an application with checked SQL of its own
 app-check:
-    env --unset=DATABASE_URL cargo build --locked --manifest-path examples/app/Cargo.toml --target-dir target
+    env --unset=DATABASE_URL cargo check --locked --manifest-path examples/app/Cargo.toml --target-dir target
+    env --unset=DATABASE_URL cargo test --no-run --locked --manifest-path examples/app/Cargo.toml --target-dir target
     url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
 
 # Write the .sqlx of examples/app anew, from a database in which better-auth and the application have migrated
@@ -222,7 +228,7 @@ app-prepare:
 # Run Better Auth (TypeScript) and this crate on the same tables, and import its own; needs Node.js and npm
 typescript-check *arguments:
     npm ci --silent --no-audit --no-fund --prefix tests/typescript
-    url=$(just _database-url) && DATABASE_URL=$url cargo test --package better-auth-tests --features conformance,sqlx-postgres --test typescript {{ arguments }}
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --features conformance,sqlx-postgres --test typescript {{ arguments }}
 
 # Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
 versions-check:

@@ -153,6 +153,12 @@ pub fn sessions_between(from: u64, to: u64, user: &str, lasting: &str) -> String
     )
 }
 
-fn id(prefix: &str, number: &str) -> String {
+/// The id of the user that an expression says, for SQL.
+pub fn user_id_of(number: &str) -> String {
+    id(USER_ID_PREFIX, number)
+}
+
+/// An id for SQL, of a prefix and of the number that an expression says.
+pub fn id(prefix: &str, number: &str) -> String {
     format!("'{prefix}' || lpad(to_hex({number}), 12, '0')")
 }

@@ -77,12 +77,38 @@ async fn fill(server: &Server, plan: &Plan) -> Result<SqlxAdapter> {
     Ok(database)
 }
 
-/// What was going on, and what lookups took meanwhile.
-struct Phase {
+/// What was going on, and what other calls took meanwhile.
+pub struct Phase {
     what: String,
     rows: Option<u64>,
-    time: Duration,
+    pub time: Duration,
     latencies: Latencies,
+}
+
+impl Phase {
+    pub const HEADER: [&str; 7] = [
+        "meanwhile",
+        "seconds",
+        "rows deleted",
+        "rows per second",
+        "p50, µs",
+        "p99, µs",
+        "longest, µs",
+    ];
+
+    pub fn row(&self) -> Vec<String> {
+        let pace = self.rows.map(|rows| per_second(rows, self.time));
+        let quantile = |share| thousands(self.latencies.quantile(share));
+        vec![
+            self.what.clone(),
+            format!("{:.1}", self.time.as_secs_f64()),
+            self.rows.map(count).unwrap_or_default(),
+            pace.map(thousands).unwrap_or_default(),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(1.0),
+        ]
+    }
 }
 
 async fn measure(database: &SqlxAdapter, lookups: &Tasks, plan: &Plan) -> Result<Vec<Phase>> {
@@ -110,7 +136,8 @@ async fn measure(database: &SqlxAdapter, lookups: &Tasks, plan: &Plan) -> Result
     ])
 }
 
-async fn phase(
+/// Does the work while calls begin so many times a second.
+pub async fn phase(
     what: String,
     lookups: &Tasks,
     per_second: f64,
@@ -191,31 +218,7 @@ fn send_lookups(
 }
 
 fn markdown(facts: &str, plan: &Plan, capacity: f64, phases: &[Phase]) -> String {
-    let rows: Vec<_> = phases
-        .iter()
-        .map(|phase| {
-            let pace = phase.rows.map(|rows| per_second(rows, phase.time));
-            let quantile = |share| thousands(phase.latencies.quantile(share));
-            vec![
-                phase.what.clone(),
-                format!("{:.1}", phase.time.as_secs_f64()),
-                phase.rows.map(count).unwrap_or_default(),
-                pace.map(thousands).unwrap_or_default(),
-                quantile(0.5),
-                quantile(0.99),
-                quantile(1.0),
-            ]
-        })
-        .collect();
-    let header = [
-        "meanwhile",
-        "seconds",
-        "rows deleted",
-        "rows per second",
-        "p50, µs",
-        "p99, µs",
-        "longest, µs",
-    ];
+    let rows: Vec<_> = phases.iter().map(Phase::row).collect();
     format!(
         "<!-- Written by `just bench-delete`; not to be edited. -->\n\n\
          # Lookups while much is deleted\n\n\
@@ -230,6 +233,6 @@ fn markdown(facts: &str, plan: &Plan, capacity: f64, phases: &[Phase]) -> String
         of_one_user = count(plan.of_one_user),
         per_second = thousands(plan.per_second),
         capacity = thousands(capacity),
-        table = table(1, &header, &rows),
+        table = table(1, &Phase::HEADER, &rows),
     )
 }

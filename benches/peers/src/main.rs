@@ -11,6 +11,8 @@ mod facts;
 mod load;
 mod memory;
 mod options;
+mod organization_races;
+mod organizations;
 mod pgbench;
 mod report;
 mod scale;
@@ -40,6 +42,10 @@ async fn main() -> Result<()> {
         "shared" => shared::run(&server, options, &output).await,
         "sessions" => sessions::run(&server, options, &output).await,
         "cache" => session_cache::run(&server, options, &output).await,
-        _ => Err("usage: run.sh table|scale|delete|shared|sessions|cache [--OPTION VALUE]…".into()),
+        "organizations" => organizations::run(&server, options, &output).await,
+        _ => Err(
+            "usage: run.sh table|scale|delete|shared|sessions|cache|organizations [--OPTION VALUE]…"
+                .into(),
+        ),
     }
 }
