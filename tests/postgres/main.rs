@@ -3,6 +3,8 @@
 mod adapter;
 mod adoption;
 mod batches;
+#[path = "../support/calls.rs"]
+mod calls;
 mod cleanup;
 mod cleanup_instances;
 mod clocks;
@@ -16,6 +18,8 @@ mod import;
 mod import_sources;
 mod joined;
 mod keys;
+mod large_organization;
+mod large_tables;
 mod migration_locks;
 mod migration_places;
 mod migrations;
