@@ -27,7 +27,7 @@ fresh_database() {
 # expected_schema write|compare: the schema that check_schema expects, from a database that a test migrates.
 expected_schema() {
     env --unset=BETTER_AUTH_SQLX_PREPARE_URL DATABASE_URL="$url" EXPECTED_SCHEMA="$1" \
-        cargo test --quiet --package better-auth-tests --features sqlx-postgres --test expected_schema
+        cargo test --quiet --workspace --features conformance,sqlx-postgres --test expected_schema
 }
 
 # Leaves the entries of the statements as they are in $target/sqlx-prepare-check.
@@ -46,20 +46,21 @@ check() {
     entries && same_entries && expected_schema compare
 }
 
-# Runs the check on a copy of the project that the command has changed.
+# check_copy COMMAND [ACTION]: runs the check, or a part of it, on a copy of the project that the command has changed.
 check_copy() {
-    local change=$1 copy outcome=0
+    local change=$1 action=${2:-check} copy outcome=0
     copy=$(mktemp -d)
     git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
     (cd "$copy" && eval "$change")
-    SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" check "$url" >"$copy.log" 2>&1 || outcome=1
+    SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" "$action" "$url" >"$copy.log" 2>&1 || outcome=1
     tail -n 2 "$copy.log"
     rm -rf "$copy" "$copy.log"
     return $outcome
 }
 
+# refuses WHAT COMMAND [ACTION]
 refuses() {
-    if check_copy "$2"; then
+    if check_copy "${@:2}"; then
         echo "sqlx-check accepts $1" >&2
         return 1
     fi
@@ -90,6 +91,10 @@ check)
     check
     echo "$(find .sqlx -name '*.json' | wc -l) entries, in step with the statements and the schema"
     ;;
+# A part of the check: the schema alone, without compiling the statements again.
+schema)
+    expected_schema compare
+    ;;
 test)
     script=$(realpath scripts/sqlx-cache.sh)
     check_copy :
@@ -99,7 +104,7 @@ test)
     refuses_entries "a left-over entry" 'cp "$(ls *.json | head -n 1)" query-left-over.json'
     refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
     refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
-    refuses "a stale expected schema" 'sed -i "s/^column users.image text$/column users.image integer/" src/adapters/postgres/maintenance/expected_schema.txt'
+    refuses "a stale expected schema" 'sed -i "s/^column users.image text$/column users.image integer/" src/adapters/postgres/maintenance/expected_schema.txt' schema
     ;;
 *)
     echo "usage: $0 prepare|check|test URL" >&2
