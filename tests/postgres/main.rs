@@ -43,6 +43,7 @@ mod support;
 mod transactions;
 mod unmigrated_stores;
 mod user_lists;
+mod vanished_organizations;
 mod verification_keys;
 mod violations;
 mod volatility;

@@ -11,7 +11,7 @@ use better_auth::{AuthError, AuthResult, ConflictField};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 
-const ISOLATIONS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
+pub(crate) const ISOLATIONS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 const NO_LIMITS: MemberLimits = MemberLimits {
     members: None,
     team_members: None,
@@ -31,15 +31,15 @@ fn assert_conflict<T: std::fmt::Debug>(answer: AuthResult<T>, on: ConflictField)
 }
 
 /// An organization with two owners, in a database where transactions are so isolated.
-struct Place {
+pub(crate) struct Place {
     pool: PgPool,
-    database: SqlxAdapter,
-    id: String,
-    owners: [String; 2],
+    pub(crate) database: SqlxAdapter,
+    pub(crate) id: String,
+    pub(crate) owners: [String; 2],
 }
 
 impl Place {
-    async fn prepare(pool: &PgPool, isolation: &str, slug: &str) -> Self {
+    pub(crate) async fn prepare(pool: &PgPool, isolation: &str, slug: &str) -> Self {
         let database = SqlxAdapter::from_pool(isolated(pool, isolation, 4).await);
         let owners: [String; 2] = users(&database).await;
         let store = database.organizations().unwrap();
@@ -80,13 +80,13 @@ impl Place {
         (user.id, invitation)
     }
 
-    fn invitation(&self, email: &str) -> CreateInvitation {
+    pub(crate) fn invitation(&self, email: &str) -> CreateInvitation {
         let until = Utc::now() + TimeDelta::hours(1);
         CreateInvitation::new(&self.id, email, &self.owners[0], until)
     }
 
     /// Commits the transaction once the second caller waits for it. What the second one is answered.
-    async fn meet<T: Send + 'static, Call: Future<Output = AuthResult<T>> + Send>(
+    pub(crate) async fn meet<T: Send + 'static, Call: Future<Output = AuthResult<T>> + Send>(
         &self,
         open: Box<dyn Transaction>,
         second: impl FnOnce(SqlxAdapter) -> Call + Send + 'static,

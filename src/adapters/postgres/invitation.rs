@@ -28,8 +28,8 @@ macro_rules! query_invitation {
 }
 
 impl Repository {
-    /// The unique index of pending invitations decides among several. The rows of inviter and team are locked, so that
-    /// they stay until the invitation is there.
+    /// The unique index of pending invitations decides among several. The rows of organization, inviter and team are
+    /// locked, in this order, so that they stay until the invitation is there.
     pub(super) async fn create_invitation(
         &self,
         invitation: CreateInvitation,
@@ -48,13 +48,14 @@ impl Repository {
                 sqlx::query!(
                     "WITH counted AS (UPDATE organization SET revision = revision + 1 \
                      WHERE id = $2 AND $8::BIGINT IS NOT NULL RETURNING id), \
+                     held AS (SELECT id FROM organization WHERE id = $2 AND $8 IS NULL FOR KEY SHARE), \
                      inviter AS (SELECT user_id FROM member WHERE organization_id = $2 AND user_id = $5 \
-                     AND ($8 IS NULL OR EXISTS (SELECT FROM counted)) FOR KEY SHARE), \
+                     AND EXISTS (SELECT FROM counted UNION ALL SELECT FROM held) FOR KEY SHARE), \
                      chosen AS (SELECT id FROM team WHERE id = $6 AND organization_id = $2 FOR KEY SHARE), \
                      verdict AS (SELECT CASE \
                      WHEN EXISTS (SELECT FROM invitation WHERE organization_id = $2 AND email = $3 \
                      AND status = 'pending' AND expires_at > statement_timestamp()) THEN 'taken' \
-                     WHEN NOT EXISTS (SELECT FROM organization WHERE id = $2) THEN 'no organization' \
+                     WHEN NOT EXISTS (SELECT FROM counted UNION ALL SELECT FROM held) THEN 'no organization' \
                      WHEN NOT EXISTS (SELECT FROM inviter) THEN 'no member' \
                      WHEN $9 AND NOT EXISTS (SELECT FROM chosen) THEN 'no team' \
                      WHEN (SELECT better_auth_count('invitations', id, $8) FROM counted) >= $8 THEN \
