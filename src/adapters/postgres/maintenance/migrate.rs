@@ -94,8 +94,8 @@ impl SqlxAdapter {
     /// [`AuthError::Unavailable`]: crate::AuthError::Unavailable
     /// [`AuthError::Database`]: crate::AuthError::Database
     pub async fn migrate(&self) -> AuthResult<()> {
-        let migrated = self.observe_migration(&mut Observer::silent());
-        migrated.await.map(drop)
+        let mut observer = Observer::silent();
+        self.observe_migration(&mut observer).await.map(drop)
     }
 
     /// As [`migrate`](Self::migrate), with an observer that hears of each migration, of what the server is doing while it
