@@ -37,7 +37,7 @@ const MAY_SCAN: [&str; 3] = [
 ];
 
 /// Statements that may sort, by a part of their text. Whatever is sorted is read before, also where only a page is kept.
-const MAY_SORT: [(&str, &str); 11] = [
+const MAY_SORT: [(&str, &str); 9] = [
     (
         "FROM member JOIN organization ON organization.id = member.organization_id WHERE member.user_id",
         "the organizations of one user",
@@ -46,14 +46,9 @@ const MAY_SORT: [(&str, &str); 11] = [
         "FROM team_member JOIN team ON team.id = team_member.team_id WHERE team_member.user_id",
         "the teams of one user",
     ),
-    ("FROM team_member WHERE team_id", "the members of one team"),
     (
         "FROM texts CROSS JOIN LATERAL",
         "a page of members for each text with the role, of which organizations have few",
-    ),
-    (
-        "FROM invitation WHERE organization_id = $1 ORDER BY",
-        "the invitations of one organization",
     ),
     (
         "ORDER BY newest.created_at DESC",
@@ -188,7 +183,12 @@ async fn every_statement_runs_on_an_index(pool: PgPool) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(needed.len(), MAY_SORT.len(), "an excuse that nobody needs");
+    let excuses = MAY_SORT.iter().map(|(part, _)| part);
+    let unneeded: Vec<_> = excuses.filter(|part| !needed.contains(part)).collect();
+    assert!(
+        unneeded.is_empty(),
+        "excuses that nobody needs: {unneeded:?}"
+    );
     // On the same rows, as to store them takes most of the time.
     large_organization::each_call_runs_on_indexes(&pool).await;
 }
