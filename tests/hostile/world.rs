@@ -124,7 +124,7 @@ impl World {
                      UNION ALL SELECT 'sessions', id, md5(sessions::text) FROM sessions \
                      UNION ALL SELECT 'accounts', id, md5(accounts::text) FROM accounts \
                      UNION ALL SELECT 'verifications', id, md5(verifications::text) FROM verifications \
-                     UNION ALL SELECT 'relations', relname, '' FROM pg_class \
+                     UNION ALL SELECT 'relations', 'all', string_agg(relname, ' ' ORDER BY relname) FROM pg_class \
                      WHERE relnamespace = 'public'::regnamespace",
                 )
                 .fetch_all(pool)
