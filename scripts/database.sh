@@ -42,7 +42,10 @@ up_binaries() {
 }
 
 start_binaries() {
-    [ -f "$directory/ready" ] || init_server "$bin" "$directory" better_auth $(icu_locale "$bin")
+    if [ ! -f "$directory/ready" ]; then
+        init_server "$bin" "$directory" better_auth $(icu_locale "$bin")
+        hash_password_once "$bin" "$directory" better_auth
+    fi
     port=$(free_port)
     start_server "$bin" "$directory" "$port"
 }

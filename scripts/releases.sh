@@ -42,6 +42,7 @@ run_on() {
     local port since=$SECONDS
     bin=$(release_binaries "$1")
     init_server "$bin" "$directory" better_auth
+    hash_password_once "$bin" "$directory" better_auth
     port=$(free_port)
     start_server "$bin" "$directory" "$port" -c shared_buffers=256MB -c full_page_writes=off
     DATABASE_URL=postgresql://better_auth:password@localhost:$port/postgres "${tests[@]}" || {

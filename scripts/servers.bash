@@ -59,6 +59,15 @@ init_server() {
         --auth=scram-sha-256 --encoding=UTF8 --no-locale --no-sync "$@" >/dev/null
 }
 
+# hash_password_once BINARIES DIRECTORY USER
+#
+# Of a cluster that init_server has just made. Tests open thousands of connections, each of which hashes the password as
+# often as its verifier says, by default 4,096 times. This is the verifier of `password` for once.
+hash_password_once() {
+    local verifier='SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==$P5e1oD5NZsmvQ1SmsY/OmUXXYn2u1KcSsn/8+rFzIJI=:inuWo0JrOQBdgToqdnAHK4iLAdwZVtef1VqKNM/WSNY='
+    echo "ALTER ROLE $3 PASSWORD '$verifier'" | as_owner "$1/postgres" --single -D "$2/data" -c log_checkpoints=off postgres >/dev/null
+}
+
 # start_server BINARIES DIRECTORY PORT [OPTION…]
 #
 # A lost crash costs test data only; fsync would make every test database slow.
