@@ -198,18 +198,18 @@ async fn slow_rows_are_removed_in_smaller_batches(pool: PgPool) {
         "CREATE TABLE audit (id TEXT REFERENCES verifications (id) ON DELETE CASCADE)",
         "INSERT INTO audit VALUES ('v200')",
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM pg_sleep(0.005); RETURN OLD; END $$",
+         $$ BEGIN PERFORM pg_sleep(0.0025); RETURN OLD; END $$",
         "CREATE TRIGGER slow BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION slow()",
     ] {
         execute(&pool, sql).await;
     }
     let config = PoolConfig {
-        acquire_timeout: Duration::from_secs(1),
+        acquire_timeout: Duration::from_millis(500),
         ..PoolConfig::default()
     };
     let database = SqlxAdapter::builder(&url(&pool))
         .pool_config(config)
-        .answer_timeout(Duration::from_millis(1500))
+        .answer_timeout(Duration::from_millis(750))
         .connect()
         .await
         .unwrap();

@@ -595,12 +595,12 @@ async fn a_connection_that_the_application_exchanges_is_closed(pool: PgPool) {
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn several_waits_for_locks_end_as_unavailable(pool: PgPool) {
     let config = PoolConfig {
-        acquire_timeout: Duration::from_secs(2),
+        acquire_timeout: Duration::from_secs(1),
         ..PoolConfig::default()
     };
     let database = SqlxAdapter::builder(&support::url(&pool))
         .pool_config(config)
-        .answer_timeout(Duration::from_secs(3))
+        .answer_timeout(Duration::from_millis(1500))
         .connect()
         .await
         .unwrap();
@@ -610,14 +610,14 @@ async fn several_waits_for_locks_end_as_unavailable(pool: PgPool) {
         let session = CreateSession::new(&user.id, expires_at);
         database.create_session(session).await.unwrap();
     }
-    // Each row is locked by someone else, who gives it up after a second and a half.
+    // Each row is locked by someone else, who gives it up after three quarters of a second.
     let mut locks = Vec::new();
     for number in 0..4 {
         let mut lock = pool.begin().await.unwrap();
         let row = format!("SELECT FROM sessions ORDER BY id OFFSET {number} LIMIT 1 FOR UPDATE");
         execute_on(&mut lock, &row).await;
         locks.push(tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(1500) * (number + 1)).await;
+            tokio::time::sleep(Duration::from_millis(750) * (number + 1)).await;
             lock.rollback().await.unwrap();
         }));
     }
