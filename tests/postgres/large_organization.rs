@@ -78,17 +78,12 @@ fn calls() -> Vec<OrganizationCall> {
 fn argument(method: &str, place: &str) -> Option<String> {
     // A member who is no owner and in no team, and a user who is no member and has an invitation.
     let (member, invited, invitation) = (100_001, 30, 60);
+    let by_invited = ["create_member", "accept_invitation", "reject_invitation"];
     Some(match place {
-        "organization_id" | "ids" | "team_id" => id(1),
         "id" if method.contains("invitation") => id(invitation),
-        "id" => id(1),
-        "owner_id" | "inviter_id" => id(member),
-        "user_id"
-            if ["create_member", "accept_invitation", "reject_invitation"].contains(&method) =>
-        {
-            id(invited)
-        }
-        "user_id" => id(member),
+        "id" | "ids" | "organization_id" | "team_id" => id(1),
+        "user_id" if by_invited.contains(&method) => id(invited),
+        "user_id" | "owner_id" | "inviter_id" => id(member),
         "role" if method == "create_organization_role" => "editor".to_owned(),
         "role" if method.ends_with("organization_role") => "auditor".to_owned(),
         "role" => "member".to_owned(),

@@ -18,9 +18,9 @@ use super::inside::Inside;
 use super::live_session::LiveSession;
 use super::session_cache::CachedSessions;
 use super::violation::Violated;
+use crate::AuthError;
 use crate::adapters::{Store, telemetry};
 use crate::types::{Session, User};
-use crate::AuthError;
 
 /// Bytes of a key that may share a statement. A longer one is looked up alone, so that it delays no other caller.
 pub(super) const MAX_SHARED_KEY: usize = 1024;
