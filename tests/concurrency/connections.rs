@@ -21,6 +21,17 @@ pub(crate) struct UnderTest {
     url: String,
 }
 
+impl UnderTest {
+    /// Another instance on the same database, with one connection.
+    pub(crate) async fn another(&self) -> SqlxAdapter {
+        let config = PoolConfig {
+            max_connections: 1,
+            ..PoolConfig::default()
+        };
+        SqlxAdapter::with_config(&self.url, config).await.unwrap()
+    }
+}
+
 pub(crate) async fn connect(url: &str) -> UnderTest {
     let config = PoolConfig {
         max_connections: CONNECTIONS,

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{
@@ -54,7 +55,10 @@ fn answer(answer: AuthResult<Option<String>>) -> Option<Answer> {
             AuthError::UserNotFound
             | AuthError::SessionNotFound
             | AuthError::MemberNotFound
-            | AuthError::InvitationNotFound,
+            | AuthError::InvitationNotFound
+            | AuthError::TwoFactorNotFound
+            | AuthError::PasskeyNotFound
+            | AuthError::ApiKeyNotFound,
         ) => Some(Err(Refusal::NotFound)),
         Err(AuthError::Conflict { field }) => Some(Err(Refusal::Conflict(field))),
         Err(error) if error.is_retryable() => None,
@@ -122,9 +126,15 @@ fn overlaps<M: Model>(histories: &[History<M>]) -> usize {
 }
 
 pub(crate) async fn explore<M: Subject + 'static>(mut run: Run) {
+    let end = run.end;
+    explore_until::<M>(&mut run, end).await;
+    run.settle().await;
+}
+
+pub(crate) async fn explore_until<M: Subject + 'static>(run: &mut Run, end: Instant) {
     let (mut rounds, mut calls, mut met) = (0, 0, 0);
     let explorer = run.watch.task("explorer");
-    while run.goes_on() {
+    while Instant::now() < end {
         let key: Arc<str> = M::prepare(&run.database, rounds).await.unwrap().into();
         explorer.does(format!("round {rounds}"));
         let clock = Arc::new(AtomicU64::new(0));
@@ -153,7 +163,6 @@ pub(crate) async fn explore<M: Subject + 'static>(mut run: Run) {
     }
     println!("{rounds} histories of {calls} calls explained; in {met} of them, calls met");
     assert!(met > 0);
-    run.settle().await;
 }
 
 /// Users of whom one may have the email. Each has a number as a name.

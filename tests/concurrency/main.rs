@@ -5,6 +5,10 @@
 
 #[cfg(feature = "sqlx-postgres")]
 mod connections;
+mod counter_histories;
+mod credential_histories;
+mod credential_meetings;
+mod credential_storms;
 mod histories;
 #[cfg(feature = "sqlx-postgres")]
 mod instances;
@@ -59,6 +63,31 @@ impl Run {
 
     fn goes_on(&self) -> bool {
         Instant::now() < self.end
+    }
+
+    /// Shares the time out between so many parts, and tells each when it ends.
+    async fn in_parts(&mut self, parts: u32, part: impl AsyncFn(&mut Self, u32, Instant)) {
+        let share = self.end.saturating_duration_since(Instant::now()) / parts;
+        for number in 0..parts {
+            let end = Instant::now() + share;
+            part(self, number, end).await;
+        }
+    }
+
+    /// So many instances of the application on the same database.
+    #[cfg_attr(
+        not(feature = "sqlx-postgres"),
+        allow(clippy::unused_async, reason = "nothing to connect to")
+    )]
+    async fn instances(&self, count: usize) -> Vec<Arc<dyn DatabaseAdapter>> {
+        let mut instances = vec![Arc::clone(&self.database); count];
+        #[cfg(feature = "sqlx-postgres")]
+        if let Some(postgres) = &self.postgres {
+            for instance in &mut instances {
+                *instance = Arc::new(postgres.another().await);
+            }
+        }
+        instances
     }
 
     /// Waits until what was dropped has come to an end everywhere, and checks that nothing is left of it.
@@ -136,6 +165,9 @@ on_both_adapters! {
     histories::one_time_tokens_are_linearizable: one_time_tokens_are_linearizable_in_memory, one_time_tokens_are_linearizable_on_postgresql;
     organization_histories::members_are_linearizable: members_are_linearizable_in_memory, members_are_linearizable_on_postgresql;
     organization_histories::invitations_are_linearizable: invitations_are_linearizable_in_memory, invitations_are_linearizable_on_postgresql;
+    credential_histories::credentials_are_linearizable: credentials_are_linearizable_in_memory, credentials_are_linearizable_on_postgresql;
+    credential_meetings::credentials_that_meet_work_once: credentials_that_meet_work_once_in_memory, credentials_that_meet_work_once_on_postgresql;
+    credential_storms::storms_pass_no_count: storms_pass_no_count_in_memory, storms_pass_no_count_on_postgresql;
     organization_meetings::organizations_keep_their_limits_and_guards: organizations_keep_their_limits_and_guards_in_memory, organizations_keep_their_limits_and_guards_on_postgresql;
 }
 

@@ -226,14 +226,21 @@ async fn the_flag_goes_with_the_row(pool: PgPool) {
                         WHERE two_factor_enabled <> COALESCE(verified, FALSE)";
     for isolation in ISOLATIONS {
         let database = isolated_adapter(&pool, isolation).await;
-        for is_enrolled in [false, true] {
+        // What is there before: nothing, a second factor that is not verified, or one that the transaction replaces.
+        for (is_enrolled, is_replaced) in [(false, false), (true, false), (true, true)] {
             let user = new_user(&database).await;
             let factors = database.two_factor().unwrap();
             if is_enrolled {
                 factors.enroll(&user, "secret", None).await.unwrap();
             }
+            if is_replaced {
+                factors.confirm(&user, 1).await.unwrap();
+            }
             let transaction = database.begin().await.unwrap();
             let inside = transaction.two_factor().unwrap();
+            if is_replaced {
+                inside.disable(&user).await.unwrap();
+            }
             inside.enroll(&user, "secret", None).await.unwrap();
             inside.confirm(&user, 1).await.unwrap();
             let (other, id) = (database.clone(), user.clone());
@@ -244,7 +251,7 @@ async fn the_flag_goes_with_the_row(pool: PgPool) {
                 .await
                 .unwrap()
                 .get(0);
-            assert_eq!(count, 0, "{isolation}, {is_enrolled}");
+            assert_eq!(count, 0, "{isolation}, {is_enrolled}, {is_replaced}");
         }
     }
 }

@@ -10,11 +10,11 @@ use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
     Account, CodeCheck, CreateAccount, CreateInvitation, CreateMember, CreateOrganization,
     CreateOrganizationRole, CreateSession, CreateTeam, CreateTeamMember, CreateUser,
-    CreateVerification, Invitation, InvitationDetails, InvitationStatus, Linked, ListMembers,
-    ListUsers, Member, MemberLimits, MemberPage, MemberWithUser, Metadata, Organization,
-    OrganizationRole, PublicUser, Removed, SearchField, SearchOperator, Session, Team, TeamMember,
-    UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser, User, UserFilter, UserOrder,
-    UserPage, UserSearch, Verification, VisitFields as _,
+    CreateVerification, DeviceCodeStatus, Invitation, InvitationDetails, InvitationStatus, Linked,
+    ListMembers, ListUsers, Member, MemberLimits, MemberPage, MemberWithUser, Metadata,
+    Organization, OrganizationRole, PublicUser, Removed, SearchField, SearchOperator, Session,
+    Team, TeamMember, UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser, User,
+    UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -124,7 +124,12 @@ macro_rules! no_places {
 no_places! {
     bool = false,
     u32 = 100,
+    i64 = 1,
     Option<u32> = None,
+    Option<i32> = None,
+    Option<i64> = None,
+    Option<Option<i32>> = None,
+    Option<Option<i64>> = None,
     MemberLimits = Self::default(),
     Duration = Duration::from_secs(3600),
     Option<bool> = None,
@@ -151,8 +156,9 @@ macro_rules! downcast {
 
 fn fill_field(name: &'static str, field: &mut dyn Any, choose: &mut Chooser) {
     downcast!(field as String | Option<String> | Option<Option<String>> | Metadata | Option<Metadata> | UserFilter
-        | Option<UserSearch> | bool | u32 | Option<u32> | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
-        | Option<Option<DateTime<Utc>>> | SearchField | SearchOperator | UserOrder
+        | Option<UserSearch> | bool | u32 | i64 | Option<u32> | Option<i32> | Option<i64> | Option<Option<i32>>
+        | Option<Option<i64>> | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
+        | Option<Option<DateTime<Utc>>> | Duration | SearchField | SearchOperator | UserOrder
         => field.fill(name, choose));
     panic!("{name} is of a type that is not in the list");
 }
@@ -206,16 +212,19 @@ impl Places for Option<UserSearch> {
 /// Every kind of error that a call may answer.
 pub(crate) const KINDS: &[&str] = &[
     "AccountNotFound",
+    "ApiKeyNotFound",
     "Conflict",
     "Database",
     "InvitationNotFound",
     "MemberNotFound",
     "OrganizationNotFound",
     "OutcomeUnknown",
+    "PasskeyNotFound",
     "RoleNotFound",
     "SessionNotFound",
     "TeamNotFound",
     "TransactionAborted",
+    "TwoFactorNotFound",
     "Unavailable",
     "Unsupported",
     "UserNotFound",
@@ -277,8 +286,8 @@ impl Answer {
 }
 
 fn value(name: &'static str, field: &mut dyn Any) -> Value {
-    downcast!(field as String | Option<String> | bool | DateTime<Utc> | Option<DateTime<Utc>> | Metadata
-        | InvitationStatus => json!(field));
+    downcast!(field as String | Option<String> | bool | i32 | i64 | Option<i32> | Option<i64> | DateTime<Utc>
+        | Option<DateTime<Utc>> | Metadata | InvitationStatus | DeviceCodeStatus => json!(field));
     panic!("{name} is of a type that is not in the list");
 }
 
@@ -491,7 +500,7 @@ macro_rules! calls {
     (organizations -> $store:path { $($methods:tt)* }) => {
         calls!(@methods OrganizationCall, |database| database.organizations()?; $($methods)*);
     };
-    // The other stores have tests of their own.
+    // They are in a file of their own, as some take `Option<&str>`.
     ($other:ident -> $store:path { $($methods:tt)* }) => {};
     (
         @methods $name:ident, |$database:ident| $to:expr;
@@ -554,5 +563,11 @@ macro_rules! calls {
         }
     };
 }
+
+#[path = "credential_calls.rs"]
+mod credentials;
+#[allow(unused_imports, reason = "each test file takes what it needs")]
+pub(crate) use credentials::{CredentialCall, TABLES as CREDENTIAL_TABLES};
+
 better_auth::with_database_adapter_methods!(calls {});
 better_auth::with_store_methods!(calls {});

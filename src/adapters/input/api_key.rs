@@ -124,6 +124,17 @@ pub fn next_api_key_update(previous: DateTime<Utc>, now: DateTime<Utc>) -> DateT
     to_millis(now).max(later(previous, 1000))
 }
 
+/// Whether uses of a key are counted: it has a quota or a rate limit.
+pub(in crate::adapters) fn is_counted(row: &ApiKey) -> bool {
+    row.remaining.is_some() || rate_limit(row).is_some()
+}
+
+/// The window in milliseconds, and how many uses it has room for.
+fn rate_limit(row: &ApiKey) -> Option<(i64, i32)> {
+    let limit = row.rate_limit_time_window.zip(row.rate_limit_max);
+    limit.filter(|_| row.rate_limit_enabled)
+}
+
 /// What a use of a key at `now` answers. The row is changed if something is to be written.
 #[must_use]
 pub fn use_api_key(row: &mut ApiKey, now: DateTime<Utc>) -> ApiKeyUse {
@@ -135,9 +146,7 @@ pub fn use_api_key(row: &mut ApiKey, now: DateTime<Utc>) -> ApiKeyUse {
     }
     let millis_later = |time: DateTime<Utc>, millis: i64| later(time, millis.saturating_mul(1000));
     let written = to_millis(now);
-    let limit =
-        (row.rate_limit_time_window.zip(row.rate_limit_max)).filter(|_| row.rate_limit_enabled);
-    if limit.is_none() && row.remaining.is_none() {
+    if !is_counted(row) {
         let is_due = |last| later(last, LAST_REQUEST) <= now;
         if row.last_request.is_none_or(is_due) {
             row.last_request = Some(written);
@@ -145,7 +154,7 @@ pub fn use_api_key(row: &mut ApiKey, now: DateTime<Utc>) -> ApiKeyUse {
         return ApiKeyUse::Accepted(row.clone());
     }
     let mut window = None;
-    if let Some((length, max)) = limit {
+    if let Some((length, max)) = rate_limit(row) {
         let end = row
             .rate_limit_window_started_at
             .map(|start| millis_later(start, length));

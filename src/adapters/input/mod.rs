@@ -75,6 +75,7 @@ pub use two_factor::{LockOut, backup_codes_text, new_two_factor, time_step};
 pub use user::{ban_update, check_ids, new_user, user_update};
 pub use verification::{new_verification, reserved_verification};
 
+pub(super) use api_key::is_counted;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use api_key::retry_after;
 #[cfg(feature = "sqlx-postgres")]

@@ -157,14 +157,21 @@ impl<A: Access> Repository<A> {
         self.0.write_with_redo(
             |view| view.api_keys().stripe_of(key),
             |view| Ok(count(view, key, now)),
-            // Others may have used it up until the commit.
+            // Others may have used it up until the commit. A refused use counts for nothing, then neither.
             |outcome| {
-                let was_accepted = matches!(outcome, ApiKeyUse::Accepted(_));
-                let key = key.to_owned();
-                Box::new(move |view| match count(view, &key, now) {
-                    ApiKeyUse::Accepted(_) => Ok(()),
-                    _ if was_accepted => Err(lost_to_another("API key")),
-                    _ => Ok(()),
+                let ApiKeyUse::Accepted(row) = outcome else {
+                    return Box::new(|_| Ok(()));
+                };
+                let (key, was_counted) = (key.to_owned(), input::is_counted(row));
+                Box::new(move |view| {
+                    let is_counted =
+                        |issued: &IssuedApiKey| input::is_counted(&issued.row) == was_counted;
+                    let is_same = view.api_keys().rely(&key, is_counted) == Some(true);
+                    let outcome = is_same.then(|| count(view, &key, now));
+                    if was_counted && !matches!(outcome, Some(ApiKeyUse::Accepted(_))) {
+                        return Err(lost_to_another("API key"));
+                    }
+                    Ok(())
                 })
             },
         )

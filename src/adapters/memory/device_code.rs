@@ -139,17 +139,25 @@ impl<A: Access> Repository<A> {
         self.0.write_with_redo(
             |view| view.device_codes().stripes_of(device_code),
             |view| Ok(answer_poll(view, device_code, client_id.as_ref(), now)),
-            // Another poll may have used the code up until the commit.
+            // Another poll may have used the code up until the commit. One that waits must not use up what was approved
+            // meanwhile.
             |poll| {
                 let was_approved = matches!(poll, DevicePoll::Approved { .. });
+                if !was_approved && !matches!(poll, DevicePoll::Pending | DevicePoll::SlowDown) {
+                    return Box::new(|_| Ok(()));
+                }
                 let (code, client_id) = (device_code.to_owned(), client_id.clone());
-                Box::new(
-                    move |view| match answer_poll(view, &code, client_id.as_ref(), now) {
-                        DevicePoll::Approved { .. } => Ok(()),
-                        _ if was_approved => Err(lost_to_another("code of a device")),
-                        _ => Ok(()),
-                    },
-                )
+                Box::new(move |view| {
+                    let is_pending =
+                        |issued: &IssuedDeviceCode| issued.row.status == DeviceCodeStatus::Pending;
+                    let is_pending = view.device_codes().rely(&code, is_pending);
+                    if is_pending == Some(!was_approved) {
+                        answer_poll(view, &code, client_id.as_ref(), now);
+                    } else if was_approved {
+                        return Err(lost_to_another("code of a device"));
+                    }
+                    Ok(())
+                })
             },
         )
     }

@@ -113,14 +113,20 @@ impl<A: Access> Repository<A> {
         self.0.write_with_redo(
             |_| Stripes::of(user_id),
             |view| Ok(count(view, user_id, lock_out, now)),
-            // Others may have used the attempts up until the commit.
+            // Others may have used the attempts up until the commit, or forgotten them.
             |attempt| {
-                let was_granted = matches!(attempt, Attempt::Granted(_));
+                let was_granted = match attempt {
+                    Attempt::Granted(_) => true,
+                    Attempt::Locked { .. } => false,
+                    Attempt::NotEnrolled => return Box::new(|_| Ok(())),
+                };
                 let user_id = user_id.to_owned();
-                Box::new(move |view| match count(view, &user_id, lock_out, now) {
-                    Attempt::Granted(_) => Ok(()),
-                    _ if was_granted => Err(lost_to_another("attempt")),
-                    _ => Ok(()),
+                Box::new(move |view| {
+                    let attempt = count(view, &user_id, lock_out, now);
+                    if matches!(attempt, Attempt::Granted(_)) == was_granted {
+                        return Ok(());
+                    }
+                    Err(lost_to_another("attempt"))
                 })
             },
         )
