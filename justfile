@@ -125,6 +125,10 @@ bench-cache *options:
 bench-organizations *options:
     benches/peers/run.sh organizations {{ options }}
 
+# Measure what counting uses of API keys and calls of rate limits costs, and write docs/performance/credentials.md
+bench-credentials *options:
+    benches/peers/run.sh credentials {{ options }}
+
 # Measure what the features `tracing` and `metrics` cost, and write docs/performance/telemetry.md
 bench-telemetry *options:
     benches/telemetry/run.sh {{ options }}
@@ -145,6 +149,7 @@ bench-check:
     benches/peers/run.sh shared --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh sessions --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh cache --sessions 5000 --rounds 1 --seconds 0.1 --output "$output"
+    benches/peers/run.sh credentials --sessions 5000 --keys 5000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh scale --sessions 10000 --rounds 1 --seconds 0.1 --output "$output"
     benches/peers/run.sh delete --sessions 5000 --dead 5000 --of-one-user 2000 --seconds 0.5 --output "$output"
     benches/peers/run.sh organizations --organizations 1500 --members 1200 --calls 3 --rounds 2 --seconds 0.5 --output "$output"

@@ -89,3 +89,8 @@ pub use sqlx;
 #[cfg(all(doctest, feature = "conformance", feature = "sqlx-postgres"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The snippets of the page on credentials, likewise.
+#[cfg(all(doctest, feature = "conformance", feature = "sqlx-postgres"))]
+#[doc = include_str!("../docs/credentials.md")]
+struct Credentials;

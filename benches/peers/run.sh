@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the benchmarks on a PostgreSQL server of their own: run.sh table|scale|delete|shared|sessions|cache|organizations [--OPTION VALUE]…
+# Runs the benchmarks on a PostgreSQL server of their own: run.sh table|scale|delete|shared|sessions|cache|organizations|credentials [--OPTION VALUE]…
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::organizations::new_organization;
-use super::transaction_races::overlap;
 use super::{
     Adapter, an_hour_ago, assert_eq, assert_error, assert_refused, at_once, each_with, in_an_hour,
     in_time, new_user,
@@ -14,17 +13,17 @@ use crate::types::{
 };
 use crate::{AuthError, AuthResult};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn store<A: DatabaseAdapter + ?Sized>(adapter: &A) -> &dyn ApiKeyStore {
+pub(super) fn store<A: DatabaseAdapter + ?Sized>(adapter: &A) -> &dyn ApiKeyStore {
     adapter.api_keys().expect("the adapter has the store")
 }
 
-fn of(user: &User) -> CreateApiKey {
+pub(super) fn of(user: &User) -> CreateApiKey {
     CreateApiKey::for_user(&user.id)
 }
 
-async fn issue(adapter: &Adapter, create: CreateApiKey) -> IssuedApiKey {
+pub(super) async fn issue(adapter: &Adapter, create: CreateApiKey) -> IssuedApiKey {
     store(adapter).create_api_key(create).await.unwrap()
 }
 
@@ -38,7 +37,7 @@ async fn use_key(adapter: &Adapter, key: &str) -> ApiKeyUse {
     }
 }
 
-fn accepted(outcome: ApiKeyUse) -> ApiKey {
+pub(super) fn accepted(outcome: ApiKeyUse) -> ApiKey {
     match outcome {
         ApiKeyUse::Accepted(row) => row,
         outcome => panic!("{outcome:?}"),
@@ -455,38 +454,5 @@ pub(super) async fn keys_work_in_transactions(adapter: Adapter) {
         assert_eq!(use_key(&adapter, &plain.key).await, ApiKeyUse::NotFound);
         let outcome = use_key(&adapter, &issued.key).await;
         assert_eq!(matches!(outcome, ApiKeyUse::Accepted(_)), commits);
-    }
-}
-
-pub(super) async fn of_two_transactions_one_has_the_last_use(adapter: Adapter) {
-    let user = new_user(&adapter).await;
-    for round in 0..4 {
-        let create = if round % 2 == 0 {
-            of(&user).with_quota(1)
-        } else {
-            of(&user).with_rate_limit(1, HOUR)
-        };
-        let issued = issue(&adapter, create).await;
-        let transaction = adapter.begin().await.unwrap();
-        accepted(store(&*transaction).use_key(&issued.key).await.unwrap());
-        let database = adapter.clone();
-        let (first, second) = overlap(transaction.commit(), async move {
-            if round < 2 {
-                return store(&database).use_key(&issued.key).await;
-            }
-            let transaction = database.begin().await?;
-            let outcome = store(&*transaction).use_key(&issued.key).await?;
-            transaction.commit().await?;
-            AuthResult::Ok(outcome)
-        })
-        .await;
-        let second = match second {
-            Ok(outcome) => matches!(outcome, ApiKeyUse::Accepted(_)),
-            Err(error) => {
-                assert!(error.is_retryable(), "{error:?}");
-                false
-            }
-        };
-        assert!(first.is_ok() != second, "{first:?}, {second}");
     }
 }

@@ -623,10 +623,14 @@ declare_cases! { $
             secrets_of_second_factors_do_not_show
             /// Every operation works in a transaction, and is undone by a rollback.
             second_factors_work_in_transactions
+        }
+        two_factor_races {
             /// If a transaction and another caller use the same time step or backup codes, one of the two succeeds.
             of_two_transactions_one_uses_the_time_step
             /// If a transaction and another caller take the last attempt, one of the two gets it.
             of_two_transactions_one_takes_the_last_attempt
+            /// If a transaction disables a second factor while another is stored, the flag of the user says which there is.
+            the_flag_goes_with_the_second_factor
         }
     }
 
@@ -679,6 +683,8 @@ declare_cases! { $
             device_codes_work_in_transactions
             /// If a transaction and another caller approve or use the same code, one of the two succeeds.
             of_two_transactions_one_uses_the_device_code
+            /// A poll in a transaction that is told to wait uses up no approval that comes meanwhile.
+            a_poll_that_waits_uses_up_no_approval
         }
     }
 
@@ -707,8 +713,12 @@ declare_cases! { $
             issued_keys_do_not_show
             /// Every operation works in a transaction, and is undone by a rollback.
             keys_work_in_transactions
+        }
+        api_key_races {
             /// If a transaction and another caller take the last use, one of the two gets it.
             of_two_transactions_one_has_the_last_use
+            /// A use in a transaction that is refused is not counted, also if there are uses again at the commit.
+            a_refused_use_in_a_transaction_is_not_counted
         }
     }
 

@@ -321,3 +321,21 @@ async fn use_up(
     let polled = store.poll(&issued.device_code, CLIENT).await?;
     Ok(matches!(polled, DevicePoll::Approved { .. }))
 }
+
+pub(super) async fn a_poll_that_waits_uses_up_no_approval(adapter: Adapter) {
+    let (issued, user) = (issue(&adapter).await, new_user(&adapter).await);
+    let transaction = adapter.begin().await.unwrap();
+    let polled = store(&*transaction).poll(&issued.device_code, CLIENT).await;
+    assert_eq!(polled.unwrap(), DevicePoll::Pending);
+    let (database, id, typed) = (adapter.clone(), user.id, issued.row.user_code);
+    let (first, second) = overlap(transaction.commit(), async move {
+        store(&database).approve(&typed, &id).await
+    })
+    .await;
+    assert!(
+        matches!((&first, &second), (Ok(()), Ok(true))),
+        "{first:?}, {second:?}"
+    );
+    let polled = poll(&adapter, &issued.device_code).await;
+    assert!(matches!(polled, DevicePoll::Approved { .. }), "{polled:?}");
+}

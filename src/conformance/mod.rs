@@ -73,6 +73,7 @@ use support::{
 mod account;
 mod account_links;
 mod account_updates;
+mod api_key_races;
 mod api_keys;
 mod bans;
 pub mod cases;
@@ -108,6 +109,7 @@ mod transaction_sessions;
 mod transaction_views;
 mod transactions;
 mod two_factor;
+mod two_factor_races;
 mod user;
 mod user_filters;
 mod user_lists;

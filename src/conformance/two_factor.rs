@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::transaction_races::overlap;
 use super::{Adapter, assert_eq, assert_error, assert_refused, at_once, in_time, new_user};
 use crate::adapters::{DatabaseAdapter, TwoFactorStore};
 use crate::types::{Attempt, StepOutcome, TwoFactor, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn store<A: DatabaseAdapter + ?Sized>(adapter: &A) -> &dyn TwoFactorStore {
+pub(super) fn store<A: DatabaseAdapter + ?Sized>(adapter: &A) -> &dyn TwoFactorStore {
     adapter.two_factor().expect("the adapter has the store")
 }
 
 /// A user with a second factor whose time step 10 was used, and the backup codes `a`.
-async fn new_factor(adapter: &Adapter) -> (User, TwoFactor) {
+pub(super) async fn new_factor(adapter: &Adapter) -> (User, TwoFactor) {
     let user = new_user(adapter).await;
     let enrolled = store(adapter).enroll(&user.id, "secret", Some("a"));
     enrolled.await.unwrap();
@@ -25,7 +24,7 @@ async fn new_factor(adapter: &Adapter) -> (User, TwoFactor) {
     (user, factor)
 }
 
-async fn is_enabled(adapter: &Adapter, user: &User) -> bool {
+pub(super) async fn is_enabled(adapter: &Adapter, user: &User) -> bool {
     let found = adapter.get_user_by_id(&user.id).await.unwrap();
     found.unwrap().two_factor_enabled
 }
@@ -357,81 +356,5 @@ pub(super) async fn second_factors_work_in_transactions(adapter: Adapter) {
         store(&*transaction).disable(&user.id).await.unwrap();
         transaction.commit().await.unwrap();
         assert!(!is_enabled(&adapter, &user).await);
-    }
-}
-
-/// Fails unless exactly one has succeeded. `second` is what the other caller was told.
-#[track_caller]
-fn assert_one_wins(first: &AuthResult<()>, second: &AuthResult<bool>) {
-    let second = match second {
-        Ok(won) => *won,
-        Err(error) => {
-            assert!(error.is_retryable(), "{error:?}");
-            false
-        }
-    };
-    assert!(first.is_ok() != second, "{first:?}, {second}");
-}
-
-pub(super) async fn of_two_transactions_one_uses_the_time_step(adapter: Adapter) {
-    for round in 0..4 {
-        let (user, _) = new_factor(&adapter).await;
-        let transaction = adapter.begin().await.unwrap();
-        let inside = store(&*transaction);
-        if round % 2 == 0 {
-            let outcome = inside.accept_step(&user.id, 11).await.unwrap();
-            assert_eq!(outcome, StepOutcome::Accepted);
-        } else {
-            let replaced = inside.replace_backup_codes(&user.id, Some("a"), Some("b"));
-            assert!(replaced.await.unwrap());
-        }
-        let database = adapter.clone();
-        let (first, second) = overlap(transaction.commit(), async move {
-            let transaction = match round {
-                0 | 1 => None,
-                _ => Some(database.begin().await?),
-            };
-            let store = match &transaction {
-                Some(transaction) => store(&**transaction),
-                None => store(&database),
-            };
-            let won = if round % 2 == 0 {
-                store.accept_step(&user.id, 11).await? == StepOutcome::Accepted
-            } else {
-                let replaced = store.replace_backup_codes(&user.id, Some("a"), Some("c"));
-                replaced.await?
-            };
-            if let Some(transaction) = transaction {
-                transaction.commit().await?;
-            }
-            Ok(won)
-        })
-        .await;
-        assert_one_wins(&first, &second);
-    }
-}
-
-pub(super) async fn of_two_transactions_one_takes_the_last_attempt(adapter: Adapter) {
-    for round in 0..2 {
-        let (user, _) = new_factor(&adapter).await;
-        let transaction = adapter.begin().await.unwrap();
-        let attempt = store(&*transaction).begin_attempt(&user.id, 1, HOUR).await;
-        assert!(matches!(attempt, Ok(Attempt::Granted(_))));
-        let database = adapter.clone();
-        let (first, second) = overlap(transaction.commit(), async move {
-            let attempt = if round == 0 {
-                store(&database).begin_attempt(&user.id, 1, HOUR).await?
-            } else {
-                let transaction = database.begin().await?;
-                let attempt = store(&*transaction)
-                    .begin_attempt(&user.id, 1, HOUR)
-                    .await?;
-                transaction.commit().await?;
-                attempt
-            };
-            Ok(matches!(attempt, Attempt::Granted(_)))
-        })
-        .await;
-        assert_one_wins(&first, &second);
     }
 }

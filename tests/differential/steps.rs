@@ -5,7 +5,8 @@ use std::time::Duration;
 use better_auth::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers};
 use proptest::prelude::*;
 
-use crate::calls::{Call, OrganizationCall};
+use crate::calls::{Call, CredentialCall, OrganizationCall};
+use crate::credentials::{credential_step, first_credentials};
 use crate::inputs::{
     create_account, create_session, create_user, list_users, update_account, update_session,
     update_user, user_filter,
@@ -20,6 +21,8 @@ pub(crate) enum Step {
     Call(Call, Option<Made>),
     /// One of the store's, with what earlier calls have made.
     Organization(OrganizationCall, Vec<Made>),
+    /// One of the stores of credentials', likewise.
+    Credential(CredentialCall, Vec<Made>),
     /// Follows the cursors to the end.
     AllPages(ListUsers),
     Begin,
@@ -293,6 +296,16 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
             (first_organizations(), steps)
         })
     };
+    // As do those with credentials.
+    let with_credentials = move |transactions| {
+        let step = prop_oneof![
+            2 => user_step(),
+            20 => credential_step(),
+            transactions => transaction_step(),
+        ];
+        let steps = prop::collection::vec(step, count);
+        steps.prop_map(|steps| (first_credentials(), steps))
+    };
     let steps = prop_oneof![
         2 => sequence(6, 4, 3, 4, 2),
         2 => sequence(6, 4, 3, 4, 8),
@@ -302,6 +315,8 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<(Place, Step)>> {
         1 => sequence(1, 1, 1, 20, 6),
         3 => in_organizations(1, 2),
         3 => in_organizations(3, 8),
+        3 => with_credentials(2),
+        3 => with_credentials(8),
     ];
     // In one sequence more of the steps run outside than in another. Drawn apart from the steps, so that shrinking one
     // leaves the other as it is.

@@ -8,9 +8,21 @@ use better_auth::{AuthError, AuthResult};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::calls::{Answer, Call, OrganizationCall, Row};
+use crate::calls::{Answer, Call, CredentialCall, OrganizationCall, Row};
+use crate::credentials;
 use crate::organizations::lookups_of_organization;
 use crate::steps::{Made, Place, Step, TRANSACTIONS};
+
+/// Columns that hold what an adapter has made.
+const MADE: [&str; 6] = ["id", "token", "key", "start", "device_code", "user_code"];
+
+/// Times that a store of credentials sets, of which only whether they are set can be compared.
+const TIMES: [&str; 4] = [
+    "last_refill_at",
+    "rate_limit_window_started_at",
+    "locked_until",
+    "last_polled_at",
+];
 
 /// An adapter, with the rows whose ids and tokens it has made.
 pub(crate) struct Subject<A> {
@@ -105,6 +117,12 @@ impl<A: DatabaseAdapter> Subject<A> {
                 }
                 self.answer(answer)
             }
+            Step::Credential(call, made) => {
+                let fill =
+                    |call: CredentialCall, made: &Made| call.with(made.argument, self.find(made));
+                let call = made.iter().fold(call.clone(), fill);
+                self.credential(place, &call).await
+            }
             Step::AllPages(query) => self.all_pages(place, query.clone()).await,
             Step::Begin => match (self.at(place).begin().await, place) {
                 (Ok(transaction), Place::Inside(number)) => {
@@ -129,6 +147,48 @@ impl<A: DatabaseAdapter> Subject<A> {
         }
     }
 
+    async fn credential(&mut self, place: Place, call: &CredentialCall) -> Value {
+        let mut answer = call.make(self.at(place)).await;
+        if let Ok(Answer { rows, .. }) = &mut answer {
+            let mut begins = ["create_", "enroll", "rotate"].iter();
+            if begins.any(|begin| call.method().starts_with(begin)) {
+                for row in &*rows {
+                    self.name(row);
+                }
+            }
+            // The times of API keys are kept to the millisecond: two may have the same.
+            if call.method() == "list_api_keys" {
+                let name = |row: &Row| self.names.get(row.text("id").unwrap()).cloned();
+                rows.sort_by_key(name);
+            }
+        }
+        self.answer(answer)
+    }
+
+    /// What the stores of credentials hold.
+    async fn credentials(&mut self, users: &[String]) -> Vec<Value> {
+        let mut calls: Vec<_> = users
+            .iter()
+            .flat_map(|id| credentials::lookups_of_user(id))
+            .collect();
+        let made = |table| self.made.get(table).into_iter().flatten();
+        calls.extend(made("device_code").map(|code| {
+            let user_code = code.text("user_code").unwrap().to_owned();
+            CredentialCall::get_device_code { user_code }
+        }));
+        calls.extend(made("api_keys").map(|key| {
+            let id = key.text("id").unwrap().to_owned();
+            CredentialCall::get_api_key { id }
+        }));
+        calls.push(CredentialCall::list_signing_keys {});
+        let mut found = Vec::new();
+        for call in calls {
+            let answer = self.credential(Place::Outside, &call).await;
+            found.push(json!([call.method(), answer]));
+        }
+        found
+    }
+
     async fn all_pages(&self, place: Place, mut query: ListUsers) -> Value {
         let mut pages = Vec::new();
         loop {
@@ -146,10 +206,11 @@ impl<A: DatabaseAdapter> Subject<A> {
     }
 
     /// All that is stored, by the lists and, where there are none, by the keys that were given.
-    pub(crate) async fn everything(&self) -> Value {
+    pub(crate) async fn everything(&mut self) -> Value {
         let all = ListUsers::new().with_limit(1000);
         let users = self.adapter.list_users(all).await.unwrap().users;
-        let mut found = Vec::new();
+        let ids: Vec<_> = users.iter().map(|user| user.id.clone()).collect();
+        let mut found = self.credentials(&ids).await;
         for user in users {
             for call in lookups_of_user(&user.id) {
                 let answer = call.make(&self.adapter).await;
@@ -214,6 +275,13 @@ impl<A: DatabaseAdapter> Subject<A> {
         let time = |column| row.text(column).unwrap().parse::<DateTime<Utc>>().unwrap();
         let mut shown = row.columns.clone();
         shown.remove("created_at");
+        // Who writes it down while others hold the row depends on the adapter.
+        shown.remove("last_request");
+        for column in TIMES {
+            if let Some(time) = shown.get_mut(column) {
+                *time = (!time.is_null()).into();
+            }
+        }
         if shown.contains_key("updated_at") {
             let (created_at, updated_at) = (time("created_at"), time("updated_at"));
             assert!(updated_at >= created_at);
@@ -225,7 +293,7 @@ impl<A: DatabaseAdapter> Subject<A> {
             };
             if let Some(name) = self.names.get(made) {
                 shown.insert(column.to_owned(), name.clone().into());
-            } else if row.has_made_id() && ["id", "token"].contains(&column.as_str()) {
+            } else if row.has_made_id() && MADE.contains(&column.as_str()) {
                 // Such as a marker, whose id may stand for its pair or be new each time.
                 shown.insert(column.to_owned(), "unknown".into());
             }
@@ -239,7 +307,7 @@ impl<A: DatabaseAdapter> Subject<A> {
             return;
         }
         let rows = self.made.entry(row.table).or_default();
-        for column in ["id", "token"] {
+        for column in MADE {
             if let Some(made) = row.text(column) {
                 let name = format!("{column} {} of {}", rows.len(), row.table);
                 self.names.insert(made.to_owned(), name);

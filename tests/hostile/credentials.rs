@@ -18,7 +18,7 @@ use crate::{plain, texts};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What was answered, without what each adapter makes for itself.
-fn told<T, S: Debug>(answer: AuthResult<T>, show: impl FnOnce(T) -> S) -> String {
+pub(crate) fn told<T, S: Debug>(answer: AuthResult<T>, show: impl FnOnce(T) -> S) -> String {
     match answer {
         Ok(answer) => format!("{:?}", show(answer)),
         Err(AuthError::Validation { field, .. }) => format!("Validation {field}"),
@@ -219,8 +219,23 @@ async fn try_api_keys(
     }));
 }
 
-/// What stands beside the texts, and stays as it is.
-async fn bystanders(database: &dyn DatabaseAdapter) -> Vec<String> {
+/// A user with a credential of each kind.
+pub(crate) async fn add_bystander(database: &dyn DatabaseAdapter) {
+    let create = CreateUser::new().with_id("bystander");
+    database.create_user(create).await.unwrap();
+    let passkeys = database.passkeys().unwrap();
+    let create = CreatePasskey::new("bystander", "key", "the bystander's");
+    passkeys.create_passkey(create).await.unwrap();
+    let factors = database.two_factor().unwrap();
+    factors.enroll("bystander", "secret", None).await.unwrap();
+    factors.confirm("bystander", 1).await.unwrap();
+    let keys = database.api_keys().unwrap();
+    let create = CreateApiKey::for_user("bystander");
+    keys.create_api_key(create).await.unwrap();
+}
+
+/// What stands beside what is tried, and stays as it is.
+pub(crate) async fn bystanders(database: &dyn DatabaseAdapter) -> Vec<String> {
     let passkeys = database.passkeys().unwrap();
     let factors = database.two_factor().unwrap();
     let keys = database.api_keys().unwrap();
@@ -239,17 +254,7 @@ async fn hostile_text_is_data_in_every_store(pool: PgPool) {
     let databases: [&dyn DatabaseAdapter; 2] = [&memory, &postgres];
     let mut before = Vec::new();
     for database in databases {
-        let create = CreateUser::new().with_id("bystander");
-        database.create_user(create).await.unwrap();
-        let passkeys = database.passkeys().unwrap();
-        let create = CreatePasskey::new("bystander", "key", "the bystander's");
-        passkeys.create_passkey(create).await.unwrap();
-        let factors = database.two_factor().unwrap();
-        factors.enroll("bystander", "secret", None).await.unwrap();
-        factors.confirm("bystander", 1).await.unwrap();
-        let keys = database.api_keys().unwrap();
-        let create = CreateApiKey::for_user("bystander");
-        keys.create_api_key(create).await.unwrap();
+        add_bystander(database).await;
         before.push(bystanders(database).await);
     }
     let texts = texts();

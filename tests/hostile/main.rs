@@ -5,6 +5,7 @@
 
 #[path = "../support/calls.rs"]
 mod calls;
+mod credential_numbers;
 mod credentials;
 mod cursors;
 mod expectations;

@@ -10,6 +10,7 @@ mod cleanup_instances;
 mod clocks;
 mod conformance;
 mod connections;
+mod credential_costs;
 mod credentials;
 mod equal_values;
 mod foreign_databases;

@@ -2,6 +2,7 @@
 
 #[path = "../support/calls.rs"]
 mod calls;
+mod credentials;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -17,12 +18,14 @@ use better_auth::adapters::{
     VerificationKeys,
 };
 use better_auth::types::{
-    CreateAccount, CreateOrganization, CreateSession, CreateUser, CreateVerification, ListUsers,
-    UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser,
+    CreateAccount, CreateApiKey, CreateOrganization, CreateSession, CreateSigningKey, CreateUser,
+    CreateVerification, ListUsers, UpdateAccount, UpdateApiKey, UpdateOrganization, UpdateSession,
+    UpdateUser,
 };
 use better_auth::{AuthError, AuthResult};
 use calls::{Call, OrganizationCall, Places};
 use chrono::{DateTime, Utc};
+use credentials::{credentials_show_no_secret, kinds_of_credential_calls};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 use support::{execute, shown};
@@ -247,6 +250,8 @@ fn breakages() -> Vec<(String, String)> {
     let on_all = |statement: &str| -> String {
         calls::TABLES
             .iter()
+            .chain(calls::CREDENTIAL_TABLES)
+            .chain(&["rate_limit"])
             .map(|table| statement.replace("TABLE_", table))
             .collect()
     };
@@ -313,6 +318,7 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
     assert_no_secret(&format!("{database:?}"));
 
     let mut seen = kinds_of_organization_calls(&database).await;
+    seen.extend(kinds_of_credential_calls(&database, &log).await);
     seen.extend(kinds_of_all_calls(&database).await);
     for (breaks, mends) in breakages() {
         // The row that is read, changed and removed.
@@ -330,6 +336,7 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
         );
         seen.extend(kinds);
         seen.extend(kinds_of_organization_calls(&database).await);
+        seen.extend(kinds_of_credential_calls(&database, &log).await);
         execute(&pool, &mends).await;
     }
     seen.extend(kinds_when_locked(&database, &pool, &url).await);
@@ -345,6 +352,12 @@ async fn no_error_and_no_log_line_shows_a_value(pool: PgPool) {
         "UPDATE accounts",
         "INSERT INTO member",
         "UPDATE organization_role",
+        "INSERT INTO two_factor",
+        "UPDATE passkeys",
+        "INSERT INTO rate_limit",
+        "INSERT INTO jwks",
+        "otel.name=use_key api_keys",
+        "otel.name=poll device_code",
         "otel.name=create_user users",
         "db.response.status_code=\"23505\"",
         "error.type=\"Conflict\"",
@@ -451,6 +464,7 @@ async fn logged_statements_hold_no_values(pool: PgPool) {
         let database = builder.connect().await.unwrap();
         let mut secrets = tokens_of_a_sign_in(&database).await;
         kinds_of_organization_calls(&database).await;
+        kinds_of_credential_calls(&database, &log).await;
         kinds_of_all_calls(&database).await;
         let logged = log.text().split_off(before);
         for shown in [expected, "INSERT INTO sessions", "UPDATE accounts", "$2"] {
@@ -554,7 +568,16 @@ async fn debug_shows_no_secret() {
     ] {
         assert_no_secret(&shown);
     }
+    let signing_key = CreateSigningKey::new("public", marked("private_key"));
+    let key = CreateApiKey::for_user("ada").with_metadata(marked("metadata"));
+    let key_update = UpdateApiKey::new().with_metadata(marked("metadata"));
+    assert_no_secret(&format!(
+        "{signing_key:?} {signing_key:#?} {key:?} {key:#?} {key_update:?}"
+    ));
     let user = database.create_user(user).await.unwrap();
+    credentials_show_no_secret(&database, signing_key, key)
+        .await
+        .unwrap();
     let account = database.create_account(account).await.unwrap();
     let verification = database.create_verification(verification).await.unwrap();
     let page = database.list_users(ListUsers::new()).await.unwrap();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 mod chart;
 mod contenders;
+mod credentials;
 mod data;
 mod delete;
 mod facts;
@@ -43,8 +44,9 @@ async fn main() -> Result<()> {
         "sessions" => sessions::run(&server, options, &output).await,
         "cache" => session_cache::run(&server, options, &output).await,
         "organizations" => organizations::run(&server, options, &output).await,
+        "credentials" => credentials::run(&server, options, &output).await,
         _ => Err(
-            "usage: run.sh table|scale|delete|shared|sessions|cache|organizations [--OPTION VALUE]…"
+            "usage: run.sh table|scale|delete|shared|sessions|cache|organizations|credentials [--OPTION VALUE]…"
                 .into(),
         ),
     }

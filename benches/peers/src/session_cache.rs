@@ -182,8 +182,7 @@ async fn in_memory(size: Size) -> Result<Tasks> {
 /// The time of both cores that the server's processes have taken, in clock ticks.
 async fn ticks(server: &Server) -> Result<f64> {
     let mut connection = server.connect("postgres").await?;
-    let pids =
-        sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('plain', 'cached')");
+    let pids = sqlx::query("SELECT pid FROM pg_stat_activity WHERE datname IN ('plain', 'cached')");
     let mut ticks = 0.0;
     for row in pids.fetch_all(&mut connection).await? {
         let pid: i32 = row.get(0);

@@ -24,7 +24,7 @@ impl Repository {
     /// Does what [`input::use_api_key`] says.
     ///
     /// A key that counts is locked, and judged by what it is then. One that counts nothing is judged as it is seen, and its
-    /// last use is written down if that is due and nobody else is doing so.
+    /// last use is written down if that is due, nobody else is doing so, and nobody has changed the key since.
     pub(super) async fn use_key(&self, key: &str) -> AuthResult<ApiKeyUse> {
         let digest = input::token_digest(key);
         let used = self.run(write("use_key"), |connection| {
@@ -72,6 +72,7 @@ impl Repository {
                      WHERE api_keys.id = (SELECT api_keys.id FROM api_keys WHERE api_keys.key = $1 \
                      AND EXISTS (SELECT FROM looked WHERE looked.state = 'due') AND (api_keys.last_request IS NULL \
                      OR api_keys.last_request <= statement_timestamp() - INTERVAL '1 minute') \
+                     AND api_keys.updated_at = (SELECT seen.updated_at FROM seen) \
                      FOR NO KEY UPDATE SKIP LOCKED) \
                      RETURNING api_keys.*), \
                      verdict AS (SELECT CASE WHEN looked.state = 'due' THEN 'accepted' \

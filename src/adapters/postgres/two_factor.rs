@@ -108,8 +108,8 @@ impl Repository {
         confirmed.await?.ok_or(AuthError::TwoFactorNotFound)
     }
 
-    /// The flag is cleared if a row goes, or if it stood without one: a row that another transaction has stored meanwhile
-    /// keeps its flag.
+    /// The flag is cleared if a row goes, or if it stands without one and nobody has changed the user since: a row that
+    /// another transaction has stored meanwhile keeps its flag.
     pub(super) async fn disable(&self, user_id: &str) -> AuthResult<()> {
         if !input::is_possible_id(user_id) {
             return Ok(());
@@ -117,13 +117,16 @@ impl Repository {
         let disabled = self.execute(write("disable"), || {
             sqlx::query!(
                 "WITH owner AS MATERIALIZED (SELECT users.id FROM users WHERE users.id = $1 FOR NO KEY UPDATE), \
+                 stray AS MATERIALIZED (SELECT users.updated_at FROM users WHERE users.id = $1 \
+                 AND users.two_factor_enabled AND NOT EXISTS (SELECT FROM two_factor WHERE two_factor.user_id = $1)), \
                  gone AS (DELETE FROM two_factor WHERE two_factor.user_id = (SELECT owner.id FROM owner) \
                  RETURNING two_factor.user_id) \
                  UPDATE users SET two_factor_enabled = FALSE, updated_at = CASE WHEN users.two_factor_enabled \
                  THEN GREATEST(statement_timestamp(), \
                  (users.updated_at AT TIME ZONE 'UTC' + INTERVAL '1 microsecond') AT TIME ZONE 'UTC') \
                  ELSE users.updated_at END \
-                 WHERE users.id = $1 AND (EXISTS (SELECT FROM gone) OR users.two_factor_enabled)",
+                 WHERE users.id = $1 AND (EXISTS (SELECT FROM gone) \
+                 OR users.updated_at = (SELECT stray.updated_at FROM stray))",
                 user_id,
             )
         });
