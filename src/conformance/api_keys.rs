@@ -7,11 +7,11 @@ use super::{
     Adapter, an_hour_ago, assert_eq, assert_error, assert_refused, at_once, each_with, in_an_hour,
     in_time, new_user,
 };
+use crate::AuthError;
 use crate::adapters::{ApiKeyStore, DatabaseAdapter};
 use crate::types::{
     ApiKey, ApiKeyUse, CreateApiKey, IssuedApiKey, ListApiKeys, UpdateApiKey, User,
 };
-use crate::{AuthError, AuthResult};
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 

@@ -188,11 +188,7 @@ async fn try_numbers(
     user: &str,
     all: &mut Answers,
 ) -> AuthResult<()> {
-    let (factors, passkeys, keys) = (
-        database.two_factor()?,
-        database.passkeys()?,
-        database.api_keys()?,
-    );
+    let (factors, passkeys) = (database.two_factor()?, database.passkeys()?);
     for (number, long) in LONGS.into_iter().enumerate() {
         factors.disable(user).await?;
         factors.enroll(user, "secret", None).await?;
@@ -215,6 +211,15 @@ async fn try_numbers(
             all.add(("counter", long, other), recorded, |outcome| outcome);
         }
     }
+    Ok(())
+}
+
+async fn try_amounts(
+    database: &dyn DatabaseAdapter,
+    user: &str,
+    all: &mut Answers,
+) -> AuthResult<()> {
+    let keys = database.api_keys()?;
     let plain = keys.create_api_key(CreateApiKey::for_user(user)).await?.row;
     for long in LONGS {
         for create in [
@@ -398,6 +403,7 @@ async fn hostile_numbers_times_and_ids_are_answered_alike(pool: PgPool) {
         try_spans(database, &user, &mut all).await.unwrap();
         try_counts(database, &user, &mut all).await.unwrap();
         try_numbers(database, &user, &mut all).await.unwrap();
+        try_amounts(database, &user, &mut all).await.unwrap();
         try_times(database, &user, &mut all).await.unwrap();
         try_ids(database, &mut all).await.unwrap();
         assert_eq!(bystanders(database).await, before);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{
-    CreateApiKey, CreateDeviceCode, CreatePasskey, CreateSigningKey, CreateUser, ListApiKeys,
-    UpdateApiKey,
+    CreateApiKey, CreateDeviceCode, CreatePasskey, CreateSigningKey, CreateUser, IssuedApiKey,
+    ListApiKeys, UpdateApiKey,
 };
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
@@ -15,6 +15,29 @@ use crate::support::{execute, url};
 use crate::transactions::{adapter_through, round_trips};
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Keys whose uses are answered in different ways, and some more.
+async fn issue_keys(
+    database: &dyn DatabaseAdapter,
+    create: impl Fn() -> CreateApiKey,
+) -> Vec<IssuedApiKey> {
+    let mut keys = Vec::new();
+    for create in [
+        create(),
+        create().with_quota(100),
+        create().with_quota(0),
+        create().with_rate_limit(1, HOUR),
+        create().with_expires_at(Utc::now() - TimeDelta::hours(1)),
+        create(),
+        create(),
+        create(),
+        create(),
+    ] {
+        let issued = database.api_keys().unwrap().create_api_key(create).await;
+        keys.push(issued.unwrap());
+    }
+    keys
+}
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_of_the_stores_takes_one_round_trip(pool: PgPool) {
@@ -97,21 +120,7 @@ async fn each_method_of_the_stores_takes_one_round_trip(pool: PgPool) {
     }
 
     let create = || CreateApiKey::for_user(user);
-    let mut keys = Vec::new();
-    for create in [
-        create(),
-        create().with_quota(100),
-        create().with_quota(0),
-        create().with_rate_limit(1, HOUR),
-        create().with_expires_at(Utc::now() - TimeDelta::hours(1)),
-        create(),
-        create(),
-        create(),
-        create(),
-    ] {
-        let issued = database.api_keys().unwrap().create_api_key(create).await;
-        keys.push(issued.unwrap());
-    }
+    let keys = issue_keys(&database, create).await;
     count!(_round: api_keys.create_api_key(create()));
     count!(_round: api_keys.get_api_key(&keys[0].row.id));
     count!(_round: api_keys.list_api_keys(ListApiKeys::of_user(user)));

@@ -12,7 +12,7 @@ use better_auth::types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Chooser, Places, Row, far_future, fill_field};
+use super::{Answer, Chooser, Places, Row, far_future, fill_field, value};
 
 inputs! {
     CreateApiKey = Self::default(),
