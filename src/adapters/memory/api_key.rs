@@ -192,11 +192,17 @@ impl<A: Access> Repository<A> {
     }
 }
 
+/// Writes only what changes, so that a transaction goes on seeing what others commit.
 fn count(view: &mut View<'_>, key: &str, now: DateTime<Utc>) -> ApiKeyUse {
-    let used = view
-        .api_keys()
-        .update(key, |issued| input::use_api_key(&mut issued.row, now));
-    used.unwrap_or(ApiKeyUse::NotFound)
+    let Some(mut issued) = view.api_keys().rely(key, IssuedApiKey::clone) else {
+        return ApiKeyUse::NotFound;
+    };
+    let before = issued.row.clone();
+    let outcome = input::use_api_key(&mut issued.row, now);
+    if issued.row != before {
+        view.api_keys().update(key, |stored| *stored = issued);
+    }
+    outcome
 }
 
 fn stripes_of(view: &mut View<'_>, id: &str) -> Stripes {

@@ -150,15 +150,19 @@ impl<A: Access> Repository<A> {
 }
 
 fn record(view: &mut View<'_>, credential_id: &str, counter: i64, backed_up: bool) -> PasskeyUse {
-    let recorded = view.passkeys().update(credential_id, |passkey| {
-        if !input::is_counter_accepted(counter, passkey.counter) {
-            return PasskeyUse::ClonedAuthenticator;
-        }
+    let is_accepted = view.passkeys().rely(credential_id, |passkey| {
+        input::is_counter_accepted(counter, passkey.counter)
+    });
+    match is_accepted {
+        Some(true) => {}
+        Some(false) => return PasskeyUse::ClonedAuthenticator,
+        None => return PasskeyUse::NotFound,
+    }
+    view.passkeys().update(credential_id, |passkey| {
         passkey.counter = counter;
         passkey.backed_up = backed_up;
-        PasskeyUse::Accepted
     });
-    recorded.unwrap_or(PasskeyUse::NotFound)
+    PasskeyUse::Accepted
 }
 
 /// The key of a passkey of the user.

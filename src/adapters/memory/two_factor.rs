@@ -203,11 +203,14 @@ fn succeed(factor: &mut TwoFactor, now: DateTime<Utc>) {
     factor.updated_at = input::next_update(factor.updated_at, now);
 }
 
+// What is refused writes nothing, so that a transaction goes on seeing what others commit.
+
 fn count(view: &mut View<'_>, user_id: &str, lock_out: LockOut, now: DateTime<Utc>) -> Attempt {
+    let locked = view.two_factors().rely(user_id, |factor| lock(factor, now));
+    if let Some(Some(until)) = locked {
+        return Attempt::Locked { until };
+    }
     let counted = view.two_factors().update(user_id, |factor| {
-        if let Some(until) = lock(factor, now) {
-            return Attempt::Locked { until };
-        }
         factor.updated_at = input::next_update(factor.updated_at, now);
         if factor.locked_until.take().is_some() {
             factor.failed_verification_count = 0;
@@ -224,7 +227,7 @@ fn count(view: &mut View<'_>, user_id: &str, lock_out: LockOut, now: DateTime<Ut
 }
 
 fn use_step(view: &mut View<'_>, user_id: &str, step: i64, now: DateTime<Utc>) -> StepOutcome {
-    let used = view.two_factors().update(user_id, |factor| {
+    let outcome = view.two_factors().rely(user_id, |factor| {
         if !factor.verified {
             return StepOutcome::NotEnrolled;
         }
@@ -234,10 +237,14 @@ fn use_step(view: &mut View<'_>, user_id: &str, step: i64, now: DateTime<Utc>) -
         if factor.last_used_step.is_some_and(|last| last >= step) {
             return StepOutcome::Replayed;
         }
-        accept(factor, step, now);
         StepOutcome::Accepted
     });
-    used.unwrap_or(StepOutcome::NotEnrolled)
+    let outcome = outcome.unwrap_or(StepOutcome::NotEnrolled);
+    if outcome == StepOutcome::Accepted {
+        let used = |factor: &mut TwoFactor| accept(factor, step, now);
+        view.two_factors().update(user_id, used);
+    }
+    outcome
 }
 
 fn replace(
@@ -247,15 +254,16 @@ fn replace(
     new: Option<&String>,
     now: DateTime<Utc>,
 ) -> bool {
-    let replaced = view.two_factors().update(user_id, |factor| {
-        if factor.backup_codes.as_ref() != expected || lock(factor, now).is_some() {
-            return false;
-        }
-        factor.backup_codes = new.cloned();
-        succeed(factor, now);
-        true
+    let is_replaced = view.two_factors().rely(user_id, |factor| {
+        factor.backup_codes.as_ref() == expected && lock(factor, now).is_none()
     });
-    replaced.unwrap_or_default()
+    if is_replaced == Some(true) {
+        view.two_factors().update(user_id, |factor| {
+            factor.backup_codes = new.cloned();
+            succeed(factor, now);
+        });
+    }
+    is_replaced == Some(true)
 }
 
 fn set_flag(
