@@ -134,7 +134,8 @@ pub(crate) async fn explore<M: Subject + 'static>(mut run: Run) {
 pub(crate) async fn explore_until<M: Subject + 'static>(run: &mut Run, end: Instant) {
     let (mut rounds, mut calls, mut met) = (0, 0, 0);
     let explorer = run.watch.task("explorer");
-    while Instant::now() < end {
+    // Calls that never meet would show nothing.
+    while Instant::now() < end || met == 0 {
         let key: Arc<str> = M::prepare(&run.database, rounds).await.unwrap().into();
         explorer.does(format!("round {rounds}"));
         let clock = Arc::new(AtomicU64::new(0));
@@ -162,7 +163,6 @@ pub(crate) async fn explore_until<M: Subject + 'static>(run: &mut Run, end: Inst
         calls += history.len();
     }
     println!("{rounds} histories of {calls} calls explained; in {met} of them, calls met");
-    assert!(met > 0);
 }
 
 /// Users of whom one may have the email. Each has a number as a name.
