@@ -75,10 +75,6 @@ enum OnFactor {
     IsEnabled,
 }
 
-fn shown(text: &str) -> Answer {
-    Ok(Some(text.to_owned()))
-}
-
 impl Model for SecondFactor {
     type Operation = OnFactor;
     type Answer = Answer;
@@ -105,35 +101,35 @@ impl Model for SecondFactor {
                 self.is_enabled = false;
                 Ok(None)
             }
-            (OnFactor::IsEnabled, _) => shown(&self.is_enabled.to_string()),
+            (OnFactor::IsEnabled, _) => Ok(Some(self.is_enabled.to_string())),
             (OnFactor::Attempt, Some(factor)) => {
                 factor.is_locked |= factor.attempts >= MAX_FAILURES;
                 if factor.is_locked {
-                    return shown("locked");
+                    return Ok(Some("locked".to_owned()));
                 }
                 factor.attempts += 1;
-                shown(&format!("{} {}", factor.secret, factor.is_verified))
+                Ok(Some(format!("{} {}", factor.secret, factor.is_verified)))
             }
             (OnFactor::Accept(step), Some(factor)) if factor.is_verified => {
                 if factor.is_locked {
-                    return shown("locked");
+                    return Ok(Some("locked".to_owned()));
                 }
                 if factor.step >= Some(*step) {
-                    return shown("replayed");
+                    return Ok(Some("replayed".to_owned()));
                 }
                 factor.step = Some(*step);
                 factor.succeed();
-                shown("accepted")
+                Ok(Some("accepted".to_owned()))
             }
             (OnFactor::ReplaceCodes(expected, new), Some(factor))
                 if factor.codes == *expected && !factor.is_locked =>
             {
                 factor.codes = *new;
                 factor.succeed();
-                shown("true")
+                Ok(Some("true".to_owned()))
             }
-            (OnFactor::ReplaceCodes(..), _) => shown("false"),
-            (OnFactor::Attempt | OnFactor::Accept(_), _) => shown("none"),
+            (OnFactor::ReplaceCodes(..), _) => Ok(Some("false".to_owned())),
+            (OnFactor::Attempt | OnFactor::Accept(_), _) => Ok(Some("none".to_owned())),
         }
     }
 }
@@ -251,13 +247,13 @@ impl Model for Credential {
             (OnCredential::Create, _) => Err(Refusal::Conflict(ConflictField::Passkey)),
             (OnCredential::Use(counter), credential) => {
                 let Some(before) = credential.counter() else {
-                    return shown("unknown");
+                    return Ok(Some("unknown".to_owned()));
                 };
                 if *counter > *before || (*counter, *before) == (0, 0) {
                     *before = *counter;
-                    return shown("accepted");
+                    return Ok(Some("accepted".to_owned()));
                 }
-                shown("cloned")
+                Ok(Some("cloned".to_owned()))
             }
             (OnCredential::Rename(name), Self::First(_, stored)) => {
                 *stored = *name;
@@ -268,12 +264,11 @@ impl Model for Credential {
                 *self = Self::None;
                 Ok(None)
             }
-            (OnCredential::Delete, _) => Ok(None),
             (OnCredential::List | OnCredential::Get, Self::First(counter, name)) => {
-                shown(&format!("{counter} {name}"))
+                Ok(Some(format!("{counter} {name}")))
             }
-            (OnCredential::Get, Self::Other(counter)) => shown(&format!("{counter} other")),
-            (OnCredential::List | OnCredential::Get, _) => Ok(None),
+            (OnCredential::Get, Self::Other(counter)) => Ok(Some(format!("{counter} other"))),
+            (OnCredential::Delete | OnCredential::List | OnCredential::Get, _) => Ok(None),
         }
     }
 }

@@ -71,19 +71,14 @@ async fn new_device_code(run: &Run) -> (String, String) {
     (issued.device_code, issued.row.user_code)
 }
 
-fn use_key<'a>(
-    database: &'a dyn DatabaseAdapter,
-    key: &'a str,
-) -> impl Future<Output = AuthResult<bool>> + Send + 'a {
-    async move {
-        match database.api_keys()?.use_key(key).await? {
-            ApiKeyUse::Accepted(row) => {
-                assert!(row.remaining.is_none_or(|left| (0..100).contains(&left)));
-                Ok(true)
-            }
-            ApiKeyUse::UsedUp | ApiKeyUse::RateLimited { .. } => Ok(false),
-            other => panic!("{other:?}"),
+async fn use_key(database: &dyn DatabaseAdapter, key: &str) -> AuthResult<bool> {
+    match database.api_keys()?.use_key(key).await? {
+        ApiKeyUse::Accepted(row) => {
+            assert!(row.remaining.is_none_or(|left| (0..100).contains(&left)));
+            Ok(true)
         }
+        ApiKeyUse::UsedUp | ApiKeyUse::RateLimited { .. } => Ok(false),
+        other => panic!("{other:?}"),
     }
 }
 

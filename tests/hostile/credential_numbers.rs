@@ -126,9 +126,9 @@ async fn try_spans(
             let create = create.with_rate_limit(max, window).with_refill(2, span);
             let issued = database.api_keys()?.create_api_key(create).await;
             if let Ok(issued) = &issued {
-                let used = database.api_keys()?.use_key(&issued.key).await;
-                all.add("use", used, |used| {
-                    format!("{used:?}").starts_with("Accepted")
+                let outcome = database.api_keys()?.use_key(&issued.key).await;
+                all.add("use", outcome, |outcome| {
+                    format!("{outcome:?}").starts_with("Accepted")
                 });
             }
             all.add(("window and refill", span), issued, |issued| {
@@ -271,9 +271,9 @@ async fn try_amounts(
             let issued = keys.create_api_key(create).await;
             if let Ok(issued) = &issued {
                 for _ in 0..3 {
-                    let used = keys.use_key(&issued.key).await;
-                    all.add("use", used, |used| {
-                        format!("{used:?}").chars().take(8).collect::<String>()
+                    let outcome = keys.use_key(&issued.key).await;
+                    all.add("use", outcome, |outcome| {
+                        format!("{outcome:?}").chars().take(8).collect::<String>()
                     });
                 }
                 let found = keys.get_api_key(&issued.row.id).await;
@@ -320,9 +320,9 @@ async fn try_times(
             .create_api_key(CreateApiKey::for_user(user).with_expires_at(time))
             .await;
         if let Ok(issued) = &issued {
-            let used = keys.use_key(&issued.key).await;
-            all.add("use", used, |used| {
-                format!("{used:?}").chars().take(8).collect::<String>()
+            let outcome = keys.use_key(&issued.key).await;
+            all.add("use", outcome, |outcome| {
+                format!("{outcome:?}").chars().take(8).collect::<String>()
             });
             let update = UpdateApiKey::new().with_expires_at(time);
             let updated = keys.update_api_key(&issued.row.id, update).await;

@@ -67,13 +67,13 @@ pub(crate) async fn kinds_of_credential_calls(
             text("user_code"),
             marked("id"),
         );
-        let mut uses = Vec::new();
+        let mut calls = Vec::new();
         if !key.is_empty() {
-            uses.push(CredentialCall::use_key { key: key.clone() });
+            calls.push(CredentialCall::use_key { key: key.clone() });
         }
         if !code.is_empty() {
             let client_id = Some(marked("client_id"));
-            uses.extend([
+            calls.extend([
                 CredentialCall::get_device_code {
                     user_code: typed.clone(),
                 },
@@ -87,7 +87,7 @@ pub(crate) async fn kinds_of_credential_calls(
                 },
             ]);
         }
-        for call in uses {
+        for call in calls {
             answers.push(call.make(database).await);
         }
         secrets.extend(

@@ -72,8 +72,7 @@ impl Repository {
                      WHERE api_keys.id = (SELECT api_keys.id FROM api_keys WHERE api_keys.key = $1 \
                      AND EXISTS (SELECT FROM looked WHERE looked.state = 'due') AND (api_keys.last_request IS NULL \
                      OR api_keys.last_request <= statement_timestamp() - INTERVAL '1 minute') \
-                     AND api_keys.updated_at = (SELECT seen.updated_at FROM seen) \
-                     FOR NO KEY UPDATE SKIP LOCKED) \
+                     AND api_keys.updated_at = (SELECT seen.updated_at FROM seen) FOR NO KEY UPDATE SKIP LOCKED) \
                      RETURNING api_keys.*), \
                      verdict AS (SELECT CASE WHEN looked.state = 'due' THEN 'accepted' \
                      WHEN looked.state <> 'counts' THEN looked.state \
