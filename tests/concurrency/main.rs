@@ -80,14 +80,15 @@ impl Run {
         allow(clippy::unused_async, reason = "nothing to connect to")
     )]
     async fn instances(&self, count: usize) -> Vec<Arc<dyn DatabaseAdapter>> {
-        let mut instances = vec![Arc::clone(&self.database); count];
         #[cfg(feature = "sqlx-postgres")]
         if let Some(postgres) = &self.postgres {
-            for instance in &mut instances {
-                *instance = Arc::new(postgres.another().await);
+            let mut instances: Vec<Arc<dyn DatabaseAdapter>> = Vec::new();
+            for _ in 0..count {
+                instances.push(Arc::new(postgres.another().await));
             }
+            return instances;
         }
-        instances
+        vec![Arc::clone(&self.database); count]
     }
 
     /// Waits until what was dropped has come to an end everywhere, and checks that nothing is left of it.
