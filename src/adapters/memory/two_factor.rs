@@ -203,8 +203,7 @@ fn succeed(factor: &mut TwoFactor, now: DateTime<Utc>) {
     factor.updated_at = input::next_update(factor.updated_at, now);
 }
 
-// What is refused writes nothing, so that a transaction goes on seeing what others commit.
-
+/// As the next two, writes nothing if it refuses, so that a transaction goes on seeing what others commit.
 fn count(view: &mut View<'_>, user_id: &str, lock_out: LockOut, now: DateTime<Utc>) -> Attempt {
     let locked = view.two_factors().rely(user_id, |factor| lock(factor, now));
     if let Some(Some(until)) = locked {

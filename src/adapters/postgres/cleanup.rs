@@ -91,8 +91,8 @@ pub(super) enum DeadRows {
     ExpiredApiKeys,
 }
 
-/// Where dead rows are.
-struct Place {
+/// The table of dead rows, and how its cleanup is told from others.
+struct DeadRowsTable {
     table: &'static str,
     store: Option<Store>,
     lock: AdvisoryLock,
@@ -100,7 +100,7 @@ struct Place {
 }
 
 impl DeadRows {
-    const fn place(self) -> Place {
+    const fn table(self) -> DeadRowsTable {
         let (table, store, lock, step) = match self {
             Self::ExpiredSessions => (
                 "sessions",
@@ -139,7 +139,7 @@ impl DeadRows {
                 "removing expired API keys",
             ),
         };
-        Place {
+        DeadRowsTable {
             table,
             store,
             lock,
@@ -314,12 +314,12 @@ impl Repository {
         instances: Instances,
         observer: &mut Observer<'_>,
     ) -> AuthResult<usize> {
-        let Place {
+        let DeadRowsTable {
             table,
             store,
             lock,
             step,
-        } = dead.place();
+        } = dead.table();
         let operation = match store {
             Some(store) => Operation::write(name).of_store(store),
             None => Operation::write(name),

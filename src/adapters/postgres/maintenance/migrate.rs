@@ -54,7 +54,7 @@ impl SqlxAdapter {
     /// connection, without the time limits of other connections.
     ///
     /// - If the schema is up to date, it only reads the tables in which migrations are recorded, and takes no lock:
-    ///   `_better_auth_migrations`, and for each store a table of its own, such as `_better_auth_organizations_migrations`.
+    ///   `_better_auth_migrations`, and one such table for each store, as in `_better_auth_organizations_migrations`.
     /// - One process at a time migrates. The others wait, then find nothing left to do.
     /// - Indexes are built `CONCURRENTLY`. For a lock that would make writers wait, a statement waits 100 ms, pauses for
     ///   a second and tries again, for as long as another transaction holds the lock. Wrap the call in a timeout to give

@@ -28,7 +28,7 @@ fn bit(store: Store) -> u32 {
 }
 
 impl Repository {
-    /// Fails if the store is not migrated: the tables by the names of its own may be the application's.
+    /// Fails if the store is not migrated: tables with these names may be the application's.
     pub(in super::super) async fn require(
         &self,
         store: Store,
