@@ -46,38 +46,47 @@ check() {
     entries && same_entries && expected_schema compare
 }
 
-# check_copy COMMAND [ACTION]: runs the check, or a part of it, on a copy of the project that the command has changed.
-check_copy() {
-    local change=$1 action=${2:-check} copy outcome=0
+# refuses WHAT COMMAND: the check of the entries, on a copy of the project that the command has changed.
+refuses() {
+    local copy outcome=0
     copy=$(mktemp -d)
     git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
-    (cd "$copy" && eval "$change")
-    SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" "$action" "$url" >"$copy.log" 2>&1 || outcome=1
+    (cd "$copy" && eval "$2")
+    SQLX_CACHE_PROJECT=$copy CARGO_TARGET_DIR=$target "$script" entries "$url" >"$copy.log" 2>&1 || outcome=1
     tail -n 2 "$copy.log"
     rm -rf "$copy" "$copy.log"
-    return $outcome
-}
-
-# refuses WHAT COMMAND [ACTION]
-refuses() {
-    if check_copy "${@:2}"; then
-        echo "sqlx-check accepts $1" >&2
-        return 1
-    fi
-    echo "sqlx-check refuses $1"
+    refused "$1" $outcome
 }
 
 # Of the entries alone, without compiling the statements again.
 refuses_entries() {
-    local copy
+    local copy outcome=0
     copy=$(mktemp -d)
     cp .sqlx/*.json "$copy"
     (cd "$copy" && eval "$2")
-    if same_entries "$copy"; then
+    same_entries "$copy" || outcome=1
+    rm -rf "$copy"
+    refused "$1" $outcome
+}
+
+# Of the expected schema alone.
+refuses_schema() {
+    local copy outcome=0
+    copy=$(mktemp -d)
+    cp src/adapters/postgres/maintenance/{expected_schema.txt,schema.sql} "$copy"
+    (cd "$copy" && eval "$2")
+    EXPECTED_SCHEMA_FOLDER=$copy expected_schema compare >"$copy.log" 2>&1 || outcome=1
+    grep 'run `just sqlx-prepare`' "$copy.log" || outcome=0
+    rm -rf "$copy" "$copy.log"
+    refused "$1" $outcome
+}
+
+# refused WHAT OUTCOME
+refused() {
+    if [ "$2" = 0 ]; then
         echo "sqlx-check accepts $1" >&2
         return 1
     fi
-    rm -rf "$copy"
     echo "sqlx-check refuses $1"
 }
 
@@ -91,20 +100,21 @@ check)
     check
     echo "$(find .sqlx -name '*.json' | wc -l) entries, in step with the statements and the schema"
     ;;
-# A part of the check: the schema alone, without compiling the statements again.
-schema)
-    expected_schema compare
+# A part of the check.
+entries)
+    entries && same_entries
     ;;
 test)
     script=$(realpath scripts/sqlx-cache.sh)
-    check_copy :
+    refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
+    refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
+    # After the copies, so that nothing compiled from them stays.
+    check
     echo "sqlx-check accepts the project as it is"
     refuses_entries "a missing entry" 'rm "$(ls *.json | head -n 1)"'
     refuses_entries "a stale entry" 'sed -i "s/\"hash\"/\"stale\"/" "$(ls *.json | head -n 1)"'
     refuses_entries "a left-over entry" 'cp "$(ls *.json | head -n 1)" query-left-over.json'
-    refuses "a changed statement" 'sed -i "s/DELETE FROM users WHERE id/DELETE FROM users WHERE users.id/" src/adapters/postgres/user.rs'
-    refuses "a changed schema" 'sed -i "s/    image TEXT,/    image TEXT NOT NULL,/" migrations/0001_create_tables.up.sql'
-    refuses "a stale expected schema" 'sed -i "s/^column users.image text$/column users.image integer/" src/adapters/postgres/maintenance/expected_schema.txt' schema
+    refuses_schema "a stale expected schema" 'sed -i "s/^column users.image text$/column users.image integer/" expected_schema.txt'
     ;;
 *)
     echo "usage: $0 prepare|check|test URL" >&2
