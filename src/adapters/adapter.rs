@@ -10,9 +10,9 @@ use super::{
     TwoFactorStore, input,
 };
 use crate::types::{
-    Account, CREDENTIAL, CodeCheck, CreateAccount, CreateSession, CreateUser, CreateVerification,
-    Linked, ListUsers, Removed, Session, UpdateAccount, UpdateSession, UpdateUser, User,
-    UserFilter, UserPage, Verification,
+    Account, CREDENTIAL, CheckSession, CheckedSession, CodeCheck, CreateAccount, CreateSession,
+    CreateUser, CreateVerification, Linked, ListUsers, Removed, Session, UpdateAccount,
+    UpdateSession, UpdateUser, User, UserFilter, UserPage, Verification,
 };
 use crate::{AuthError, AuthResult};
 
@@ -37,6 +37,7 @@ use crate::{AuthError, AuthResult};
 /// | [`get_session`](Self::get_session)`(token: &str) -> Option<Session>` | finds a live session |
 /// | [`get_session_with_user`](Self::get_session_with_user)`(token: &str) -> Option<(Session, User)>` ¹ | finds a live session and its user |
 /// | [`refresh_session`](Self::refresh_session)`(token: &str, lifetime: Duration, update_age: Duration) -> Option<(Session, User)>` ¹ | the same, and extends the session if it is due |
+/// | [`check_session`](Self::check_session)`(token: &str, check: CheckSession) -> Option<CheckedSession>` ¹ | the same, says whether it was extended, and finds the membership of the active organization |
 /// | [`get_user_sessions`](Self::get_user_sessions)`(user_id: &str) -> Vec<Session>` | the live sessions of a user |
 /// | [`update_session_expiry`](Self::update_session_expiry)`(token: &str, expires_at: DateTime<Utc>)` | moves the end of a live session |
 /// | [`update_session`](Self::update_session)`(token: &str, update: UpdateSession) -> Session` ¹ | changes a live session |
@@ -470,6 +471,73 @@ pub trait DatabaseAdapter: Send + Sync {
         Err(AuthError::Unsupported {
             operation: "refresh_session",
         })
+    }
+
+    /// Checks the session of a request: finds the live session with this token and its user, extends it if the check says
+    /// so and it is due, as [`refresh_session`](Self::refresh_session) does, and finds the user's membership of the
+    /// session's active organization.
+    ///
+    /// The adapters of this crate look up all of it in one round trip, and extend in a second one. With the session cache,
+    /// the session and its user are found as it knows them, and the membership is looked up in the database.
+    ///
+    /// ```
+    /// use better_auth::prelude::*;
+    /// use better_auth::chrono::{TimeDelta, Utc};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> AuthResult<()> {
+    /// let database = MemoryDatabaseAdapter::new();
+    /// let ada = database.create_user(CreateUser::new()).await?;
+    /// let create = CreateOrganization::new("Analytical Engines", "engines", &ada.id);
+    /// let (engines, _) = database.organizations()?.create_organization(create).await?;
+    /// let create = CreateSession::new(&ada.id, Utc::now() + TimeDelta::days(7));
+    /// let session = database.create_session(create.with_active_organization_id(&engines.id)).await?;
+    ///
+    /// let found = database.check_session(&session.token, CheckSession::new().with_member()).await?;
+    /// let member = found.and_then(|found| found.member);
+    /// assert!(member.is_some_and(|member| member.is_owner()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The default calls [`get_session_with_user`](Self::get_session_with_user), `refresh_session` if the session is due,
+    /// and [`OrganizationStore::get_member`].
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Validation`] if `lifetime` is zero or longer than 100,000 years, or `update_age` is longer than
+    /// `lifetime`; [`AuthError::Unsupported`] if the adapter lacks `refresh_session` or the store of organizations, and the
+    /// check needs it.
+    async fn check_session(
+        &self,
+        token: &str,
+        check: CheckSession,
+    ) -> AuthResult<Option<CheckedSession>> {
+        let refresh = input::Refresh::of_check(&check)?;
+        let organizations = check.member.then(|| self.organizations()).transpose()?;
+        let Some((mut session, mut user)) = self.get_session_with_user(token).await? else {
+            return Ok(None);
+        };
+        let seen = session.expires_at;
+        if let (Some(refresh), Some(lifetime)) = (refresh, check.lifetime)
+            && refresh.is_due(&session, input::now())
+        {
+            let refreshed = self.refresh_session(token, lifetime, check.update_age);
+            match refreshed.await? {
+                Some(refreshed) => (session, user) = refreshed,
+                None => return Ok(None),
+            }
+        }
+        let member = match (organizations, &session.active_organization_id) {
+            (Some(organizations), Some(id)) => organizations.get_member(id, &user.id).await?,
+            _ => None,
+        };
+        Ok(Some(CheckedSession {
+            extended: session.expires_at != seen,
+            session,
+            user,
+            member,
+        }))
     }
 
     /// Removes all sessions of a user but the one with this token ("sign out everywhere else"), and returns how many of

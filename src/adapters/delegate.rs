@@ -52,6 +52,9 @@ macro_rules! with_database_adapter_methods {
                 refresh_session(
                     token: &str, lifetime: std::time::Duration, update_age: std::time::Duration
                 ) -> Option<($crate::Session, $crate::User)>;
+                check_session(
+                    token: &str, check: $crate::CheckSession
+                ) -> Option<$crate::CheckedSession>;
                 delete_other_sessions(user_id: &str, keep_token: &str) -> usize;
                 delete_session_by_id(user_id: &str, id: &str) -> ();
                 get_users_by_ids(ids: &[String]) -> Vec<$crate::User>;

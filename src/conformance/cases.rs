@@ -241,7 +241,8 @@ declare_cases! { $
         }
     }
 
-    /// [`refresh_session`](DatabaseAdapter::refresh_session)
+    /// [`refresh_session`](DatabaseAdapter::refresh_session), and [`check_session`](DatabaseAdapter::check_session), which
+    /// any adapter has that has the other one
     session_refresh {
         session_refresh {
             /// `refresh_session` returns the session and its user, and extends a session that is due.
@@ -256,6 +257,12 @@ declare_cases! { $
             one_of_many_extends
             /// A session that is deleted while others refresh it stays deleted.
             a_sign_out_wins
+        }
+        session_checks {
+            /// `check_session` finds a live session with its user, and extends none if it is not asked to.
+            a_check_finds_what_is_live
+            /// `check_session` extends a session that is due, says so, and refuses the ages that `refresh_session` refuses.
+            a_check_says_whether_it_extends
         }
     }
 
@@ -503,6 +510,12 @@ declare_cases! { $
             a_removed_member_leaves_teams_and_sessions
             /// A deleted user is in no organization and in no team.
             a_deleted_user_is_no_member
+        }
+        member_checks {
+            /// `check_session` finds the membership of the active organization, if it is asked to and there is one.
+            a_check_finds_the_membership
+            /// `check_session` sees a new role, a removed member and a deleted organization at once.
+            a_check_sees_each_change_of_a_membership
         }
         invitations {
             /// If many callers accept an invitation at once, exactly one succeeds, and there is one member.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use better_auth::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers};
+use better_auth::types::{
+    CheckSession, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+};
 use proptest::prelude::*;
 
 use crate::calls::{Call, CredentialCall, OrganizationCall};
@@ -158,6 +160,10 @@ fn session_step() -> BoxedStrategy<Step> {
         lifetime: hour,
         update_age: hour,
     };
+    let check = Call::check_session {
+        token: token(),
+        check: CheckSession::new().with_refresh(hour, hour).with_member(),
+    };
     let others = user_id().prop_map(move |user_id| Call::delete_other_sessions {
         user_id,
         keep_token: token(),
@@ -176,6 +182,7 @@ fn session_step() -> BoxedStrategy<Step> {
         1 => of_token(Just(Call::delete_session { token: token() }).boxed()),
         1 => user_id().prop_map(|user_id| step(Call::delete_user_sessions { user_id })),
         2 => of_token(Just(refresh).boxed()),
+        2 => of_token(Just(check).boxed()),
         1 => with_made_or_text("keep_token", SESSION_TOKEN, others.boxed()),
         1 => with_made("id", SESSION_ID, by_id),
         1 => Just(step(Call::delete_expired_sessions {})),

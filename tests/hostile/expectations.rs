@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use better_auth::types::{
-    CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers, SearchField,
-    SearchOperator, UpdateAccount, UpdateSession, UpdateUser, UserFilter, UserSearch,
+    CheckSession, CreateAccount, CreateSession, CreateUser, CreateVerification, ListUsers,
+    SearchField, SearchOperator, UpdateAccount, UpdateSession, UpdateUser, UserFilter, UserSearch,
 };
 use serde_json::Value;
 
@@ -81,6 +81,10 @@ pub(crate) fn templates(world: &World) -> Vec<Call> {
             token: text(),
             lifetime: Duration::from_secs(3600),
             update_age: Duration::from_secs(60),
+        },
+        Call::check_session {
+            token: text(),
+            check: CheckSession::new().with_member(),
         },
         Call::delete_other_sessions {
             user_id: text(),

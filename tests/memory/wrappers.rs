@@ -9,8 +9,9 @@ use better_auth::adapters::{
 use better_auth::conformance::Adapter;
 use better_auth::conformance::cases::{
     account, account_links, account_updates, bans, codes, general, identifier_tokens, identifiers,
-    one_time_tokens, reservations, session, session_ids, session_refresh, session_updates,
-    transaction_helper, transactions, user, user_filters, user_lists, user_updates,
+    one_time_tokens, reservations, session, session_checks, session_ids, session_refresh,
+    session_updates, transaction_helper, transactions, user, user_filters, user_lists,
+    user_updates,
 };
 use better_auth::{AuthResult, CreateUser};
 
@@ -24,7 +25,7 @@ macro_rules! case {
 type Case = fn(Adapter) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Cases that together call every provided method, and need no error on the way.
-const CASES: [Case; 21] = [
+const CASES: [Case; 22] = [
     case!(user_updates::update_sets_every_column),
     case!(user::delete_takes_sessions_and_accounts),
     case!(session::session_with_user),
@@ -40,6 +41,7 @@ const CASES: [Case; 21] = [
     case!(bans::a_ban_ends_all_sessions),
     case!(bans::a_ban_replaces_the_one_before),
     case!(session_refresh::a_due_session_is_extended),
+    case!(session_checks::a_check_finds_what_is_live),
     case!(session_ids::delete_ends_one_session_of_the_user),
     case!(account_links::a_link_creates_or_refreshes),
     case!(account::the_credential_account_is_found),

@@ -9,8 +9,8 @@ use crate::support::proxy::Proxy;
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, PoolConfig, SqlxAdapter};
 use better_auth::{
-    AuthError, AuthResult, CreateAccount, CreateSession, CreateUser, Metadata, Session, UpdateUser,
-    transaction,
+    AuthError, AuthResult, CheckSession, CreateAccount, CreateSession, CreateUser, Metadata,
+    Session, UpdateUser, transaction,
 };
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
@@ -343,6 +343,8 @@ async fn each_method_takes_one_round_trip(pool: PgPool) {
         refreshed.await.unwrap().unwrap();
     });
     let extending = extending.await;
+    let check = CheckSession::new().with_member();
+    count!(_round: check_session(&session.token, check));
     count!(_round: delete_other_sessions(&user, &session.token));
     count!(round: delete_session_by_id(&user, &round.to_string()));
     count!(_round: get_users_by_ids(&vec![user.clone(); 1000]));

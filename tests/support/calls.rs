@@ -8,13 +8,14 @@ use std::time::Duration;
 use better_auth::AuthResult;
 use better_auth::adapters::{DatabaseAdapter, Transaction};
 use better_auth::types::{
-    Account, CodeCheck, CreateAccount, CreateInvitation, CreateMember, CreateOrganization,
-    CreateOrganizationRole, CreateSession, CreateTeam, CreateTeamMember, CreateUser,
-    CreateVerification, DeviceCodeStatus, Invitation, InvitationDetails, InvitationStatus, Linked,
-    ListMembers, ListUsers, Member, MemberLimits, MemberPage, MemberWithUser, Metadata,
-    Organization, OrganizationRole, PublicUser, Removed, SearchField, SearchOperator, Session,
-    Team, TeamMember, UpdateAccount, UpdateOrganization, UpdateSession, UpdateUser, User,
-    UserFilter, UserOrder, UserPage, UserSearch, Verification, VisitFields as _,
+    Account, CheckSession, CheckedSession, CodeCheck, CreateAccount, CreateInvitation,
+    CreateMember, CreateOrganization, CreateOrganizationRole, CreateSession, CreateTeam,
+    CreateTeamMember, CreateUser, CreateVerification, DeviceCodeStatus, Invitation,
+    InvitationDetails, InvitationStatus, Linked, ListMembers, ListUsers, Member, MemberLimits,
+    MemberPage, MemberWithUser, Metadata, Organization, OrganizationRole, PublicUser, Removed,
+    SearchField, SearchOperator, Session, Team, TeamMember, UpdateAccount, UpdateOrganization,
+    UpdateSession, UpdateUser, User, UserFilter, UserOrder, UserPage, UserSearch, Verification,
+    VisitFields as _,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -132,6 +133,7 @@ no_places! {
     Option<Option<i64>> = None,
     MemberLimits = Self::default(),
     Duration = Duration::from_secs(3600),
+    Option<Duration> = None,
     Option<bool> = None,
     DateTime<Utc> = far_future(),
     Option<DateTime<Utc>> = None,
@@ -158,7 +160,7 @@ fn fill_field(name: &'static str, field: &mut dyn Any, choose: &mut Chooser) {
     downcast!(field as String | Option<String> | Option<Option<String>> | Metadata | Option<Metadata> | UserFilter
         | Option<UserSearch> | bool | u32 | i64 | Option<u32> | Option<i32> | Option<i64> | Option<Option<i32>>
         | Option<Option<i64>> | Option<bool> | DateTime<Utc> | Option<DateTime<Utc>>
-        | Option<Option<DateTime<Utc>>> | Duration | SearchField | SearchOperator | UserOrder
+        | Option<Option<DateTime<Utc>>> | Duration | Option<Duration> | SearchField | SearchOperator | UserOrder
         => field.fill(name, choose));
     panic!("{name} is of a type that is not in the list");
 }
@@ -181,6 +183,7 @@ inputs! {
     UpdateUser = Self::default(),
     CreateSession = Self::new("", far_future()),
     UpdateSession = Self::default(),
+    CheckSession = Self::new(),
     CreateAccount = Self::new("", "", ""),
     UpdateAccount = Self::default(),
     CreateVerification = Self::new("", "", far_future()),
@@ -346,6 +349,22 @@ impl From<(Session, User)> for Answer {
         Self {
             rows: [Self::from(session).rows, Self::from(user).rows].concat(),
             numbers: Vec::new(),
+        }
+    }
+}
+
+impl From<CheckedSession> for Answer {
+    fn from(checked: CheckedSession) -> Self {
+        let CheckedSession {
+            session,
+            user,
+            member,
+            extended,
+        } = checked;
+        let member = member.map(Self::from).unwrap_or_default().rows;
+        Self {
+            rows: [Self::from((session, user)).rows, member].concat(),
+            numbers: vec![extended.into()],
         }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::random::{new_id, new_token};
 use super::text::{optional_text, text_update};
 use super::time::{later, micros, normal_time, positive_micros};
-use crate::types::{CreateSession, Session, UpdateSession};
+use crate::types::{CheckSession, CreateSession, Session, UpdateSession};
 use crate::{AuthError, AuthResult};
 
 /// The row of a new session, in normal form, with an id and a token.
@@ -92,6 +92,18 @@ impl Refresh {
             lifetime,
             update_age,
         })
+    }
+
+    /// What a check asks for, if it extends sessions.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn of_check(check: &CheckSession) -> AuthResult<Option<Self>> {
+        let lifetime = check.lifetime;
+        lifetime
+            .map(|lifetime| Self::new(lifetime, check.update_age))
+            .transpose()
     }
 
     /// A session is due if it ends no later than so long from now.

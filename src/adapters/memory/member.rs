@@ -182,7 +182,7 @@ pub(super) fn check(view: &mut View<'_>, member: Member, limit: Option<u32>) -> 
     Ok(member)
 }
 
-fn find(view: &mut View<'_>, organization_id: &str, user_id: &str) -> Option<Member> {
+pub(super) fn find(view: &mut View<'_>, organization_id: &str, user_id: &str) -> Option<Member> {
     let pair = Key::composite(organization_id, user_id);
     let id = view.members().find_unique(&BY_PAIR, &pair)?;
     view.members().get(id.as_str())

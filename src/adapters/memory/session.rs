@@ -7,11 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::key::Key;
+use super::member;
 use super::store::{Access, Repository, View, lost_to_another, set};
 use super::stripes::Stripes;
 use super::table::{ListIndex, RemovedList, Row};
 use crate::adapters::input;
-use crate::types::{CreateSession, Session, UpdateSession, User};
+use crate::types::{CheckSession, CheckedSession, CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
 pub(super) const BY_USER: ListIndex<Session> = ListIndex::nth(0);
@@ -108,14 +109,53 @@ impl<A: Access> Repository<A> {
         lifetime: Duration,
         update_age: Duration,
     ) -> AuthResult<Option<(Session, User)>> {
-        let refresh = input::Refresh::new(lifetime, update_age)?;
-        let Some((session, user)) = self.get_session_with_user(token)? else {
+        let check = CheckSession::new().with_refresh(lifetime, update_age);
+        let found = self.check_session(token, check)?;
+        Ok(found.map(|found| (found.session, found.user)))
+    }
+
+    pub(super) fn check_session(
+        &self,
+        token: &str,
+        check: CheckSession,
+    ) -> AuthResult<Option<CheckedSession>> {
+        let refresh = input::Refresh::of_check(&check)?;
+        let found = self.0.read(|view| {
+            let session = self.live_session(view, token)?;
+            let user = view
+                .users()
+                .with(&session.user_id, |user| User::clone(user))?;
+            let organization = session.active_organization_id.as_ref();
+            let organization = organization.filter(|_| check.member);
+            let member = organization.and_then(|id| member::find(view, id, &user.id));
+            Some((session, user, member))
+        });
+        let Some((session, user, member)) = found else {
             return Ok(None);
         };
+        let extended = match refresh {
+            Some(refresh) => self.extend_session(&session, refresh)?,
+            None => None,
+        };
+        Ok(Some(CheckedSession {
+            extended: extended.is_some(),
+            session: extended.unwrap_or(session),
+            user,
+            member,
+        }))
+    }
+
+    /// `None` if it is not due, or someone else has just extended or ended it.
+    fn extend_session(
+        &self,
+        session: &Session,
+        refresh: input::Refresh,
+    ) -> AuthResult<Option<Session>> {
         let now = self.0.clock().now();
-        if !refresh.is_due(&session, now) {
-            return Ok(Some((session, user)));
+        if !refresh.is_due(session, now) {
+            return Ok(None);
         }
+        let token = session.token.as_str();
         let now_micros = now.timestamp_micros();
         let is_due =
             |session: &Session| is_live(session, now_micros) && refresh.is_due(session, now);
@@ -149,8 +189,7 @@ impl<A: Access> Repository<A> {
                 })
             },
         )?;
-        let session = extended.map_or(session, |(_, extended)| extended);
-        Ok(Some((session, user)))
+        Ok(extended.map(|(_, extended)| extended))
     }
 
     pub(super) fn delete_session(&self, token: &str) -> AuthResult<()> {

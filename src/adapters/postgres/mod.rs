@@ -19,6 +19,7 @@ mod invitation;
 mod joined;
 mod lent_connection;
 mod live_session;
+mod live_session_with_member;
 mod maintenance;
 mod member;
 mod organization;

@@ -16,6 +16,7 @@ use super::connection::{Connections, Settings, StatementFuture};
 use super::error::{Failure, Operation, connection_error};
 use super::inside::Inside;
 use super::live_session::LiveSession;
+use super::live_session_with_member::LiveSessionWithMember;
 use super::session_cache::CachedSessions;
 use super::violation::Violated;
 use crate::AuthError;
@@ -225,6 +226,7 @@ pub(super) struct Loaders {
     pub(super) users: Arc<BatchLoader<User>>,
     pub(super) sessions: Arc<BatchLoader<Session>>,
     pub(super) sessions_with_users: Arc<BatchLoader<LiveSession>>,
+    pub(super) sessions_with_members: Arc<BatchLoader<LiveSessionWithMember>>,
 }
 
 impl Loaders {
@@ -233,6 +235,7 @@ impl Loaders {
             users: Arc::new(BatchLoader::new(connections)),
             sessions: Arc::new(BatchLoader::new(connections)),
             sessions_with_users: Arc::new(BatchLoader::new(connections)),
+            sessions_with_members: Arc::new(BatchLoader::new(connections)),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::session_token::{SessionTokens, TokenLookup, digest, is_digest, is_pre
 use super::user::with_user_columns;
 use super::violation::{Constraints, Key, Reference};
 use crate::adapters::input;
-use crate::types::{CreateSession, Session, UpdateSession, User};
+use crate::types::{CheckSession, CheckedSession, CreateSession, Session, UpdateSession, User};
 use crate::{AuthError, AuthResult, ConflictField};
 
 /// The columns of a session that stand for themselves, as `with_user_columns` has those of a user.
@@ -48,7 +48,6 @@ macro_rules! query_session {
         with_session_columns! { query_session { @columns [$($statement)*] } }
     };
 }
-pub(super) use {query_session, with_session_columns};
 
 /// A statement that answers with sessions `s` joined to their users `u`. The database's time takes the place of `active`,
 /// which is true of every row that is found.
@@ -76,6 +75,49 @@ macro_rules! query_session_with_user {
         with_session_columns! { query_session_with_user { @session_columns [$($statement)*] } }
     };
 }
+
+/// What a row of `query_session_with_user!` says, whatever columns it has beside. The tokens are as clients present them.
+macro_rules! live_session {
+    ($row:ident, $presented:ident) => {{
+        let mut session = Session {
+            id: $row.id,
+            expires_at: $row.expires_at.into(),
+            token: $row.token,
+            ip_address: $row.ip_address,
+            user_agent: $row.user_agent,
+            user_id: $row.user_id.clone(),
+            impersonated_by: $row.impersonated_by,
+            active_organization_id: $row.active_organization_id,
+            active: true,
+            created_at: $row.created_at.into(),
+            updated_at: $row.updated_at.into(),
+        };
+        $presented.restore(&mut session.token);
+        let user = User {
+            id: $row.user_id,
+            name: $row.name,
+            email: $row.email,
+            email_verified: $row.email_verified,
+            image: $row.image,
+            username: $row.username,
+            display_username: $row.display_username,
+            two_factor_enabled: $row.two_factor_enabled,
+            role: $row.role,
+            banned: $row.banned,
+            ban_reason: $row.ban_reason,
+            ban_expires: $row.ban_expires.into(),
+            metadata: $row.metadata.into(),
+            created_at: $row.user_created_at.into(),
+            updated_at: $row.user_updated_at.into(),
+        };
+        LiveSession {
+            session,
+            user,
+            now: $row.now.into(),
+        }
+    }};
+}
+pub(super) use {live_session, query_session, query_session_with_user, with_session_columns};
 
 const CONSTRAINTS: Constraints = Constraints {
     table: "sessions",
@@ -146,44 +188,7 @@ impl LookUp for LiveSession {
                 presented.stored(),
             );
             let rows = rows.fetch_all(connection).await?.into_iter();
-            let live = rows.map(|row| {
-                let mut session = Session {
-                    id: row.id,
-                    expires_at: row.expires_at.into(),
-                    token: row.token,
-                    ip_address: row.ip_address,
-                    user_agent: row.user_agent,
-                    user_id: row.user_id.clone(),
-                    impersonated_by: row.impersonated_by,
-                    active_organization_id: row.active_organization_id,
-                    active: true,
-                    created_at: row.created_at.into(),
-                    updated_at: row.updated_at.into(),
-                };
-                presented.restore(&mut session.token);
-                let user = User {
-                    id: row.user_id,
-                    name: row.name,
-                    email: row.email,
-                    email_verified: row.email_verified,
-                    image: row.image,
-                    username: row.username,
-                    display_username: row.display_username,
-                    two_factor_enabled: row.two_factor_enabled,
-                    role: row.role,
-                    banned: row.banned,
-                    ban_reason: row.ban_reason,
-                    ban_expires: row.ban_expires.into(),
-                    metadata: row.metadata.into(),
-                    created_at: row.user_created_at.into(),
-                    updated_at: row.user_updated_at.into(),
-                };
-                LiveSession {
-                    session,
-                    user,
-                    now: row.now.into(),
-                }
-            });
+            let live = rows.map(|row| live_session!(row, presented));
             Ok(live.collect())
         })
     }
@@ -278,7 +283,7 @@ impl Repository {
     }
 
     /// The cache, if there is one. `None` for a very long token: no session has such a token, and its digest costs time.
-    fn session_cache_for(&self, token: &str) -> Option<&CachedSessions> {
+    pub(super) fn session_cache_for(&self, token: &str) -> Option<&CachedSessions> {
         let cache = self.session_cache.as_ref();
         cache.filter(|_| token.len() <= MAX_SHARED_KEY)
     }
@@ -314,7 +319,7 @@ impl Repository {
         Ok(found.map(|LiveSession { session, user, .. }| (session, user)))
     }
 
-    async fn live_session(&self, token: &str) -> AuthResult<Option<LiveSession>> {
+    pub(super) async fn live_session(&self, token: &str) -> AuthResult<Option<LiveSession>> {
         if !is_presentable(token) {
             return Ok(None);
         }
@@ -343,23 +348,46 @@ impl Repository {
         }
     }
 
-    /// Leaves a session alone that someone else has locked: they extend it, or end it.
     pub(super) async fn refresh_session(
         &self,
         token: &str,
         lifetime: Duration,
         update_age: Duration,
     ) -> AuthResult<Option<(Session, User)>> {
-        let refresh = input::Refresh::new(lifetime, update_age)?;
-        let Some(LiveSession { session, user, now }) = self.live_session(token).await? else {
+        let check = CheckSession::new().with_refresh(lifetime, update_age);
+        let found = self.check_session(token, check).await?;
+        Ok(found.map(|found| (found.session, found.user)))
+    }
+
+    /// Leaves a session alone that someone else has locked: they extend it, or end it.
+    pub(super) async fn check_session(
+        &self,
+        token: &str,
+        check: CheckSession,
+    ) -> AuthResult<Option<CheckedSession>> {
+        let refresh = input::Refresh::of_check(&check)?;
+        let found = if check.member {
+            // Few calls do, so it is no part of every call's future.
+            Box::pin(self.live_session_with_member(token)).await?
+        } else {
+            let found = self.live_session(token).await?;
+            found.map(|found| (found, None))
+        };
+        let Some((LiveSession { session, user, now }, member)) = found else {
             return Ok(None);
         };
-        if !refresh.is_due(&session, now) {
-            return Ok(Some((session, user)));
-        }
-        // Few calls have to, so it is no part of every call's future.
-        let extended = Box::pin(self.extend_session(token, &refresh)).await?;
-        Ok(Some((extended.unwrap_or(session), user)))
+        let extended = match refresh {
+            Some(refresh) if refresh.is_due(&session, now) => {
+                Box::pin(self.extend_session(token, &refresh)).await?
+            }
+            _ => None,
+        };
+        Ok(Some(CheckedSession {
+            extended: extended.is_some(),
+            session: extended.unwrap_or(session),
+            user,
+            member,
+        }))
     }
 
     /// `None` if someone else has just extended it, ended it, or does so at this moment.

@@ -120,7 +120,8 @@ pub trait OrganizationStore: Send + Sync {
     /// [`AuthError::UserNotFound`].
     async fn create_member(&self, member: CreateMember) -> AuthResult<Member>;
 
-    /// Finds a member. Ask it for each request: `active_organization_id` of the session is a hint.
+    /// Finds a member. Ask it for each request, or [`check_session`](DatabaseAdapter::check_session):
+    /// `active_organization_id` of the session is a hint.
     async fn get_member(&self, organization_id: &str, user_id: &str) -> AuthResult<Option<Member>>;
 
     /// Finds a member by the id of the membership.
