@@ -40,7 +40,7 @@ test *arguments:
     DATABASE_URL=$(just _database-url) || exit
     export DATABASE_URL
     outcome=0
-    cargo test --workspace --no-fail-fast --features conformance,sqlx-postgres {{ arguments }} || outcome=$?
+    cargo test --workspace --no-fail-fast --features axum,conformance,sqlx-postgres {{ arguments }} || outcome=$?
     # Of another package and with other features.
     [[ "{{ arguments }}" =~ --(test|package) ]] || just test-program {{ arguments }} || outcome=$?
     exit $outcome
@@ -51,8 +51,8 @@ test-program *arguments:
 
 # Run what needs no server: unit tests, the memory adapter, the examples in the documentation
 test-quick *arguments:
-    cargo test --no-fail-fast --package better-auth --package better-auth-tests --features conformance --lib --test memory {{ arguments }}
-    cargo test --no-fail-fast --package better-auth --features conformance --doc {{ arguments }}
+    cargo test --no-fail-fast --package better-auth --package better-auth-tests --features axum,conformance --lib --test axum --test memory {{ arguments }}
+    cargo test --no-fail-fast --package better-auth --features axum,conformance --doc {{ arguments }}
 
 # Run the tests without the features that they can do without
 test-features:
@@ -66,7 +66,7 @@ numbers-check:
 
 # Break servers of the tests' own, and the network before them; needs Linux and PostgreSQL's binaries, and no `just db-up`
 faults *arguments:
-    cargo test --workspace --features conformance,sqlx-postgres --test faults -- --ignored --skip a_full_notification_queue --test-threads=2 {{ arguments }}
+    cargo test --workspace --features axum,conformance,sqlx-postgres --test faults -- --ignored --skip a_full_notification_queue --test-threads=2 {{ arguments }}
 
 # Compare the adapters and press on them, each time with fresh seeds, for so many minutes or until something fails
 soak minutes="10":
@@ -74,7 +74,7 @@ soak minutes="10":
     set -euo pipefail
     export DATABASE_URL=$(just _database-url) DIFFERENTIAL_OPERATIONS=50000 HOSTILE_CASES=250 CONCURRENCY_SECONDS=20
     until (( SECONDS >= 60 * {{ minutes }} )); do
-        cargo test --quiet --workspace --features conformance,sqlx-postgres --test differential --test hostile --test concurrency
+        cargo test --quiet --workspace --features axum,conformance,sqlx-postgres --test differential --test hostile --test concurrency
     done
 
 # Change the source in small ways, and see that tests fail: an area (input, memory, postgres/GROUP) and a part of it, as in `0/16`
@@ -159,12 +159,15 @@ lint:
     cargo fmt --all --check
     cargo fmt --check --manifest-path benches/peers/Cargo.toml
     cargo fmt --check --manifest-path examples/app/Cargo.toml
+    cargo fmt --check --manifest-path examples/axum-login/Cargo.toml
     cargo fmt --check --manifest-path tests/consumer/Cargo.toml
     cargo clippy --workspace --all-targets -- --deny warnings
     cargo clippy --workspace --all-targets --features conformance -- --deny warnings
     cargo clippy --workspace --all-targets --features sqlx-postgres -- --deny warnings
-    cargo clippy --workspace --all-targets --features conformance,sqlx-postgres -- --deny warnings
-    cargo clippy --workspace --test infrastructure --test typescript --features conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --workspace --all-targets --features axum,conformance -- --deny warnings
+    cargo clippy --workspace --all-targets --features axum,conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --workspace --test infrastructure --test typescript --features axum,conformance,sqlx-postgres -- --deny warnings
+    cargo clippy --package better-auth --features axum -- --deny warnings
     # The tests have the features that observe switched on.
     cargo clippy --package better-auth --features sqlx-postgres -- --deny warnings
     cargo clippy --package better-auth --features sqlx-postgres,metrics -- --deny warnings
@@ -174,7 +177,7 @@ lint:
 # Build the documentation, with warnings denied
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance
-    RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features conformance,sqlx-postgres
+    RUSTDOCFLAGS="--deny warnings" cargo doc --package better-auth --no-deps --features axum,conformance,sqlx-postgres
 
 # Write .sqlx and the schema that check_schema expects anew, from the statements in src and a freshly migrated database
 sqlx-prepare:
@@ -198,7 +201,7 @@ servers-check *releases:
 
 # Run the conformance suite on a server of yours; `prepare` names a file with what each test's database needs first, as docs/scaling.md shows
 engine-check url prepare="":
-    DATABASE_URL={{ quote(url) }} ENGINE_PREPARE={{ if prepare == "" { "" } else { quote(absolute_path(prepare)) } }} cargo test --workspace --features conformance,sqlx-postgres --test postgres -- conformance::
+    DATABASE_URL={{ quote(url) }} ENGINE_PREPARE={{ if prepare == "" { "" } else { quote(absolute_path(prepare)) } }} cargo test --workspace --features axum,conformance,sqlx-postgres --test postgres -- conformance::
 
 # Connect by rustls and native-tls, with right and wrong certificates and passwords, and through Unix sockets
 tls-check:
@@ -213,6 +216,11 @@ app-check:
     env --unset=DATABASE_URL cargo check --locked --manifest-path examples/app/Cargo.toml --target-dir target
     env --unset=DATABASE_URL cargo test --no-run --locked --manifest-path examples/app/Cargo.toml --target-dir target
     url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
+
+# Lint and test examples/axum-login: a backend for axum-login and a store for tower-sessions
+axum-login-check:
+    cargo clippy --locked --all-targets --manifest-path examples/axum-login/Cargo.toml --target-dir target -- --deny warnings
+    cargo test --locked --manifest-path examples/axum-login/Cargo.toml --target-dir target
 
 # Write the .sqlx of examples/app anew, from a database in which better-auth and the application have migrated
 app-prepare:
@@ -233,7 +241,7 @@ app-prepare:
 # Run Better Auth (TypeScript) and this crate on the same tables, and import its own; needs Node.js and npm
 typescript-check *arguments:
     npm ci --silent --no-audit --no-fund --prefix tests/typescript
-    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --features conformance,sqlx-postgres --test typescript {{ arguments }}
+    url=$(just _database-url) && DATABASE_URL=$url cargo test --workspace --features axum,conformance,sqlx-postgres --test typescript {{ arguments }}
 
 # Compile with the oldest dependencies that Cargo.toml allows, and with the oldest Rust where it is at hand
 versions-check:
@@ -250,7 +258,7 @@ advisories-check:
 # Compare the public API with that of a git revision, by the rules of semantic versioning
 semver-check revision="main":
     cargo semver-checks --version || { echo "Install it:  cargo install cargo-semver-checks --locked" >&2; exit 1; }
-    cargo semver-checks --package better-auth --only-explicit-features --features conformance,sqlx-postgres --baseline-rev {{ revision }}
+    cargo semver-checks --package better-auth --only-explicit-features --features axum,conformance,sqlx-postgres --baseline-rev {{ revision }}
 
 # Print what CHANGELOG.md says of a version
 release-notes version:

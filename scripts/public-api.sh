@@ -8,6 +8,6 @@ command -v cargo-public-api >/dev/null || {
     exit 1
 }
 # The JSON of rustdoc is unstable; the switch would have everything else in the target folder compiled again.
-RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet --package better-auth --lib --features sqlx-postgres --target-dir target/public-api -- \
+RUSTC_BOOTSTRAP=1 cargo rustdoc --quiet --package better-auth --lib --features axum,sqlx-postgres --target-dir target/public-api -- \
     -Z unstable-options --output-format json >&2
 cargo public-api --rustdoc-json target/public-api/doc/better_auth.json -sss

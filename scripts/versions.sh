@@ -3,7 +3,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-features=cli,conformance,tracing,metrics
+features=axum,cli,conformance,tracing,metrics
 target=$(realpath -m target/versions)
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT

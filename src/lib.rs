@@ -29,6 +29,7 @@
 //! | several operations, all or none | [`transaction`](transaction()), [`Transaction`] |
 //! | the application's own SQL in the same transaction | `sqlx_transaction`, `SqlxAdapter::join` |
 //! | what an error means and what was done | [`AuthError`] |
+//! | sessions in axum | `axum`, with the feature of this name |
 //! | removing expired rows | [`spawn_cleanup`] |
 //! | the rows and the inputs | [`types`] |
 //! | implementing an adapter | [`DatabaseAdapter`], and the feature `conformance` for testing it |
@@ -47,7 +48,7 @@
 //!
 //! # Features
 //!
-//! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `tracing`: its spans and events. `metrics`: its
+//! None is on by default. `sqlx-postgres`: the PostgreSQL adapter. `axum`: extractors, cookies and responses. `tracing`: its spans and events. `metrics`: its
 //! metrics. `cli`: the program `better-auth`. `conformance`: the public test suite for adapters.
 //! `tls-rustls-ring-webpki`, `tls-rustls-ring-native-roots`, `tls-rustls-aws-lc-rs`, `tls-native-tls`: how sqlx encrypts
 //! connections; without one of them, `sslmode=require` fails to connect.
@@ -64,6 +65,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adapters;
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -85,8 +88,18 @@ pub use serde_json;
 #[cfg(feature = "sqlx-postgres")]
 pub use sqlx;
 
+/// The examples of `docs/axum.md`, as tests.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/axum.md")]
+struct AxumGuide;
+
 /// The examples of the README, as tests.
-#[cfg(all(doctest, feature = "conformance", feature = "sqlx-postgres"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "conformance",
+    feature = "sqlx-postgres"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
