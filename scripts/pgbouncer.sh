@@ -12,7 +12,7 @@ source scripts/servers.bash
 suite=trixie
 cache=${TMPDIR:-/tmp}/better-auth-pgbouncer-$suite
 
-poolers() { cargo test --quiet --workspace --features conformance,sqlx-postgres --test infrastructure -- "$@"; }
+poolers() { cargo test --quiet --workspace --features axum,conformance,sqlx-postgres --test infrastructure -- "$@"; }
 
 version() { "${PGBOUNCER:-pgbouncer}" --version | head -n 1; }
 

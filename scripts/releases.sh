@@ -51,7 +51,7 @@ run_on() {
     }
     stop_server "$bin" "$directory" immediate
     # Earlier releases cannot limit the queue.
-    [ "$1" -lt 17 ] || POSTGRES_BINARIES=$bin cargo test --quiet --workspace --features conformance,sqlx-postgres \
+    [ "$1" -lt 17 ] || POSTGRES_BINARIES=$bin cargo test --quiet --workspace --features axum,conformance,sqlx-postgres \
         --test faults -- --ignored a_full_notification_queue
     echo "$("$bin/postgres" --version): passed in $((SECONDS - since)) s"
 }
@@ -63,6 +63,6 @@ case ${1:-} in
 "") set -- 13 14 15 16 17 18 ;;
 ci) set -- 13 18 && skipped=(--skip hashed:: --skip serializable::) ;;
 esac
-tests=(cargo test --quiet --workspace --features conformance,sqlx-postgres --test expected_schema --test postgres --
+tests=(cargo test --quiet --workspace --features axum,conformance,sqlx-postgres --test expected_schema --test postgres --
     conformance:: schema:: migration plans:: "${skipped[@]}")
 for release; do run_on "$release"; done

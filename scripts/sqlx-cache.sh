@@ -27,7 +27,7 @@ fresh_database() {
 # expected_schema write|compare: the schema that check_schema expects, from a database that a test migrates.
 expected_schema() {
     env --unset=BETTER_AUTH_SQLX_PREPARE_URL DATABASE_URL="$url" EXPECTED_SCHEMA="$1" \
-        cargo test --quiet --workspace --features conformance,sqlx-postgres --test expected_schema
+        cargo test --quiet --workspace --features axum,conformance,sqlx-postgres --test expected_schema
 }
 
 # Leaves the entries of the statements as they are in $target/sqlx-prepare-check.
