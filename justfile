@@ -222,6 +222,32 @@ axum-login-check:
     cargo clippy --locked --all-targets --manifest-path examples/axum-login/Cargo.toml --target-dir target -- --deny warnings
     cargo test --locked --manifest-path examples/axum-login/Cargo.toml --target-dir target
 
+# Format, lint and test examples/axum: in memory, on PostgreSQL, and in a browser, which is Debian's `chromium` with `chromium-driver`
+example-check: && _example-test
+    cargo fmt --check --manifest-path examples/axum/Cargo.toml
+    cargo clippy --locked --all-targets --manifest-path examples/axum/Cargo.toml --target-dir target -- --deny warnings
+    env --unset=DATABASE_URL cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target
+
+_example-test:
+    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test application over_http
+    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test browser
+
+# An empty database for examples/axum, by its URL
+_example-database:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    url=$(just _database-url)
+    psql --quiet "$url" --command 'DROP DATABASE IF EXISTS better_auth_example WITH (FORCE)' --command 'CREATE DATABASE better_auth_example' >&2
+    sed --regexp-extended 's#/[^/?]*($|\?)#/better_auth_example\1#' <<<"$url"
+
+# Write the pictures of examples/axum anew
+example-screenshots:
+    SCREENSHOTS=$PWD/examples/axum/screenshots cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test browser
+
+# Measure requests per second of examples/axum with and without the session check
+bench-example:
+    url=$(just _example-database) && DATABASE_URL=$url cargo bench --locked --manifest-path examples/axum/Cargo.toml --target-dir target --bench load
+
 # Write the .sqlx of examples/app anew, from a database in which better-auth and the application have migrated
 app-prepare:
     #!/usr/bin/env bash
