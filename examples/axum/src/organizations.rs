@@ -249,9 +249,10 @@ fn organization_page(
 ) -> Markup {
     let page = &signed_in.page;
     let path = format!("/organizations/{}", organization.id);
-    let pending = invitations
+    let mut pending = invitations
         .iter()
-        .filter(|one| one.status == InvitationStatus::Pending && one.expires_at > Utc::now());
+        .filter(|one| one.status == InvitationStatus::Pending && one.expires_at > Utc::now())
+        .peekable();
     page.render(&organization.name, &html! {
         section .card {
             h2 { "Members" }
@@ -271,7 +272,7 @@ fn organization_page(
                     }
                 }))
             }
-            section .card {
+            @if pending.peek().is_some() { section .card {
                 h2 { "Invitations that are open" }
                 ul .list { @for invitation in pending { li {
                     div .what { strong { (invitation.email) } span .faint { "as " (invitation.role) ", until " (pages::time(invitation.expires_at)) } }
@@ -280,7 +281,7 @@ fn organization_page(
                         button .danger aria-label={ "Cancel the invitation of " (invitation.email) } { "Cancel" }
                     }))
                 } } }
-            }
+            } }
         }
     })
 }

@@ -54,7 +54,7 @@ impl Driver {
     }
 
     async fn browser(&self, world: &World) -> Browser {
-        let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"] });
+        let options = json!({ "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1200,900"] });
         let capabilities = json!({ "goog:chromeOptions": options });
         let Value::Object(capabilities) = capabilities else {
             unreachable!()

@@ -69,10 +69,12 @@ pub async fn a_ban_is_seen_at_once(world: World) {
     // Only who knows the password learns of it.
     let wrong = world.browser().sign_in(&email, "another password").await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    let ended = ada.session().map(str::to_owned);
     let right = ada.sign_in(&email, PASSWORD).await;
     assert_eq!(right.status, StatusCode::FORBIDDEN);
     assert!(right.text.contains("suspended") && !right.text.contains("spam"));
-    assert_eq!(ada.session(), None);
+    assert_eq!(ada.session(), ended.as_deref());
+    assert!(!ada.is_signed_in().await);
 
     administrator.get("/admin/users").await;
     administrator

@@ -83,6 +83,7 @@ pub async fn expired_and_foreign_cookies_sign_nobody_in(world: World) {
         );
     }
     // Nor does the token of one flow finish another.
+    browser.get("/sign-up/code").await;
     let code = world.code_for(&email).await;
     browser.cookies.insert("sign-up".to_owned(), flow);
     let answer = browser.post("/sign-up/code", &[("code", &code)]).await;
