@@ -109,12 +109,12 @@ async fn connect(server: &Server) -> Result<SqlxAdapter> {
     Ok(builder.migrate(true).connect().await?)
 }
 
-/// Sessions, and so many API keys of each kind, spread over the users.
+/// Sessions, so many API keys of each kind, spread over the users, and so many rate limits.
 async fn create(server: &Server, size: Size, keys: u64) -> Result<SqlxAdapter> {
     create_ours(server, DATABASE, size).await?.close().await;
     let database = connect(server).await?;
     let kinds = [(Keys::Plain, "NULL", 0), (Keys::Quota, "2000000000", 1)];
-    let each = kinds.map(|(kind, remaining, number)| {
+    let [plain, quota] = kinds.map(|(kind, remaining, number)| {
         let user = user_id(0);
         let user = &user[..user.len() - 12];
         let (prefix, users) = (kind.prefix(), size.users);
@@ -127,7 +127,11 @@ async fn create(server: &Server, size: Size, keys: u64) -> Result<SqlxAdapter> {
              FROM generate_series(0, {keys} - 1) i"
         )
     });
-    insert(server, DATABASE, each).await?;
+    let limits = format!(
+        "INSERT INTO rate_limit (key, count, window_started_at, expires_at) \
+         SELECT 'sign-in ' || i, 1, now(), now() + INTERVAL '1 hour' FROM generate_series(0, {keys} - 1) i"
+    );
+    insert(server, DATABASE, [plain, quota, limits]).await?;
     Ok(database)
 }
 
