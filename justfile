@@ -163,7 +163,6 @@ lint:
     cargo fmt --check --manifest-path tests/consumer/Cargo.toml
     cargo clippy --workspace --all-targets -- --deny warnings
     cargo clippy --workspace --all-targets --features conformance -- --deny warnings
-    cargo clippy --workspace --all-targets --features sqlx-postgres -- --deny warnings
     cargo clippy --workspace --all-targets --features axum,conformance -- --deny warnings
     cargo clippy --workspace --all-targets --features axum,conformance,sqlx-postgres -- --deny warnings
     cargo clippy --workspace --test infrastructure --test typescript --features axum,conformance,sqlx-postgres -- --deny warnings
@@ -213,7 +212,6 @@ consumer-check part="all":
 
 # Build examples/app without a database and run its tests: an application with checked SQL of its own
 app-check:
-    env --unset=DATABASE_URL cargo check --locked --manifest-path examples/app/Cargo.toml --target-dir target
     env --unset=DATABASE_URL cargo test --no-run --locked --manifest-path examples/app/Cargo.toml --target-dir target
     url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
 

@@ -188,14 +188,14 @@ cp "$CARGO_TARGET_DIR/debug/consumer" "$scratch/consumer" || true
 combination "no variables; the first cargo check" cached ""
 combination "DATABASE_URL: the application's own other database" live "" "DATABASE_URL=$own"
 combination "DATABASE_URL: an unreachable host" off "" DATABASE_URL=$unreachable
-combination "DATABASE_URL: garbage" off "" "DATABASE_URL=no URL, at all"
 with_file "$app/.env" "DATABASE_URL=$own" \
     combination ".env of the application: its own other database" live ""
-with_file "$parent/.env" "DATABASE_URL=$unreachable" \
-    combination ".env of a parent folder: an unreachable host" off ""
 combination "BETTER_AUTH_DATABASE_URL: an unreachable host" cached "" BETTER_AUTH_DATABASE_URL=$unreachable
-combination "SQLX_OFFLINE=true, DATABASE_URL: an unreachable host" cached "" SQLX_OFFLINE=true DATABASE_URL=$unreachable
 if [ "$action" = all ]; then
+    combination "DATABASE_URL: garbage" off "" "DATABASE_URL=no URL, at all"
+    with_file "$parent/.env" "DATABASE_URL=$unreachable" \
+        combination ".env of a parent folder: an unreachable host" off ""
+    combination "SQLX_OFFLINE=true, DATABASE_URL: an unreachable host" cached "" SQLX_OFFLINE=true DATABASE_URL=$unreachable
     combination "DATABASE_URL: empty" cached "" DATABASE_URL=
     combination "DATABASE_URL: MySQL" off "" DATABASE_URL=mysql://root@localhost:3306/shop
     with_file "$app/.env" "DATABASE_URL=$unreachable" \

@@ -50,13 +50,7 @@ pub async fn users_are_found_by_pages_and_search(world: World) {
 pub async fn a_ban_is_seen_at_once(world: World) {
     let mut administrator = world.administrator().await;
     let (mut ada, email) = world.user("Ada").await;
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     administrator.get("/admin/users").await;
     administrator
         .post(
@@ -95,13 +89,7 @@ pub async fn a_ban_is_seen_at_once(world: World) {
 
 pub async fn others_see_nothing(world: World) {
     let (mut ada, email) = world.user("Ada").await;
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert!(!ada.get("/account").await.text.contains("/admin/users"));
     assert_eq!(ada.get("/admin/users").await.status, StatusCode::NOT_FOUND);
     ada.get("/account").await;
@@ -118,13 +106,7 @@ pub async fn others_see_nothing(world: World) {
 pub async fn nobody_bans_themselves(world: World) {
     let mut browser = world.administrator().await;
     let email = world.state.config.administrator.clone().unwrap();
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     browser.get("/admin/users").await;
     let ban = browser
         .post(

@@ -130,13 +130,7 @@ pub async fn a_key_is_limited(world: World) {
 pub async fn a_banned_user_has_no_keys(world: World) {
     let (mut ada, email) = world.user("Ada").await;
     let key = key(&mut ada).await;
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     world
         .state
         .database

@@ -33,13 +33,7 @@ pub async fn tokens_are_those_of_the_session(world: World) {
         &[("name", "Eve"), ("csrf", &foreign), ("csrf", &own)],
     );
     assert_eq!(ada.send(twice).await.status, StatusCode::FORBIDDEN);
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert_eq!(user.name.as_deref(), Some("Ada"));
     // A token of the session before is void.
     ada.csrf = own.clone();

@@ -115,13 +115,7 @@ pub async fn large_bodies_are_refused(world: World) {
             .await;
         assert_eq!(json.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert_eq!(user.name.as_deref(), Some("Ada"));
 }
 

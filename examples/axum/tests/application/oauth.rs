@@ -167,13 +167,7 @@ pub async fn a_user_links_and_unlinks(world: World) {
         browser.post("/account/unlink", &[]).await.path,
         "/account?notice=unlinked"
     );
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert_eq!(
         world
             .state

@@ -105,16 +105,7 @@ pub async fn roles_decide(world: World) {
     let link = invite(&world, &mut ada, &path, &email, "member").await;
     grace.get(&link).await;
     grace.post(&format!("{link}/accept"), &[]).await;
-    let user_id = |email: String| async move {
-        world
-            .state
-            .database
-            .get_user_by_email(&email)
-            .await
-            .unwrap()
-            .unwrap()
-            .id
-    };
+    let user_id = |email: String| async move { world.stored_user(&email).await.id };
     let grace_id = user_id(email).await;
 
     let other = address("other");
@@ -172,14 +163,7 @@ pub async fn roles_decide(world: World) {
 pub async fn the_last_owner_stays(world: World) {
     let (mut ada, email) = world.user("Ada").await;
     let path = create(&mut ada).await;
-    let id = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap()
-        .id;
+    let id = world.stored_user(&email).await.id;
     let leave = ada
         .post(&format!("{path}/remove"), &[("user_id", &id)])
         .await;
@@ -199,14 +183,7 @@ pub async fn others_see_nothing(world: World) {
     let (mut ada, email) = world.user("Ada").await;
     let (mut eve, _) = world.user("Eve").await;
     let path = create(&mut ada).await;
-    let id = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap()
-        .id;
+    let id = world.stored_user(&email).await.id;
     eve.get("/account").await;
     assert_eq!(eve.get(&path).await.status, StatusCode::NOT_FOUND);
     for (action, form) in [

@@ -114,13 +114,7 @@ pub async fn a_pending_sign_in_is_void(world: World) {
         .post("/sign-in/second-factor", &[("code", &codes[0])])
         .await;
     assert!(!thief.is_signed_in().await);
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert!(
         world
             .state

@@ -48,14 +48,7 @@ pub async fn there_is_no_session_before_it(world: World) {
     let page = other.sign_in(&email, PASSWORD).await;
     assert_eq!(page.path, "/sign-in/second-factor");
     assert_eq!(other.session(), None);
-    let sessions = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap()
-        .id;
+    let sessions = world.stored_user(&email).await.id;
     assert_eq!(
         world
             .state
@@ -124,13 +117,7 @@ pub async fn backup_codes_work_once(world: World) {
     second(&mut again, &codes[4]).await;
     assert!(again.is_signed_in().await);
     // The store has neither the codes nor the secret.
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     let factors = world.state.database.two_factor().unwrap();
     let attempt = factors
         .begin_attempt(&user.id, 5, std::time::Duration::from_secs(1))

@@ -4,13 +4,7 @@ use crate::support::{PASSWORD, World, address};
 
 pub async fn the_code_makes_the_user(world: World) {
     let (mut browser, email) = world.user("Ada").await;
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&email)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&email).await;
     assert!(user.email_verified);
     assert_eq!((user.name.as_deref(), user.role), (Some("Ada"), None));
     assert!(browser.get("/account").await.text.contains(&email));
@@ -94,13 +88,7 @@ pub async fn known_and_unknown_addresses_look_alike(world: World) {
             .await
             .contains("You have an account already")
     );
-    let user = world
-        .state
-        .database
-        .get_user_by_email(&known)
-        .await
-        .unwrap()
-        .unwrap();
+    let user = world.stored_user(&known).await;
     assert_eq!(user.name.as_deref(), Some("Ada"));
 }
 

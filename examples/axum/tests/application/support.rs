@@ -13,6 +13,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use better_auth::types::User;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -117,6 +118,12 @@ impl World {
     pub async fn administrator(&self) -> Browser {
         let email = self.state.config.administrator.clone().expect("it is set");
         self.user_with("Administrator", &email).await.0
+    }
+
+    /// The user with this address, as stored.
+    pub async fn stored_user(&self, email: &str) -> User {
+        let user = self.state.database.get_user_by_email(email).await;
+        user.expect("an answer").expect("a user")
     }
 
     /// The code of the newest mail to this address.
