@@ -212,23 +212,23 @@ consumer-check part="all":
 
 # Build examples/app without a database and run its tests: an application with checked SQL of its own
 app-check:
-    env --unset=DATABASE_URL cargo test --no-run --locked --manifest-path examples/app/Cargo.toml --target-dir target
-    url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target
+    env --unset=DATABASE_URL cargo test --no-run --locked --manifest-path examples/app/Cargo.toml --target-dir target/examples
+    url=$(just _database-url) && DATABASE_URL=$url SQLX_OFFLINE=true cargo test --locked --manifest-path examples/app/Cargo.toml --target-dir target/examples
 
 # Lint and test examples/axum-login: a backend for axum-login and a store for tower-sessions
 axum-login-check:
-    cargo clippy --locked --all-targets --manifest-path examples/axum-login/Cargo.toml --target-dir target -- --deny warnings
-    cargo test --locked --manifest-path examples/axum-login/Cargo.toml --target-dir target
+    cargo clippy --locked --all-targets --manifest-path examples/axum-login/Cargo.toml --target-dir target/examples -- --deny warnings
+    cargo test --locked --manifest-path examples/axum-login/Cargo.toml --target-dir target/examples
 
 # Format, lint and test examples/axum: in memory, on PostgreSQL, and in a browser, which is Debian's `chromium` with `chromium-driver`
 example-check: && _example-test
     cargo fmt --check --manifest-path examples/axum/Cargo.toml
-    cargo clippy --locked --all-targets --manifest-path examples/axum/Cargo.toml --target-dir target -- --deny warnings
-    env --unset=DATABASE_URL cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target
+    cargo clippy --locked --all-targets --manifest-path examples/axum/Cargo.toml --target-dir target/examples -- --deny warnings
+    env --unset=DATABASE_URL cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target/examples
 
 _example-test:
-    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test application over_http
-    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test browser
+    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target/examples --test application over_http
+    url=$(just _example-database) && DATABASE_URL=$url cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target/examples --test browser
 
 # An empty database for examples/axum, by its URL
 _example-database:
@@ -240,11 +240,11 @@ _example-database:
 
 # Write the pictures of examples/axum anew
 example-screenshots:
-    SCREENSHOTS=$PWD/examples/axum/screenshots cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target --test browser
+    SCREENSHOTS=$PWD/examples/axum/screenshots cargo test --locked --manifest-path examples/axum/Cargo.toml --target-dir target/examples --test browser
 
 # Measure requests per second of examples/axum with and without the session check
 bench-example:
-    url=$(just _example-database) && DATABASE_URL=$url cargo bench --locked --manifest-path examples/axum/Cargo.toml --target-dir target --bench load
+    url=$(just _example-database) && DATABASE_URL=$url cargo bench --locked --manifest-path examples/axum/Cargo.toml --target-dir target/examples --bench load
 
 # Write the .sqlx of examples/app anew, from a database in which better-auth and the application have migrated
 app-prepare:
