@@ -284,7 +284,7 @@ async fn written(server: &Server, what: &str, keys: u64, of: u64) -> Result<Vec<
     execute(&mut observer, first_time).await?;
     let before = updated(server).await?;
     let database = connect(server).await?;
-    let users: Vec<_> = (0..CALLERS as u64)
+    let tasks: Vec<_> = (0..CALLERS as u64)
         .map(|caller| {
             let database = database.clone();
             tokio::spawn(async move {
@@ -296,9 +296,9 @@ async fn written(server: &Server, what: &str, keys: u64, of: u64) -> Result<Vec<
             })
         })
         .collect();
-    let uses = users.len() as u64 * (USES / CALLERS as u64);
-    for user in users {
-        user.await?;
+    let uses = tasks.len() as u64 * (USES / CALLERS as u64);
+    for task in tasks {
+        task.await?;
     }
     // A connection that ends says what it has written.
     database.close().await;
