@@ -139,7 +139,8 @@ pub fn lookup_sql() -> Result<String> {
     for path in paths(&cache)? {
         let entry: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
         let sql = entry["query"].as_str().unwrap_or_default();
-        if sql.contains("JOIN users u") && sql.contains(TOKENS) {
+        // `check_session` has another one, with the member.
+        if sql.contains("JOIN users u") && sql.contains(TOKENS) && !sql.contains("JOIN member") {
             return Ok(sql.replace(TOKENS, "s.token IN ($1, $2)"));
         }
     }
