@@ -163,9 +163,9 @@ mkdir -p "$output"
 
 # What operators wait for
 
-The program \`better-auth\`, release build, on a server of its own. Where a run was ended by \`kill -9\` at a random moment, the
-next one went on; afterwards nothing was missing and nothing was there twice, which the recipe checks. *Told* is how many
-lines of progress the run printed.
+The program \`better-auth\`, release build, on a server of its own. Some runs were ended by \`kill -9\` at a random
+moment, and the program was started again. The recipe checks that then nothing is missing and nothing is there twice.
+*Told* is the number of lines of progress that the run printed.
 
 - Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores
 - PostgreSQL: $(number postgres 'SHOW server_version'), over loopback TCP; fsync = off, shared_buffers = ${SHARED_BUFFERS:-1GB}

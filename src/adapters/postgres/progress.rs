@@ -26,7 +26,7 @@ pub struct Progress {
     pub estimated_total: Option<u64>,
 }
 
-/// Whoever wants to hear of an operation's progress.
+/// Tells the caller's function of an operation's progress, if there is one.
 pub(super) struct Observer<'a> {
     observe: Option<&'a mut (dyn FnMut(&Progress) + Send)>,
     progress: Progress,

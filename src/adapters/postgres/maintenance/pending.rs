@@ -71,7 +71,7 @@ impl PendingMigrations {
     /// A script for `psql -f` that does what [`SqlxAdapter::migrate`] would do, and records it, so that `migrate` finds
     /// nothing left to do. It holds no statement if the schema is up to date.
     ///
-    /// Whoever runs the script owns what it makes, so the application's role may need privileges on it.
+    /// The role that runs the script owns the tables. If the application has another role, grant it privileges on them.
     #[must_use]
     pub fn to_sql(&self) -> String {
         if self.is_empty() {

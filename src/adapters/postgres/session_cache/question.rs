@@ -17,8 +17,8 @@ pub(super) const MAX_WAIT: Duration = Duration::from_millis(550);
 const WAITING: i64 = i64::MIN;
 const ENDED: i64 = i64::MIN + 1;
 
-/// A question that is to be sent, or is under way. It costs a caller neither an allocation nor a timer of its own: one
-/// caller of each runtime keeps the time for all of them.
+/// A question that waits to be sent, or for its answer. A caller allocates nothing, and one caller of each runtime
+/// sets a timer for all of them.
 pub(super) struct Question {
     /// The database's time in microseconds since 1970, [`WAITING`] or [`ENDED`].
     answer: AtomicI64,
@@ -93,7 +93,7 @@ impl Question {
             callers.round += 1;
             std::mem::take(&mut callers.wakers)
         };
-        // Without the lock: whoever is woken may drop what waits here.
+        // Without the lock: a task that is woken may drop a waiting call, which takes the lock.
         wakers.into_iter().for_each(Waker::wake);
     }
 
