@@ -36,7 +36,7 @@ postgres_group() {
     local paths
     case $1 in
     sessions)
-        paths=(session.rs session_token.rs stored_tokens.rs live_session.rs batch_loader.rs)
+        paths=(session.rs session_token.rs stored_tokens.rs live_session.rs live_session_with_member.rs batch_loader.rs)
         quick=(session refreshes batch bans randomness --skip session_cache --skip cached)
         ;;
     users) paths=(user.rs user_list.rs estimates.rs columns.rs) quick=(user bans equal_values violations adapter:: columns) ;;
@@ -46,8 +46,12 @@ postgres_group() {
         quick=(verification codes reservations one_time identifier)
         ;;
     organizations) paths=(organization.rs organization_role.rs member.rs invitation.rs team.rs) quick=(organization members invitations teams stores) ;;
+    credentials)
+        paths=(api_key.rs api_key_use.rs device_code.rs passkey.rs rate_limit.rs signing_key.rs two_factor.rs)
+        quick=(api_key device_code passkey rate_limit signing_key two_factor credential)
+        ;;
     errors)
-        paths=(error.rs violation.rs violated.rs application_error.rs redaction.rs server.rs server_error.rs)
+        paths=(error.rs violation.rs violated.rs application_error.rs redaction.rs server.rs server_error.rs sqlstate.rs)
         quick=(error violations connections transactions:: redaction secrets impossible)
         ;;
     connections)

@@ -381,6 +381,26 @@ mod tests {
     use super::{AuthError, ConflictField};
 
     #[test]
+    fn conflicts_say_what_is_taken() {
+        for (field, message) in [
+            (ConflictField::UserId, "this user id is taken"),
+            (
+                ConflictField::Passkey,
+                "this credential of a passkey is taken",
+            ),
+            (
+                ConflictField::LastOwner,
+                "the organization would have no owner left",
+            ),
+            (ConflictField::Limit, "the limit is reached"),
+            (ConflictField::TwoFactor, "the user has a second factor"),
+        ] {
+            assert_eq!(AuthError::Conflict { field }.to_string(), message);
+        }
+        assert_eq!(ConflictField::LastOwner.to_string(), "last owner");
+    }
+
+    #[test]
     fn errors_are_made_with_a_source() {
         for (error, kind) in [
             (AuthError::unavailable("a"), "Unavailable"),

@@ -10,7 +10,7 @@ use super::{
 use crate::AuthError;
 use crate::adapters::{ApiKeyStore, DatabaseAdapter};
 use crate::types::{
-    ApiKey, ApiKeyUse, CreateApiKey, IssuedApiKey, ListApiKeys, UpdateApiKey, User,
+    ApiKey, ApiKeyUse, CreateApiKey, CreateUser, IssuedApiKey, ListApiKeys, UpdateApiKey, User,
 };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -145,6 +145,35 @@ pub(super) async fn pages_of_keys_are_complete(adapter: Adapter) {
             assert_eq!(page.keys, []);
         }
     }
+}
+
+pub(super) async fn keys_of_users_and_organizations_do_not_mix(adapter: Adapter) {
+    if adapter.organizations().is_err() {
+        return;
+    }
+    let (organization, _, _) = new_organization(&adapter, "engines").await;
+    let (other, _, _) = new_organization(&adapter, "others").await;
+    let same = CreateUser::new().with_id(&organization.id);
+    let user = adapter.create_user(same).await.unwrap();
+    for (create, query) in [
+        (of(&user), ListApiKeys::of_user(&user.id)),
+        (
+            CreateApiKey::for_organization(&organization.id),
+            ListApiKeys::of_organization(&organization.id),
+        ),
+        (
+            CreateApiKey::for_organization(&other.id),
+            ListApiKeys::of_organization(&other.id),
+        ),
+    ] {
+        let issued = issue(&adapter, create).await;
+        let page = store(&adapter).list_api_keys(query).await.unwrap();
+        assert_eq!(page.keys, [issued.row]);
+    }
+    adapter.delete_user(&user.id).await.unwrap();
+    let query = ListApiKeys::of_organization(&organization.id);
+    let page = store(&adapter).list_api_keys(query).await.unwrap();
+    assert_eq!(page.keys.len(), 1);
 }
 
 pub(super) async fn a_key_is_changed_and_deleted(adapter: Adapter) {

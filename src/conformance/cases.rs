@@ -504,6 +504,8 @@ declare_cases! { $
             of_two_owners_who_leave_one_stays
             /// Pages of every size contain every member once, the newest first, with the user's public columns.
             members_are_listed_in_pages
+            /// Pages of members inside a transaction contain the members as they are changed, added and removed inside it.
+            members_are_listed_as_changed_inside
             /// Pages of the members of one role contain each of them once, whatever other roles they have.
             members_of_a_role_are_listed_in_pages
             /// A removed member leaves the teams, and sessions no longer name the organization.
@@ -710,6 +712,8 @@ declare_cases! { $
             a_key_belongs_to_its_owner
             /// Pages of keys hold all keys of an owner, and no other.
             pages_of_keys_are_complete
+            /// A user and an organization with the same id have keys of their own.
+            keys_of_users_and_organizations_do_not_mix
             /// A key is changed, column by column, disabled, and deleted.
             a_key_is_changed_and_deleted
             /// Of many uses, exactly as many are accepted as the quota has.
@@ -772,6 +776,12 @@ declare_cases! { $
             own_changes_are_seen_inside
             /// A list inside a transaction contains old and new rows, newest first, without deleted rows.
             lists_mix_old_and_new_rows
+            /// Users that are created, changed and deleted inside a transaction are listed and counted so inside it, and
+            /// outside after the commit.
+            users_are_listed_and_counted_as_changed_inside
+            /// `delete_other_sessions` inside a transaction keeps the session with the token, and deletes the user's others,
+            /// old and new.
+            one_session_is_kept_inside
             /// A key that is given up or deleted inside a transaction can be taken inside it at once.
             names_given_up_inside_are_free_inside
             /// A user deleted inside a transaction is gone inside it, with sessions and accounts, and outside after

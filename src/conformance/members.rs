@@ -2,6 +2,7 @@
 
 use super::organizations::{assert_conflict, named, new_organization, store};
 use super::{Adapter, assert_eq, assert_error, assert_refused, at_once, in_an_hour, new_user};
+use crate::adapters::DatabaseAdapter;
 use crate::types::{
     CreateMember, CreateSession, CreateTeam, CreateTeamMember, ListMembers, MemberWithUser,
     PublicUser,
@@ -61,7 +62,17 @@ pub(super) async fn roles_are_names_joined_by_commas(adapter: Adapter) {
     let user = new_user(&adapter).await;
     let create = CreateMember::new(&organization.id, &user.id);
     let many: Vec<String> = (0..100_000).map(|name| name.to_string()).collect();
-    for wrong in ["", " ", "a,,b", "a\0b", &"x".repeat(256), &many.join(",")] {
+    let longest = "x".repeat(255);
+    let longer = format!("{longest},b");
+    for wrong in [
+        "",
+        " ",
+        "a,,b",
+        "a\0b",
+        &"x".repeat(256),
+        &longer,
+        &many.join(","),
+    ] {
         let create = create.clone().with_role(wrong);
         assert_refused("role", store(&adapter).create_member(create).await);
         let changed = store(&adapter).update_member_role(&organization.id, &user.id, wrong);
@@ -158,6 +169,62 @@ pub(super) async fn of_two_owners_who_leave_one_stays(adapter: Adapter) {
     }
     let listed = store(&adapter).list_organizations_without_owner().await;
     assert_eq!(listed.unwrap(), []);
+}
+
+/// The ids and the roles of all members, by pages of so many.
+async fn all_members(
+    adapter: &dyn DatabaseAdapter,
+    organization_id: &str,
+    limit: u32,
+) -> Vec<(String, String)> {
+    let mut query = ListMembers::new(organization_id).with_limit(limit);
+    let mut listed = Vec::new();
+    loop {
+        let page = store(adapter).list_members(query.clone()).await.unwrap();
+        let members = page.members.into_iter().map(|found| found.member);
+        listed.extend(members.map(|member| (member.user_id, member.role)));
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            return listed;
+        }
+    }
+}
+
+pub(super) async fn members_are_listed_as_changed_inside(adapter: Adapter) {
+    let (organization, _, owner) = new_organization(&adapter, "engines").await;
+    let id = organization.id.as_str();
+    let mut before = vec![(owner.id, "owner".to_owned())];
+    let add = async |adapter: &dyn DatabaseAdapter| {
+        let user = new_user(adapter).await;
+        let create = CreateMember::new(id, &user.id);
+        let member = store(adapter).create_member(create).await.unwrap();
+        (member.user_id, member.role)
+    };
+    for _ in 0..5 {
+        before.push(add(&adapter).await);
+    }
+    let transaction = match adapter.begin().await {
+        Err(AuthError::Unsupported { .. }) => return,
+        transaction => transaction.unwrap(),
+    };
+    let mut after = before.clone();
+    after[1].1 = "admin".to_owned();
+    let changed = store(&transaction).update_member_role(id, &after[1].0, "admin");
+    changed.await.unwrap();
+    let (removed, _) = after.remove(3);
+    let removed = store(&transaction).remove_member(id, &removed);
+    removed.await.unwrap();
+    for _ in 0..2 {
+        after.push(add(&transaction).await);
+    }
+    before.reverse();
+    after.reverse();
+    for limit in [1, 2, 100] {
+        assert_eq!(all_members(&transaction, id, limit).await, after);
+        assert_eq!(all_members(&adapter, id, limit).await, before);
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(all_members(&adapter, id, 2).await, after);
 }
 
 pub(super) async fn members_are_listed_in_pages(adapter: Adapter) {

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::AuthError;
 use crate::adapters::DatabaseAdapter;
-use crate::types::{CreateSession, CreateVerification, Removed, Session, UpdateUser, User};
+use crate::types::{
+    CreateSession, CreateVerification, ListUsers, Removed, Session, UpdateUser, User, UserFilter,
+};
 
 /// Fails unless the user and the session are these, and the account and the verification of `old` are gone.
 async fn assert_changed(adapter: &dyn DatabaseAdapter, old: &Rows, user: &User, session: &Session) {
@@ -113,6 +115,69 @@ pub(super) async fn lists_mix_old_and_new_rows(adapter: Adapter) {
     assert_listed(&listed, &sessions);
     let listed = adapter.get_user_accounts(&user.id).await.unwrap();
     assert_eq!(listed, accounts);
+}
+
+pub(super) async fn users_are_listed_and_counted_as_changed_inside(adapter: Adapter) {
+    let everybody = UserFilter::default;
+    if let Err(AuthError::Unsupported { .. }) = adapter.count_users(everybody()).await {
+        return;
+    }
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        before.push(new_user(&adapter).await);
+    }
+    let transaction = adapter.begin().await.unwrap();
+    transaction.delete_user(&before[0].id).await.unwrap();
+    let changed = transaction.update_user(&before[1].id, to_role("admin"));
+    after.push(changed.await.unwrap());
+    after.extend_from_slice(&before[2..]);
+    after.push(new_user(&transaction).await);
+    before.reverse();
+    after.reverse();
+    assert_users(&transaction, &after, 1).await;
+    assert_users(&adapter, &before, 0).await;
+    transaction.commit().await.unwrap();
+    assert_users(&adapter, &after, 1).await;
+}
+
+/// Fails unless there are these users, the newest first, so many of them with the role `admin`.
+async fn assert_users(adapter: &dyn DatabaseAdapter, users: &[User], admins: u64) {
+    let listed = adapter.list_users(ListUsers::new()).await.unwrap();
+    assert_eq!(listed.users, users);
+    let count = adapter.count_users(UserFilter::default()).await.unwrap();
+    assert_eq!(count, u64::try_from(users.len()).unwrap());
+    let filter = UserFilter {
+        role: Some("admin".to_owned()),
+        ..UserFilter::default()
+    };
+    assert_eq!(adapter.count_users(filter).await.unwrap(), admins);
+}
+
+pub(super) async fn one_session_is_kept_inside(adapter: Adapter) {
+    let user = new_user(&adapter).await;
+    for kept_is_new in [false, true] {
+        let old = [
+            new_session(&adapter, &user).await,
+            new_session(&adapter, &user).await,
+        ];
+        let transaction = adapter.begin().await.unwrap();
+        let new = [
+            new_session(&transaction, &user).await,
+            new_session(&transaction, &user).await,
+        ];
+        let kept = if kept_is_new { &new[0] } else { &old[0] };
+        let live = transaction.get_user_sessions(&user.id).await.unwrap().len();
+        let deleted = transaction.delete_other_sessions(&user.id, &kept.token);
+        match deleted.await {
+            Err(AuthError::Unsupported { .. }) => return,
+            deleted => assert_eq!(deleted.unwrap(), live - 1),
+        }
+        let listed = transaction.get_user_sessions(&user.id).await.unwrap();
+        assert_listed(&listed, std::slice::from_ref(kept));
+        transaction.commit().await.unwrap();
+        let listed = adapter.get_user_sessions(&user.id).await.unwrap();
+        assert_listed(&listed, std::slice::from_ref(kept));
+    }
 }
 
 pub(super) async fn names_given_up_inside_are_free_inside(adapter: Adapter) {

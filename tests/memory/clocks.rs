@@ -11,6 +11,8 @@ use promises::{Clock, start};
 
 #[path = "../support/clocks.rs"]
 mod promises;
+#[path = "../support/store_clocks.rs"]
+mod stores;
 
 /// Microseconds since 1970.
 struct MemoryClock(Arc<AtomicI64>);
@@ -64,4 +66,40 @@ async fn equal_is_expired_for_codes_and_markers() {
 async fn ties_of_codes_are_broken_by_id() {
     let (adapter, _clock) = memory();
     promises::ties_of_codes_are_broken_by_id(&adapter).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_device_codes() {
+    let (adapter, clock) = memory();
+    stores::equal_is_expired_for_device_codes(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_signing_keys() {
+    let (adapter, clock) = memory();
+    stores::equal_is_expired_for_signing_keys(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_locks() {
+    let (adapter, clock) = memory();
+    stores::equal_is_expired_for_locks(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_invitations() {
+    let (adapter, clock) = memory();
+    stores::equal_is_expired_for_invitations(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn equal_is_expired_for_api_keys() {
+    let (adapter, clock) = memory();
+    stores::equal_is_expired_for_api_keys(&adapter, &clock).await;
+}
+
+#[tokio::test]
+async fn ties_in_stores_are_broken_by_id() {
+    let (adapter, _clock) = memory();
+    stores::ties_in_stores_are_broken_by_id(&adapter).await;
 }

@@ -11,6 +11,8 @@ use promises::{Clock, start};
 
 #[path = "../support/clocks.rs"]
 mod promises;
+#[path = "../support/store_clocks.rs"]
+mod stores;
 
 struct PostgresClock(PgPool);
 
@@ -84,10 +86,46 @@ async fn equal_is_expired_for_codes_and_markers(pool: PgPool) {
     promises::equal_is_expired_for_codes_and_markers(&adapter, &clock).await;
 }
 
-#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn ties_of_codes_are_broken_by_id(pool: PgPool) {
     let (adapter, _clock) = postgres(&pool).await;
     promises::ties_of_codes_are_broken_by_id(&adapter).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn equal_is_expired_for_device_codes(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    stores::equal_is_expired_for_device_codes(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn equal_is_expired_for_signing_keys(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    stores::equal_is_expired_for_signing_keys(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn equal_is_expired_for_locks(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    stores::equal_is_expired_for_locks(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn equal_is_expired_for_invitations(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    stores::equal_is_expired_for_invitations(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn equal_is_expired_for_api_keys(pool: PgPool) {
+    let (adapter, clock) = postgres(&pool).await;
+    stores::equal_is_expired_for_api_keys(&adapter, &clock).await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn ties_in_stores_are_broken_by_id(pool: PgPool) {
+    let (adapter, _clock) = postgres(&pool).await;
+    stores::ties_in_stores_are_broken_by_id(&adapter).await;
 }
 
 /// The conformance suite takes its times from the store, so that it passes where the two clocks differ.

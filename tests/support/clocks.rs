@@ -22,11 +22,11 @@ pub(crate) fn start() -> DateTime<Utc> {
     "2030-01-01T00:00:00.123456Z".parse().unwrap()
 }
 
-fn microsecond() -> TimeDelta {
+pub(crate) fn microsecond() -> TimeDelta {
     TimeDelta::microseconds(1)
 }
 
-async fn new_user(adapter: &dyn DatabaseAdapter) -> User {
+pub(crate) async fn new_user(adapter: &dyn DatabaseAdapter) -> User {
     adapter.create_user(CreateUser::new()).await.unwrap()
 }
 

@@ -225,3 +225,22 @@ fn amount(field: &'static str, amount: Option<i32>, least: i32) -> AuthResult<Op
 pub(in crate::adapters) fn retry_after(micros: i64) -> std::time::Duration {
     std::time::Duration::from_micros(micros.max(0).unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_MILLIS, amount, span};
+
+    #[test]
+    fn spans_and_amounts_have_limits() {
+        for millis in [None, Some(1), Some(MAX_MILLIS)] {
+            assert_eq!(span("span", millis).unwrap(), millis);
+        }
+        for millis in [i64::MIN, -1, 0, MAX_MILLIS + 1, i64::MAX] {
+            assert!(span("span", Some(millis)).is_err(), "{millis}");
+        }
+        for least in [0, 1] {
+            assert_eq!(amount("amount", Some(least), least).unwrap(), Some(least));
+            assert!(amount("amount", Some(least - 1), least).is_err());
+        }
+    }
+}

@@ -62,13 +62,15 @@ pub fn new_user_code() -> AuthResult<String> {
         let mut random = [0; 1];
         fill_random(&mut random)?;
         let [byte] = random;
-        // The last 16 values would make some letters more likely.
-        if byte < 240 {
-            let letter = LETTERS.get(usize::from(byte) % LETTERS.len());
-            code.extend(letter.map(|letter| char::from(*letter)));
-        }
+        code.extend(letter(byte).map(char::from));
     }
     Ok(code)
+}
+
+/// A letter for a random byte. The last 16 values, which would make some letters more likely, have none.
+fn letter(byte: u8) -> Option<u8> {
+    let letter = LETTERS.get(usize::from(byte) % LETTERS.len());
+    letter.filter(|_| byte < 240).copied()
 }
 
 /// The stored form of a code that a user has typed, in any case and with or without hyphens; `None` if it is no such code.
@@ -105,7 +107,26 @@ pub fn slowed_down(polling_interval: i32) -> i32 {
 mod tests {
     use std::collections::HashMap;
 
-    use super::{LETTERS, new_user_code, user_code};
+    use chrono::{DateTime, TimeDelta};
+
+    use super::{LETTERS, is_too_soon, letter, new_user_code, user_code};
+
+    #[test]
+    fn letters_are_equally_likely() {
+        for expected in LETTERS {
+            let bytes = (0..=u8::MAX).filter(|byte| letter(*byte) == Some(*expected));
+            assert_eq!(bytes.count(), 12);
+        }
+    }
+
+    #[test]
+    fn a_poll_is_on_time_when_the_interval_is_over() {
+        let last = DateTime::UNIX_EPOCH;
+        let polled = |later| is_too_soon(Some(last), 5_000, last + later);
+        assert!(polled(TimeDelta::seconds(5) - TimeDelta::microseconds(1)));
+        assert!(!polled(TimeDelta::seconds(5)));
+        assert!(!is_too_soon(None, 5_000, last));
+    }
 
     #[test]
     fn codes_of_users_are_letters_each_as_likely_as_the_others() {
@@ -129,6 +150,8 @@ mod tests {
         for typed in ["WDJBMJHT", "wdjb-mjht", "-W-D-J-B-M-J-H-T-"] {
             assert_eq!(user_code(typed).as_deref(), Some("WDJBMJHT"));
         }
+        let hyphens = |count| "-".repeat(count) + "WDJBMJHT";
+        assert!(user_code(&hyphens(24)).is_some() && user_code(&hyphens(25)).is_none());
         for typed in [
             "",
             "WDJBMJH",

@@ -75,3 +75,16 @@ pub fn is_counter_accepted(counter: i64, before: i64) -> bool {
 pub fn is_possible_credential(id: &str) -> bool {
     id.len() <= MAX_CREDENTIAL_BYTES && is_possible_text(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_CREDENTIAL_BYTES, is_possible_credential};
+
+    #[test]
+    fn ids_of_credentials_have_a_longest() {
+        let longest = "x".repeat(MAX_CREDENTIAL_BYTES);
+        assert!(is_possible_credential(&longest));
+        assert!(!is_possible_credential(&(longest + "x")));
+        assert!(!is_possible_credential("a\0b"));
+    }
+}

@@ -136,3 +136,27 @@ pub(super) fn each<T, U>(
 ) -> AuthResult<Option<Option<U>>> {
     update.map(|value| value.map(check).transpose()).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES, is_possible_account, is_possible_id,
+        is_possible_identifier,
+    };
+
+    /// Whether a key is possible up to this length, and without a NUL character.
+    fn is_limited_to(max_bytes: usize, is_possible: impl Fn(&str) -> bool) -> bool {
+        let longest = "x".repeat(max_bytes);
+        is_possible(&longest) && !is_possible(&(longest + "x")) && !is_possible("a\0b")
+    }
+
+    #[test]
+    fn keys_have_a_longest() {
+        assert!(is_limited_to(MAX_NAME_BYTES, is_possible_id));
+        assert!(is_limited_to(MAX_IDENTIFIER_BYTES, is_possible_identifier));
+        let of_provider = |id: &str| is_possible_account(id, "1");
+        assert!(is_limited_to(MAX_NAME_BYTES, of_provider));
+        let of_account = |id: &str| is_possible_account("github", id);
+        assert!(is_limited_to(MAX_IDENTIFIER_BYTES, of_account));
+    }
+}

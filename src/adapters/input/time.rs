@@ -144,9 +144,45 @@ pub(in crate::adapters) fn is_postgres_time(micros: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::{DateTime, Utc};
 
-    use super::{postgres_micros, time_from_postgres};
+    use super::{
+        MAX_MICROS, MAX_WINDOW_MICROS, age_micros, is_postgres_time, positive_micros,
+        postgres_micros, time_from_postgres, window_micros,
+    };
+
+    #[test]
+    fn spans_have_a_longest() {
+        let micros = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+        for (longest, check) in [
+            (MAX_MICROS, positive_micros as fn(_, _) -> _),
+            (MAX_WINDOW_MICROS, window_micros),
+        ] {
+            for span in [1, longest] {
+                assert_eq!(check("span", micros(span)).unwrap(), span);
+            }
+            for span in [0, longest + 1, i64::MAX] {
+                assert!(check("span", micros(span)).is_err(), "{span}");
+            }
+        }
+        assert_eq!(age_micros(micros(1)), 1);
+        let years = age_micros(Duration::MAX) / (365 * 24 * 60 * 60 * 1_000_000);
+        assert_eq!(years, 1_000);
+    }
+
+    #[test]
+    fn postgresql_stores_times_of_some_years() {
+        // From 4714-11-24 BC to the year 294276, in microseconds since 2000.
+        let (first, last) = (-211_813_488_000_000_000, 9_223_371_331_199_999_999);
+        for micros in [first, -1, 0, 1, last, i64::MIN, i64::MAX] {
+            assert!(is_postgres_time(micros), "{micros}");
+        }
+        for micros in [i64::MIN + 1, first - 1, last + 1, i64::MAX - 1] {
+            assert!(!is_postgres_time(micros), "{micros}");
+        }
+    }
 
     #[test]
     fn the_furthest_times_are_infinity() {

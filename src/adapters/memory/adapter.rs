@@ -109,11 +109,17 @@ forward_database_adapter!(impl [] for MemoryDatabaseAdapter, |this| this.reposit
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::{TimeDelta, Utc};
 
     use super::MemoryDatabaseAdapter;
     use crate::adapters::DatabaseAdapter;
-    use crate::types::{CreateAccount, CreateSession, CreateUser, CreateVerification, UpdateUser};
+    use crate::types::{
+        CreateAccount, CreateApiKey, CreateDeviceCode, CreateInvitation, CreateOrganization,
+        CreateOrganizationRole, CreatePasskey, CreateSession, CreateSigningKey, CreateTeam,
+        CreateTeamMember, CreateUser, CreateVerification, Metadata, UpdateUser,
+    };
     use crate::{AuthResult, transaction};
 
     /// Creates and removes rows of each kind, by each method that removes some.
@@ -192,6 +198,65 @@ mod tests {
         database.delete_user_sessions(&user.id).await?;
         database.delete_user(&user.id).await?;
         database.delete_user(&other.id).await
+    }
+
+    #[tokio::test]
+    async fn each_row_is_guarded_by_its_owners_stripe() -> AuthResult<()> {
+        let database = MemoryDatabaseAdapter::new();
+        let later = Utc::now() + TimeDelta::hours(1);
+        let ada = database.create_user(CreateUser::new()).await?.id;
+        let session = database.create_session(CreateSession::new(&ada, later));
+        session.await?;
+        let account = CreateAccount::new(&ada, "github", "1");
+        database.create_account(account).await?;
+        let code = CreateVerification::new("a@example.com", "1", later);
+        database.create_verification(code).await?;
+        let organizations = database.organizations()?;
+        let create = CreateOrganization::new("Engines", "engines", &ada);
+        let (engines, _) = organizations.create_organization(create).await?;
+        let engines = engines.id;
+        let invite = CreateInvitation::new(&engines, "b@example.com", &ada, later);
+        organizations.create_invitation(invite).await?;
+        let team = organizations.create_team(CreateTeam::new(&engines, "Team"));
+        let team = team.await?.id;
+        let joins = CreateTeamMember::new(&team, &ada);
+        organizations.create_team_member(joins).await?;
+        let role = CreateOrganizationRole::new(&engines, "auditor", Metadata::new());
+        organizations.create_organization_role(role).await?;
+        let hour = Duration::from_secs(3600);
+        database.rate_limits()?.take("limit", 1, hour).await?;
+        let pair = CreateSigningKey::new("public", "private");
+        database.signing_keys()?.rotate(pair, hour).await?;
+        (database.two_factor()?.enroll(&ada, "secret", None)).await?;
+        let passkey = CreatePasskey::new(&ada, "credential", "public");
+        database.passkeys()?.create_passkey(passkey).await?;
+        let codes = database.device_codes()?;
+        let code = codes.create_device_code(CreateDeviceCode::new(later));
+        let code = code.await?.device_code;
+        let keys = database.api_keys()?;
+        let key = keys.create_api_key(CreateApiKey::for_user(&ada)).await?.key;
+        let owners = database.repository.0.tables.owners();
+        let expected = [
+            ("users", &*ada),
+            ("sessions", &ada),
+            ("accounts", &ada),
+            ("verifications", "a@example.com"),
+            ("organizations", &engines),
+            ("members", &engines),
+            ("invitations", &engines),
+            ("teams", &engines),
+            ("team_members", &team),
+            ("organization_roles", &engines),
+            ("rate_limits", "limit"),
+            ("signing_keys", ""),
+            ("two_factors", &ada),
+            ("passkeys", &ada),
+            ("device_codes", &code),
+            ("api_keys", &key),
+        ];
+        let expected = expected.map(|(table, owner)| (table, owner.to_owned()));
+        assert_eq!(owners, expected);
+        Ok(())
     }
 
     #[tokio::test]

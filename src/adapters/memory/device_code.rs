@@ -25,10 +25,6 @@ impl Row for IssuedDeviceCode {
         &self.device_code
     }
 
-    fn id(&self) -> &str {
-        &self.row.id
-    }
-
     fn created_at(&self) -> DateTime<Utc> {
         self.row.created_at
     }

@@ -185,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_come_in_order_fill_their_chunks() {
+        let mut list = List::default();
+        for number in 0..i64::try_from(4 * CHUNK).unwrap() {
+            list.insert(place(number), ends(number));
+        }
+        assert_eq!(list.chunks.len(), 4);
+    }
+
+    #[test]
     fn lists_behave_as_ordered_maps() {
         let count = i64::try_from(4 * CHUNK).unwrap();
         // Coprime to the count: every number comes once, in no order.

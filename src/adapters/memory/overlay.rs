@@ -259,7 +259,9 @@ mod tests {
         fn new(rows: impl IntoIterator<Item = Named>) -> Self {
             let locks = Arc::new(StripeLocks::new(COUNT));
             let base = Table::new(&locks);
-            rows.into_iter().for_each(|row| base.insert(row));
+            locks.lock(locks.all(), |locked| {
+                locked.write(|| rows.into_iter().for_each(|row| base.insert(row)));
+            });
             Self {
                 locks,
                 base,
@@ -291,7 +293,10 @@ mod tests {
         }
 
         fn merge(&mut self) {
-            std::mem::take(&mut self.overlay).merge_into_base(&self.base);
+            let overlay = std::mem::take(&mut self.overlay);
+            self.locks.lock(self.locks.all(), |locked| {
+                locked.write(|| overlay.merge_into_base(&self.base));
+            });
         }
     }
 

@@ -44,6 +44,14 @@ macro_rules! tables {
                 0 $(+ self.$table.index_keys())*
             }
 
+            /// The table and the owner of each row.
+            #[cfg(test)]
+            pub(super) fn owners(&self) -> Vec<(&'static str, String)> {
+                let mut owners = Vec::new();
+                $(owners.extend(self.$table.owners().map(|owner| (stringify!($table), owner)));)*
+                owners
+            }
+
             fn shrink(&self) {
                 $(self.$table.shrink();)*
             }

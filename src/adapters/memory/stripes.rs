@@ -141,16 +141,16 @@ impl StripeLocks {
         self.lock_rest(rest.without(Stripes::nth(first)), stripes, work)
     }
 
-    /// Lets the writers go first that wait for a stripe. The locks are not fair: a writer that locks one again and
-    /// again would keep the others waiting.
-    pub(super) fn give_way(&self) {
+    /// Lets the writers go first that wait for a stripe, and says how often it yielded to them. The locks are not fair: a
+    /// writer that locks one again and again would keep the others waiting.
+    pub(super) fn give_way(&self) -> usize {
         let is_waited_for = |stripe: &SeqLock| stripe.waiting.load(Ordering::Relaxed) > 0;
-        for _ in 0..MAX_YIELDS {
-            if !self.0.iter().any(is_waited_for) {
-                return;
-            }
+        let mut yields = 0;
+        while yields < MAX_YIELDS && self.0.iter().any(is_waited_for) {
             thread::yield_now();
+            yields += 1;
         }
+        yields
     }
 
     /// Reads what was there at one moment: so often without a lock, and then with the locks of the stripes that it read.
@@ -174,6 +174,13 @@ impl StripeLocks {
                 return answer;
             }
         }
+    }
+
+    /// Whether each of these stripes is being written to.
+    pub(super) fn are_raised(&self, stripes: Stripes) -> bool {
+        stripes
+            .each()
+            .all(|stripe| !self.version(stripe).is_multiple_of(2))
     }
 
     fn raise(&self, stripes: Stripes) {

@@ -1,5 +1,6 @@
 //! The stripes on real threads; `tests/loom` has them in every order that threads can take.
 
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -56,8 +57,35 @@ fn a_panicking_writer_stops_nobody() {
 }
 
 #[test]
+fn a_long_work_yields_to_who_waits() {
+    let locks = StripeLocks::new(COUNT);
+    assert_eq!(locks.give_way(), 0);
+    let stripe = Stripes::nth(3);
+    thread::scope(|scope| {
+        locks.lock(stripe, |_| {
+            scope.spawn(|| locks.lock(stripe, |_| {}));
+            // It yields as soon as the other one waits, and not for ever.
+            let yields = iter::repeat_with(|| locks.give_way()).find(|yields| *yields > 0);
+            assert_eq!(yields.map(|_| locks.give_way()), Some(100));
+        });
+    });
+}
+
+#[test]
+fn a_version_is_odd_while_a_write_is_under_way() {
+    let locks = StripeLocks::new(COUNT);
+    let [written, other] = [Stripes::nth(3), Stripes::nth(4)];
+    locks.lock(written, |locked| {
+        assert!(!locks.are_raised(written));
+        locked.write(|| assert!(locks.are_raised(written) && !locks.are_raised(written | other)));
+        assert!(!locks.are_raised(written));
+    });
+}
+
+#[test]
 fn sets_of_stripes() {
     let all = Stripes::all(COUNT);
+    assert_eq!(StripeLocks::new(COUNT).all(), all);
     for key in ["", "a", "ada@example.com"] {
         let stripe = Stripes::of(key);
         assert_eq!(stripe, Stripes::nth(stripe.first()));

@@ -176,6 +176,11 @@ impl<R: Row> Table<R> {
         unique + self.lists.iter().map(DashMap::len).sum::<usize>()
     }
 
+    #[cfg(test)]
+    pub(super) fn owners(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().map(|slot| slot.row.owner().to_owned())
+    }
+
     /// What `read` tells of the row. It must not call back into the table.
     pub(super) fn with<T>(
         &self,
@@ -183,13 +188,11 @@ impl<R: Row> Table<R> {
         reads: &mut ReadSet,
         read: impl FnOnce(&Slot<R>) -> T,
     ) -> Option<T> {
-        if let Some(slot) = self.rows.get(key.as_bytes()) {
-            reads.note(&self.locks, slot.generation.stripe());
-            return (!self.is_hidden(&slot)).then(|| read(&slot));
-        }
-        // Nobody knows whose the row would be: a commit that creates or removes it writes to the stripe of its key.
-        reads.note(&self.locks, Stripes::of(key));
-        let slot = self.rows.get(key.as_bytes())?;
+        let slot = self.rows.get(key.as_bytes()).or_else(|| {
+            // Nobody knows whose the row would be: a commit that creates or removes it writes to the stripe of its key.
+            reads.note(&self.locks, Stripes::of(key));
+            self.rows.get(key.as_bytes())
+        })?;
         reads.note(&self.locks, slot.generation.stripe());
         (!self.is_hidden(&slot)).then(|| read(&slot))
     }
@@ -232,6 +235,7 @@ impl<R: Row> Table<R> {
 
     /// Stores a row whose key is free.
     pub(super) fn insert(&self, row: R) {
+        self.assert_raised(row.stripes());
         let owner = Stripes::of(row.owner());
         let slot = Slot {
             generation: Generation::of(&self.locks, owner),
@@ -259,6 +263,7 @@ impl<R: Row> Table<R> {
         else {
             return;
         };
+        self.assert_raised(old.stripes() | row.stripes());
         self.unindex(&old, Some(&row));
         self.index(&row, Stripes::of(row.owner()));
         if let Some(mut slot) = self.rows.get_mut(row.key().as_bytes()) {
@@ -269,12 +274,14 @@ impl<R: Row> Table<R> {
     /// Changes a row where it is. What `change` does must leave its keys as they are.
     pub(super) fn update<T>(&self, key: &str, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let mut slot = self.rows.get_mut(key.as_bytes())?;
+        self.assert_raised(slot.generation.stripe());
         (!self.is_hidden(&slot)).then(|| change(&mut slot.row))
     }
 
     pub(super) fn remove(&self, key: &str) -> Option<R> {
         let is_there = |_: &Key, slot: &Slot<R>| !self.is_hidden(slot);
         let (_, Slot { row, .. }) = self.rows.remove_if(key.as_bytes(), is_there)?;
+        self.assert_raised(row.stripes());
         self.unindex(&row, None);
         for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
             list.remove_if_mut(list_key.as_bytes(), |_, rows| {
@@ -293,6 +300,7 @@ impl<R: Row> Table<R> {
         owner: &str,
         spared: Option<&str>,
     ) -> RemovedList<R> {
+        self.assert_raised(Stripes::of(owner));
         let lists = self.lists.get(list.0);
         let Some((lists, (owner, mut rows))) =
             lists.and_then(|lists| Some((lists, lists.remove(owner.as_bytes())?)))
@@ -383,6 +391,14 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// That the writer has named what it writes to. Only tests ask: readers would see what it does in part.
+    fn assert_raised(&self, stripes: Stripes) {
+        debug_assert!(
+            self.locks.are_raised(stripes),
+            "a stripe of what is written is not locked"
+        );
+    }
+
     fn is_hidden(&self, slot: &Slot<R>) -> bool {
         self.veiled.load(Ordering::Relaxed) > 0 && self.veils().iter().any(|veil| veil.hides(slot))
     }
@@ -400,5 +416,192 @@ fn shrink<V>(map: &DashMap<Key, V>) {
     // What is left has to be moved.
     if map.len() < map.capacity() / 4 {
         map.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::iter;
+    use std::sync::Arc;
+
+    use chrono::{DateTime, Utc};
+    use dashmap::DashMap;
+
+    use super::super::stripes::{COUNT, ReadSet, StripeLocks, Stripes};
+    use super::{
+        Generation, Key, ListIndex, MAX_REMOVED_AT_ONCE, RemovedList, Row, Table, map, shrink,
+    };
+
+    /// One of `ada`'s rows. Those of a unique table are found by their number too.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Numbered<const UNIQUE: usize>(String);
+
+    impl<const UNIQUE: usize> Row for Numbered<UNIQUE> {
+        const UNIQUE: usize = UNIQUE;
+        const LISTS: usize = 1;
+
+        fn key(&self) -> &str {
+            &self.0
+        }
+        fn created_at(&self) -> DateTime<Utc> {
+            DateTime::UNIX_EPOCH
+        }
+        fn owner(&self) -> &str {
+            OWNER
+        }
+        fn unique_keys(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+            iter::repeat_with(|| Some(Cow::Borrowed(self.key()))).take(UNIQUE)
+        }
+        fn list_keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
+            iter::once(Cow::Borrowed(OWNER))
+        }
+    }
+
+    const OWNER: &str = "ada";
+
+    struct Fixture<const UNIQUE: usize> {
+        locks: Arc<StripeLocks>,
+        table: Table<Numbered<UNIQUE>>,
+    }
+
+    impl<const UNIQUE: usize> Fixture<UNIQUE> {
+        fn new() -> Self {
+            let locks = Arc::new(StripeLocks::new(COUNT));
+            let table = Table::new(&locks);
+            Self { locks, table }
+        }
+
+        fn write<T>(&self, write: impl FnOnce(&Table<Numbered<UNIQUE>>) -> T) -> T {
+            let locks = &self.locks;
+            locks.lock(locks.all(), |locked| locked.write(|| write(&self.table)))
+        }
+
+        fn insert(&self, numbers: impl IntoIterator<Item = usize>) {
+            self.write(|table| {
+                for number in numbers {
+                    table.insert(Numbered(number.to_string()));
+                }
+            });
+        }
+
+        fn remove_list(&self, spared: Option<&str>) -> RemovedList<Numbered<UNIQUE>> {
+            let list = ListIndex::nth(0);
+            self.write(|table| table.remove_list(&list, OWNER, spared))
+        }
+
+        fn is_there(&self, key: &str) -> bool {
+            let reads = &mut ReadSet::default();
+            self.table.with(key, reads, |_| ()).is_some()
+        }
+
+        /// How many rows are swept.
+        fn sweep(&self, removed: RemovedList<Numbered<UNIQUE>>) -> usize {
+            let mut swept = 0;
+            self.table.sweep(removed, |_| swept += 1);
+            swept
+        }
+    }
+
+    #[test]
+    fn a_generation_knows_its_stripe_and_grows() {
+        let locks = StripeLocks::new(COUNT);
+        for stripe in [0, 1, COUNT - 1].map(Stripes::nth) {
+            let mut last = None;
+            for _ in 0..3 {
+                let next = locks.lock(stripe, |locked| {
+                    locked.write(|| Generation::of(&locks, stripe))
+                });
+                assert_eq!(next.stripe(), stripe);
+                assert!(last < Some(next.0));
+                last = Some(next.0);
+            }
+        }
+    }
+
+    #[test]
+    fn short_lists_are_removed_at_once() {
+        let fixture = Fixture::<0>::new();
+        fixture.insert(0..MAX_REMOVED_AT_ONCE + 1);
+        let removed = fixture.remove_list(Some("7"));
+        assert_eq!(removed.rows.len(), MAX_REMOVED_AT_ONCE);
+        assert!(removed.hidden.is_none());
+        assert!(fixture.is_there("7") && fixture.table.len() == 1);
+        assert_eq!(fixture.sweep(removed), MAX_REMOVED_AT_ONCE);
+    }
+
+    #[test]
+    fn long_lists_are_hidden_at_once() {
+        let fixture = Fixture::<0>::new();
+        let count = MAX_REMOVED_AT_ONCE + 2;
+        fixture.insert(0..count);
+        let removed = fixture.remove_list(Some("7"));
+        assert!(removed.rows.is_empty() && removed.hidden.is_some());
+        let keys = |key: &str| fixture.table.keys(|row| row.0 == key).len();
+        assert!(fixture.is_there("7") && !fixture.is_there("8"));
+        assert_eq!([keys("7"), keys("8"), keys("none")], [1, 0, 0]);
+        let change = |key| fixture.write(|table| table.update(key, |_| ()));
+        assert_eq!([change("7"), change("8")], [Some(()), None]);
+        assert_eq!(fixture.write(|table| table.remove("8")), None);
+        assert_eq!(fixture.table.len(), count);
+
+        // What comes and goes meanwhile is another list.
+        fixture.insert(count..2 * count);
+        let other = fixture.remove_list(None);
+        assert!(other.hidden.is_some() && !fixture.is_there("7"));
+        assert_eq!(fixture.sweep(removed), count - 1);
+        let latest = (2 * count - 1).to_string();
+        assert!(!fixture.is_there(&latest));
+        assert_eq!(fixture.sweep(other), count + 1);
+        assert_eq!((fixture.table.len(), fixture.table.index_keys()), (0, 0));
+        assert!(fixture.table.veils().is_empty());
+    }
+
+    #[test]
+    fn rows_that_others_find_are_removed_at_once() {
+        let fixture = Fixture::<1>::new();
+        fixture.insert(0..2 * MAX_REMOVED_AT_ONCE);
+        let removed = fixture.remove_list(None);
+        assert_eq!(removed.rows.len(), 2 * MAX_REMOVED_AT_ONCE);
+        assert!(removed.hidden.is_none());
+        assert_eq!((fixture.table.len(), fixture.table.index_keys()), (0, 0));
+    }
+
+    #[test]
+    fn a_map_shrinks_when_less_than_a_quarter_is_left() {
+        let rows: DashMap<_, ()> = map();
+        let key = |number: usize| Key::new(&number.to_string());
+        for number in 0..20_000 {
+            rows.insert(key(number), ());
+        }
+        let mut numbers = 0..20_000;
+        while rows.len() > rows.capacity() / 4 {
+            rows.remove(&key(numbers.next().unwrap()));
+        }
+        let before = (rows.len(), rows.capacity());
+        assert_eq!(before.0, before.1 / 4);
+        shrink(&rows);
+        assert_eq!((rows.len(), rows.capacity()), before);
+        for number in numbers.take(10) {
+            rows.remove(&key(number));
+        }
+        shrink(&rows);
+        assert!(rows.capacity() < before.1 / 2);
+    }
+
+    #[test]
+    fn a_table_shrinks_with_its_indexes() {
+        let fixture = Fixture::<1>::new();
+        fixture.insert(0..10_000);
+        let capacity = || {
+            let table = &fixture.table;
+            [table.rows.capacity(), table.unique[0].capacity()]
+        };
+        let before = capacity();
+        assert_eq!(fixture.remove_list(None).rows.len(), 10_000);
+        fixture.table.shrink();
+        for (before, after) in iter::zip(before, capacity()) {
+            assert!(after < before);
+        }
     }
 }

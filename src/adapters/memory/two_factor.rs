@@ -17,10 +17,6 @@ impl Row for TwoFactor {
         &self.user_id
     }
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
     fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
