@@ -243,6 +243,7 @@ pub(super) async fn a_deleted_user_has_approved_nothing(adapter: Adapter) {
 pub(super) async fn device_codes_work_in_transactions(adapter: Adapter) {
     let user = new_user(&adapter).await;
     for commits in [false, true] {
+        let waiting = issue(&adapter).await;
         let transaction = adapter.begin().await.unwrap();
         let inside = store(&*transaction);
         let first = inside.create_device_code(create()).await.unwrap();
@@ -258,6 +259,10 @@ pub(super) async fn device_codes_work_in_transactions(adapter: Adapter) {
         assert!(matches!(polled, DevicePoll::Approved { .. }));
         let outside = poll(&adapter, &second.device_code).await;
         assert_eq!(outside, DevicePoll::NotFound);
+        for expected in [DevicePoll::Pending, DevicePoll::SlowDown] {
+            let polled = inside.poll(&waiting.device_code, CLIENT).await.unwrap();
+            assert_eq!(polled, expected);
+        }
         if commits {
             transaction.commit().await.unwrap();
         } else {
@@ -269,6 +274,11 @@ pub(super) async fn device_codes_work_in_transactions(adapter: Adapter) {
         );
         let polled = poll(&adapter, &second.device_code).await;
         assert_eq!(polled == DevicePoll::Denied, commits);
+        let found = store(&adapter).get_device_code(&waiting.row.user_code);
+        let found = found.await.unwrap().unwrap();
+        assert_eq!(found.last_polled_at.is_some(), commits);
+        let slower = found.polling_interval - waiting.row.polling_interval;
+        assert_eq!(slower, if commits { 5_000 } else { 0 });
     }
 }
 

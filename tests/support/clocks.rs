@@ -93,6 +93,11 @@ pub(crate) async fn updated_at_moves_forward(adapter: &dyn DatabaseAdapter, cloc
     clock.set(later).await;
     let changed = change(adapter, &user, &session, &account).await;
     assert_eq!(changed, [later, later, later + microsecond(), later]);
+    let transaction = adapter.begin().await.unwrap();
+    let latest = later + TimeDelta::hours(1);
+    clock.set(latest).await;
+    let changed = change(&transaction, &user, &session, &account).await;
+    assert_eq!(changed, [latest, latest, latest + microsecond(), latest]);
 }
 
 /// What the clock reads before each change: it stands, goes back, and is one change behind.

@@ -220,22 +220,17 @@ fn amount(field: &'static str, amount: Option<i32>, least: i32) -> AuthResult<Op
     }
 }
 
-/// How long until a window ends that has so many microseconds left.
-#[cfg(feature = "sqlx-postgres")]
-pub(in crate::adapters) fn retry_after(micros: i64) -> std::time::Duration {
-    std::time::Duration::from_micros(micros.max(0).unsigned_abs())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MAX_MILLIS, amount, span};
+    use super::{amount, span};
 
     #[test]
     fn spans_and_amounts_have_limits() {
-        for millis in [None, Some(1), Some(MAX_MILLIS)] {
+        let century = 3_153_600_000_000;
+        for millis in [None, Some(1), Some(century)] {
             assert_eq!(span("span", millis).unwrap(), millis);
         }
-        for millis in [i64::MIN, -1, 0, MAX_MILLIS + 1, i64::MAX] {
+        for millis in [i64::MIN, -1, 0, century + 1, i64::MAX] {
             assert!(span("span", Some(millis)).is_err(), "{millis}");
         }
         for least in [0, 1] {

@@ -9,7 +9,7 @@ pub const USED_UP: i32 = -1;
 /// How many wrong guesses a code may take, for [`check_code`](crate::adapters::DatabaseAdapter::check_code). The store
 /// keeps with each verification how many it has seen, zero at first.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempts(i32);
+pub struct Attempts(pub(in crate::adapters) i32);
 
 impl Attempts {
     /// Checks the number.
@@ -22,11 +22,6 @@ impl Attempts {
             return Err(AuthError::validation("max_attempts", "is zero"));
         }
         Ok(Self(i32::try_from(max_attempts).unwrap_or(i32::MAX)))
-    }
-
-    #[cfg(feature = "sqlx-postgres")]
-    pub(in crate::adapters) fn max(self) -> i32 {
-        self.0
     }
 
     /// What a check answers for a row that has seen so many wrong guesses. `guessed` is the row if the guess is right.

@@ -34,8 +34,6 @@ mod account;
 mod api_key;
 mod attempts;
 mod device_code;
-#[cfg(feature = "sqlx-postgres")]
-mod digest;
 mod metadata;
 mod number;
 mod organization;
@@ -77,11 +75,7 @@ pub use verification::{new_verification, reserved_verification};
 
 pub(super) use api_key::is_counted;
 #[cfg(feature = "sqlx-postgres")]
-pub(super) use api_key::retry_after;
-#[cfg(feature = "sqlx-postgres")]
 pub(super) use device_code::SLOW_DOWN;
-#[cfg(feature = "sqlx-postgres")]
-pub(super) use digest::{DIGEST_PREFIX, digest, token_digest};
 pub(super) use random::fill_random;
 #[cfg(feature = "sqlx-postgres")]
 pub(super) use text::name_key;

@@ -149,16 +149,17 @@ mod tests {
     use chrono::{DateTime, Utc};
 
     use super::{
-        MAX_MICROS, MAX_WINDOW_MICROS, age_micros, is_postgres_time, positive_micros,
-        postgres_micros, time_from_postgres, window_micros,
+        age_micros, is_postgres_time, positive_micros, postgres_micros, time_from_postgres,
+        window_micros,
     };
 
     #[test]
     fn spans_have_a_longest() {
         let micros = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+        let year = 31_536_000_000_000;
         for (longest, check) in [
-            (MAX_MICROS, positive_micros as fn(_, _) -> _),
-            (MAX_WINDOW_MICROS, window_micros),
+            (100_000 * year, positive_micros as fn(_, _) -> _),
+            (100 * year, window_micros),
         ] {
             for span in [1, longest] {
                 assert_eq!(check("span", micros(span)).unwrap(), span);
@@ -168,8 +169,7 @@ mod tests {
             }
         }
         assert_eq!(age_micros(micros(1)), 1);
-        let years = age_micros(Duration::MAX) / (365 * 24 * 60 * 60 * 1_000_000);
-        assert_eq!(years, 1_000);
+        assert_eq!(age_micros(Duration::MAX), 1_000 * year);
     }
 
     #[test]

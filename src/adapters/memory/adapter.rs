@@ -201,6 +201,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_clean_up_gives_memory_back() -> AuthResult<()> {
+        let database = MemoryDatabaseAdapter::new();
+        let past = Utc::now() - TimeDelta::hours(1);
+        for value in 0..10_000 {
+            let code = CreateVerification::new("a", value.to_string(), past);
+            database.create_verification(code).await?;
+        }
+        let tables = &database.repository.0.tables;
+        assert!(tables.capacity() >= 10_000);
+        database.delete_expired_verifications().await?;
+        assert_eq!(tables.capacity(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn each_row_is_guarded_by_its_owners_stripe() -> AuthResult<()> {
         let database = MemoryDatabaseAdapter::new();
         let later = Utc::now() + TimeDelta::hours(1);

@@ -322,7 +322,7 @@ mod tests {
     fn an_overlay_shadows_its_base() {
         let mut fixture = Fixture::new([row("a", "A", 1), row("b", "B", 2), row("c", "C", 3)]);
         fixture.over(|table| {
-            table.remove("a");
+            assert!(table.remove("a").is_some() && table.remove("a").is_none());
             table.replace(row("b", "A", 2));
             table.insert(row("d", "B", 0));
         });

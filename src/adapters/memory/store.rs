@@ -44,6 +44,12 @@ macro_rules! tables {
                 0 $(+ self.$table.index_keys())*
             }
 
+            /// How many rows the tables have room for.
+            #[cfg(test)]
+            pub(super) fn capacity(&self) -> usize {
+                0 $(+ self.$table.capacity())*
+            }
+
             /// The table and the owner of each row.
             #[cfg(test)]
             pub(super) fn owners(&self) -> Vec<(&'static str, String)> {

@@ -1,6 +1,7 @@
 //! The statements about API keys, and the constraints of their table.
 
 use super::columns::{ExactTime, NullableTime, Time, new_value};
+use super::digest::token_digest;
 use super::error::Operation;
 use super::repository::Repository;
 use super::violation::{Constraints, Reference};
@@ -71,7 +72,7 @@ impl Repository {
         if !is_possible(&row.organization_id) {
             return Err(AuthError::OrganizationNotFound);
         }
-        let digest = input::token_digest(&key);
+        let digest = token_digest(&key);
         let operation = write("create_api_key").may_violate(&CONSTRAINTS);
         let row = self.fetch_one(operation, || {
             query_api_key!(

@@ -1,10 +1,12 @@
 //! The statement that checks an API key and counts its use.
 
+use std::time::Duration;
+
 use super::api_key::{with_api_key_columns, write};
 use super::columns::{NullableTime, Time};
+use super::digest::token_digest;
 use super::repository::Repository;
 use crate::AuthResult;
-use crate::adapters::input;
 use crate::types::{ApiKey, ApiKeyUse};
 
 /// The statement's answer: [`ApiKey`] with the outcome.
@@ -21,12 +23,12 @@ macro_rules! query_used_key {
 }
 
 impl Repository {
-    /// Does what [`input::use_api_key`] says.
+    /// Does what [`use_api_key`](crate::adapters::input::use_api_key) says.
     ///
     /// A key that counts is locked, and judged by what it is then. One that counts nothing is judged as it is seen, and its
     /// last use is written down if that is due, nobody else is doing so, and nobody has changed the key since.
     pub(super) async fn use_key(&self, key: &str) -> AuthResult<ApiKeyUse> {
-        let digest = input::token_digest(key);
+        let digest = token_digest(key);
         let used = self.run(write("use_key"), |connection| {
             Box::pin(
                 query_used_key!(
@@ -119,7 +121,7 @@ impl Repository {
             "disabled" => ApiKeyUse::Disabled,
             "expired" => ApiKeyUse::Expired,
             "limited" => ApiKeyUse::RateLimited {
-                retry_after: input::retry_after(row.left_micros),
+                retry_after: Duration::from_micros(row.left_micros.max(0).unsigned_abs()),
             },
             "used up" => ApiKeyUse::UsedUp,
             // Deleted since it was seen.

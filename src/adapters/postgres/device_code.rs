@@ -1,6 +1,7 @@
 //! The statements about device codes.
 
 use super::columns::{DeviceStatus, NullableTime, Time};
+use super::digest::token_digest;
 use super::error::Operation;
 use super::repository::Repository;
 use crate::adapters::{Store, input};
@@ -46,7 +47,7 @@ impl Repository {
             device_code,
             mut row,
         } = input::new_device_code(code, input::now())?;
-        let digest = input::token_digest(&device_code);
+        let digest = token_digest(&device_code);
         loop {
             let created = self.fetch_optional(write("create_device_code"), || {
                 query_device_code!(
@@ -139,7 +140,7 @@ impl Repository {
         device_code: &str,
         client_id: Option<&str>,
     ) -> AuthResult<DevicePoll> {
-        let digest = input::token_digest(device_code);
+        let digest = token_digest(device_code);
         // No row has a NUL character, so the code alone is looked for in vain.
         let is_possible = client_id.is_none_or(input::is_possible_id);
         let client_id = client_id.filter(|_| is_possible);

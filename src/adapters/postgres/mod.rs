@@ -11,6 +11,7 @@ mod cleanup;
 pub mod columns;
 mod connection;
 mod device_code;
+mod digest;
 mod error;
 mod estimates;
 mod health;

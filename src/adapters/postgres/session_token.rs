@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::adapters::input;
+use super::digest::DIGEST_PREFIX;
 /// What `sessions.token` holds for a token where tokens are hashed.
-pub(super) use crate::adapters::input::digest;
+pub(super) use super::digest::digest;
+use crate::adapters::input;
 
 pub(super) fn is_digest(stored: &str) -> bool {
-    stored.starts_with(input::DIGEST_PREFIX)
+    stored.starts_with(DIGEST_PREFIX)
 }
 
 /// Whether it can be anyone's token: a digest, above all, is what a leaked table shows.

@@ -253,7 +253,7 @@ impl Repository {
                  updated_at AS \"updated_at: Time\", attempts FROM checked",
                 identifier,
                 &stored,
-                attempts.max(),
+                attempts.0,
             )
         });
         Ok(match checked.await? {
@@ -274,7 +274,7 @@ impl Repository {
         expires_at: DateTime<Utc>,
     ) -> AuthResult<bool> {
         let marker = input::reserved_verification(
-            input::digest,
+            super::digest::digest,
             identifier,
             value,
             expires_at,
