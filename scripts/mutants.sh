@@ -7,18 +7,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export CARGO_TARGET_DIR=$PWD/target/mutants
+export CARGO_TARGET_DIR=$PWD/target/mutants CONCURRENCY_SECONDS=1
 
 # area AREA: the files, the features, and the tests that can see these files: first those that notice most mutants soon,
 # then, for what they miss, all.
 area() {
-    features=conformance all=(--lib --test memory -- --skip docs::)
+    features=conformance all=(--lib --test memory --test concurrency --test loom -- --skip docs::)
     # The suite runs once instead of three times, without what takes longest.
-    quick=("${all[@]}" --skip conformance::keyed:: --skip conformance::required_only:: --skip metadata_numbers_have_a_longest_text
+    quick=(--lib --test memory -- --skip docs:: --skip conformance::keyed:: --skip conformance::required_only:: --skip metadata_numbers_have_a_longest_text
         --skip an_expired_marker_is_set_once_while_it_goes)
     case $1 in
     input) files=(src/error.rs 'src/adapters/input/**') ;;
-    memory) files=('src/adapters/memory/**') quick=("${quick[@]:1}") ;;
+    memory) files=('src/adapters/memory/**') ;;
     sample) mapfile -t files < <(sed 's/: .*//' tests/mutants/sample.txt) ;;
     postgres/*)
         features=conformance,sqlx-postgres all=(--lib --test postgres --test secrets --)

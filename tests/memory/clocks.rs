@@ -1,11 +1,15 @@
 //! What depends on the clock, in memory.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use better_auth::adapters::MemoryDatabaseAdapter;
+use better_auth::adapters::{DatabaseAdapter as _, MemoryDatabaseAdapter};
 use better_auth::async_trait;
-use chrono::{DateTime, Utc};
+use better_auth::types::{CreateSession, CreateUser};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use promises::{Clock, start};
 
@@ -102,4 +106,49 @@ async fn equal_is_expired_for_api_keys() {
 async fn ties_in_stores_are_broken_by_id() {
     let (adapter, _clock) = memory();
     stores::ties_in_stores_are_broken_by_id(&adapter).await;
+}
+
+/// What is done while the clock is read for the last time of so many.
+type Meanwhile = (usize, Box<dyn FnOnce() + Send>);
+
+#[tokio::test]
+async fn a_session_that_ends_between_the_lookup_and_its_refresh_stays_ended() {
+    let meanwhile: Arc<Mutex<Option<Meanwhile>>> = Arc::default();
+    let pending = Arc::clone(&meanwhile);
+    let adapter = MemoryDatabaseAdapter::with_clock(move || {
+        let due = {
+            let mut pending = pending.lock().unwrap();
+            if let Some((readings, _)) = &mut *pending {
+                *readings -= 1;
+            }
+            pending.take_if(|(readings, _)| *readings == 0)
+        };
+        if let Some((_, end)) = due {
+            end();
+        }
+        start()
+    });
+    let user = adapter.create_user(CreateUser::new()).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    // The lookup reads the clock, then the refresh.
+    for readings in [1, 2] {
+        let create = CreateSession::new(&user.id, start() + TimeDelta::minutes(1));
+        let session = adapter.create_session(create).await.unwrap();
+        let (database, token) = (adapter.clone(), session.token.clone());
+        let end = move || {
+            let past = start() - TimeDelta::minutes(1);
+            let ended = pin!(database.update_session_expiry(&token, past));
+            let answer = ended.poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(answer, Poll::Ready(Ok(()))), "{answer:?}");
+        };
+        *meanwhile.lock().unwrap() = Some((readings, Box::new(end)));
+        let refreshed = adapter.refresh_session(&session.token, hour, Duration::ZERO);
+        let is_extended = refreshed
+            .await
+            .unwrap()
+            .is_some_and(|(found, _)| found.expires_at > session.expires_at);
+        assert!(!is_extended && meanwhile.lock().unwrap().is_none());
+        let found = adapter.get_session(&session.token).await.unwrap();
+        assert_eq!(found, None, "ended at reading {readings}");
+    }
 }

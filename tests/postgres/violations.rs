@@ -642,26 +642,66 @@ async fn what_a_trigger_reports_closes_no_connection(pool: PgPool) {
     for code in [
         "08001", "08006", "0A000", "25006", "26000", "40003", "57P01", "57P03", "XX000",
     ] {
-        execute(
-            &pool,
-            &format!(
-                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN RAISE 'the audit server is away' USING ERRCODE = '{code}'; END $$"
-            ),
-        )
-        .await;
-        execute(&pool, "DROP TRIGGER IF EXISTS refuse ON users").await;
-        execute(
-            &pool,
-            "CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()",
-        )
-        .await;
+        raise(&pool, code).await;
         let message = refusal(database.create_user(CreateUser::new()).await);
         assert!(message.contains(code), "{message}");
         let tx = database.begin().await.unwrap();
         refusal(tx.create_user(CreateUser::new()).await);
         tx.rollback().await.unwrap();
         assert_eq!(process().await, before, "{code}");
+    }
+}
+
+/// Raises an error of this code at each new user.
+async fn raise(pool: &PgPool, code: &str) {
+    execute(
+        pool,
+        &format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE 'the audit server is away' USING ERRCODE = '{code}'; END $$; \
+             DROP TRIGGER IF EXISTS refuse ON users; \
+             CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ),
+    )
+    .await;
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn each_code_of_the_server_says_what_to_do(pool: PgPool) {
+    let builder = SqlxAdapter::builder(&url(&pool)).max_retries(0);
+    let database = builder.connect().await.unwrap();
+    for (code, advice) in [
+        ("25P03", "the server ended a transaction"),
+        ("42501", "lacks a privilege"),
+        ("42703", "is not migrated"),
+        ("42P01", "is not migrated"),
+        ("53100", "out of a resource"),
+        ("53300", "no connection left"),
+        ("55P03", "held a lock"),
+        ("57014", "is statement_timeout too short?"),
+    ] {
+        raise(&pool, code).await;
+        let error = database.create_user(CreateUser::new()).await.unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains(advice) && message.contains(code),
+            "{message}"
+        );
+    }
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn an_error_of_the_applications_own_says_what_became_of_the_statement(pool: PgPool) {
+    for (code, kind, said) in [
+        ("40001", "Unavailable", "conflicts with a concurrent"),
+        ("57014", "Unavailable", "was given up by the server"),
+        ("22012", "Database", "a statement of the application failed"),
+    ] {
+        raise(&pool, code).await;
+        let insert = sqlx::query("INSERT INTO users (id) VALUES ('1')");
+        let error = AuthError::from_sqlx(insert.execute(&pool).await.unwrap_err());
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
     }
 }
 

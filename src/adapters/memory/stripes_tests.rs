@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::adapters::memory::stripes::{COUNT, StripeLocks, Stripes};
+use crate::adapters::memory::stripes::{COUNT, ReadSet, StripeLocks, Stripes};
 
 #[test]
 fn readers_see_writes_whole() {
@@ -69,6 +69,30 @@ fn a_long_work_yields_to_who_waits() {
             assert_eq!(yields.map(|_| locks.give_way()), Some(100));
         });
     });
+}
+
+#[test]
+fn what_is_read_holds_until_a_write_begins() {
+    let locks = StripeLocks::new(COUNT);
+    let [written, other] = [Stripes::nth(3), Stripes::nth(4)];
+    let noted = |stripes| {
+        let mut reads = ReadSet::default();
+        reads.note(&locks, stripes);
+        reads
+    };
+    let (before, elsewhere) = (noted(written | other), noted(other));
+    assert!(before.holds(&locks) && elsewhere.holds(&locks));
+    locks.lock(written, |locked| {
+        assert!(before.holds(&locks));
+        locked.write(|| {
+            assert!(!before.holds(&locks) && elsewhere.holds(&locks));
+            let mut during = noted(written);
+            during.note(&locks, other);
+            assert!(!during.holds(&locks));
+        });
+    });
+    assert!(!before.holds(&locks) && elsewhere.holds(&locks));
+    assert!(noted(written).holds(&locks));
 }
 
 #[test]

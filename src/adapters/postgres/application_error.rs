@@ -100,6 +100,7 @@ mod tests {
         let error = io::Error::from(io::ErrorKind::ConnectionReset);
         let error = AuthError::from_sqlx(sqlx::Error::from(error));
         assert_eq!(error.kind(), "OutcomeUnknown");
+        assert!(error.to_string().contains("has no answer"), "{error}");
         let error = AuthError::from_sqlx(sqlx::Error::PoolTimedOut);
         assert!(error.is_retryable(), "{error}");
     }

@@ -240,29 +240,32 @@ fn advice(state: PoolState, waits: Waits) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{PoolState, Waits, advice};
+    use super::{NOTABLE_WAIT, PoolState, Waits, advice};
 
-    fn advice_after(open: u32, any: u64, total: u64) -> Option<String> {
+    fn advice_after(open: u32, any: Duration, total: Duration) -> Option<String> {
         let state = PoolState {
             open,
             idle: 0,
             max: 10,
             waiting: 0,
         };
-        let waits = Waits {
-            any: Duration::from_secs(any),
-            total: Duration::from_secs(total),
-        };
-        advice(state, waits)
+        advice(state, Waits { any, total })
+    }
+
+    #[test]
+    fn a_notable_wait_is_told() {
+        let advice = |wait| advice_after(10, wait, wait).is_some();
+        assert!(advice(NOTABLE_WAIT) && !advice(NOTABLE_WAIT - Duration::from_nanos(1)));
     }
 
     #[test]
     fn callers_that_wait_long_need_as_many_connections_more() {
-        assert_eq!(advice_after(10, 0, 0), None);
-        let raise = advice_after(10, 3, 18).unwrap();
+        let [none, any, total] = [0, 3, 18].map(Duration::from_secs);
+        assert_eq!(advice_after(10, none, none), None);
+        let raise = advice_after(10, any, total).unwrap();
         let expected = "callers waited 3.0 s of the last 10: raise max_connections to about 16";
         assert!(raise.starts_with(expected), "{raise}");
-        let slow = advice_after(4, 3, 18).unwrap();
+        let slow = advice_after(4, any, total).unwrap();
         assert!(slow.contains("with 4 of 10 connections open"), "{slow}");
     }
 }

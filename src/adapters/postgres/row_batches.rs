@@ -259,3 +259,23 @@ impl KeptRows {
         self.first.extend(ids.into_iter().take(more));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Run;
+
+    #[test]
+    fn what_became_of_locked_rows_is_added() {
+        let mut run = Run::default();
+        run.changed = 1;
+        run.kept.add(vec!["a".to_owned()]);
+        run.add_locked(vec!["b".to_owned(), "c".to_owned()]);
+        let mut again = Run::default();
+        again.changed = 1;
+        again.kept.add(vec!["b".to_owned(), "d".to_owned()]);
+        run.then(again);
+        assert_eq!((run.changed, run.kept.count, run.locked_count), (2, 3, 0));
+        assert_eq!(run.kept.first, ["a", "b", "d"]);
+        assert!(run.locked.is_empty() && !run.forgot_locked());
+    }
+}
