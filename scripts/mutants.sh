@@ -42,7 +42,7 @@ postgres_group() {
     users) paths=(user.rs user_list.rs estimates.rs columns.rs) quick=(user bans equal_values violations adapter:: columns) ;;
     accounts) paths=(account.rs) quick=(account violations) ;;
     verifications)
-        paths=(verification.rs verification_value.rs)
+        paths=(verification.rs verification_value.rs digest.rs)
         quick=(verification codes reservations one_time identifier)
         ;;
     organizations) paths=(organization.rs organization_role.rs member.rs invitation.rs team.rs) quick=(organization members invitations teams stores) ;;
