@@ -227,6 +227,64 @@ async fn slow_rows_are_removed_in_smaller_batches(pool: PgPool) {
     assert_eq!(database.clean_up().await.unwrap().verifications, 1);
 }
 
+/// Expired verifications: the first ones are so slow that the server gives up on them.
+async fn add_slow_rows(pool: &PgPool, slow: i64, others: i64) {
+    for sql in [
+        "DROP TRIGGER IF EXISTS slow ON verifications".to_owned(),
+        "DELETE FROM verifications".to_owned(),
+        format!(
+            "INSERT INTO verifications (id, identifier, value, expires_at) \
+             SELECT 'v' || i, 'a', CASE WHEN i <= {slow} THEN 'slow' ELSE '1' END, \
+             '2020-01-01'::timestamptz + i * INTERVAL '1 second' FROM generate_series(1, {slow} + {others}) AS i"
+        ),
+        "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF OLD.value = 'slow' THEN RAISE USING ERRCODE = 'query_canceled'; END IF; RETURN OLD; END $$"
+            .to_owned(),
+        "CREATE TRIGGER slow BEFORE DELETE ON verifications FOR EACH ROW EXECUTE FUNCTION slow()".to_owned(),
+    ] {
+        execute(pool, &sql).await;
+    }
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_run_ends_after_many_slow_rows(pool: PgPool) {
+    let database = adapter(&pool).await;
+    add_slow_rows(&pool, 10, 100).await;
+    let message = refusal(database.delete_expired_verifications().await);
+    assert!(
+        message.contains("10 of verifications cannot be removed, ids v1, v2"),
+        "{message}"
+    );
+    let left = "SELECT count(*) FROM verifications";
+    assert_eq!(count(&pool, left).await, 10);
+
+    add_slow_rows(&pool, 11, 100).await;
+    let answer = database.delete_expired_verifications().await;
+    assert!(
+        matches!(answer, Err(AuthError::Unavailable { .. })),
+        "{answer:?}"
+    );
+    assert_eq!(count(&pool, left).await, 111);
+}
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn batches_grow_again_behind_a_slow_row(pool: PgPool) {
+    add_slow_rows(&pool, 1, 3000).await;
+    for sql in [
+        "CREATE SEQUENCE statements",
+        "CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('statements'); RETURN NULL; END $$",
+        "CREATE TRIGGER count_statement BEFORE DELETE ON verifications FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let message = refusal(adapter(&pool).await.delete_expired_verifications().await);
+    assert!(message.contains("1 of verifications"), "{message}");
+    // Ten times half as many, the row alone, and twice as many each time.
+    let statements = count(&pool, "SELECT last_value FROM statements").await;
+    assert!(statements < 40, "{statements}");
+}
+
 #[sqlx::test(migrations = false)]
 async fn cleanups_of_other_schemas_do_not_wait(pool: PgPool) {
     let mut tenants = Vec::new();
