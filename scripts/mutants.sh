@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export CARGO_TARGET_DIR=$PWD/target/mutants CONCURRENCY_SECONDS=1
+export CARGO_TARGET_DIR=$PWD/target/mutants CARGO_INCREMENTAL=1 CONCURRENCY_SECONDS=1
 
 # area AREA: the files, the features, and the tests that can see these files: first those that notice most mutants soon,
 # then, for what they miss, all.
