@@ -208,7 +208,7 @@ pub(super) async fn members_are_listed_as_changed_inside(adapter: Adapter) {
         transaction => transaction.unwrap(),
     };
     let mut after = before.clone();
-    after[1].1 = "admin".to_owned();
+    "admin".clone_into(&mut after[1].1);
     let changed = store(&transaction).update_member_role(id, &after[1].0, "admin");
     changed.await.unwrap();
     let (removed, _) = after.remove(3);

@@ -1,5 +1,6 @@
 //! As `clocks.rs`, for organizations, credentials and what else the stores beside the four tables keep.
 
+use std::slice;
 use std::time::Duration;
 
 use better_auth::AuthError;
@@ -76,7 +77,10 @@ pub(crate) async fn equal_is_expired_for_signing_keys(
     let [soon, late] = [end() - microsecond(), end()];
     clock.set(soon).await;
     assert_eq!(keys.current().await.unwrap(), Some(key.clone()));
-    assert_eq!(keys.list_signing_keys().await.unwrap(), [key.clone()]);
+    assert_eq!(
+        keys.list_signing_keys().await.unwrap(),
+        slice::from_ref(&key)
+    );
     assert_eq!(keys.rotate(pair(), MINUTE).await.unwrap(), key);
 
     clock.set(late).await;
@@ -127,7 +131,7 @@ pub(crate) async fn equal_is_expired_for_invitations(
     let pending = || organizations.list_pending_invitations("grace@example.com");
 
     clock.set(end() - microsecond()).await;
-    assert_eq!(pending().await.unwrap(), [invitation.clone()]);
+    assert_eq!(pending().await.unwrap(), slice::from_ref(&invitation));
     let taken = invite(end() + MINUTE).await;
     assert!(
         matches!(taken, Err(AuthError::Conflict { .. })),
@@ -158,7 +162,7 @@ pub(crate) async fn equal_is_expired_for_api_keys(
     let uncounted = issue(create()).await;
     let limited = issue(create().with_rate_limit(1, MINUTE)).await;
     let refilled = issue(create().with_quota(1).with_refill(1, MINUTE)).await;
-    let uses = |key: &str| {
+    let use_key = |key: &str| {
         let key = key.to_owned();
         async move { keys.use_key(&key).await.unwrap() }
     };
@@ -169,23 +173,23 @@ pub(crate) async fn equal_is_expired_for_api_keys(
     };
     let (first, last) = (to_millis(start()), to_millis(end()));
     for issued in [&ends, &limited, &refilled] {
-        assert!(is_accepted(&uses(&issued.key).await));
+        assert!(is_accepted(&use_key(&issued.key).await));
     }
-    assert_eq!(last_request(uses(&uncounted.key).await), Some(first));
+    assert_eq!(last_request(use_key(&uncounted.key).await), Some(first));
 
     clock.set(last - microsecond()).await;
-    assert!(is_accepted(&uses(&ends.key).await));
-    assert_eq!(last_request(uses(&uncounted.key).await), Some(first));
+    assert!(is_accepted(&use_key(&ends.key).await));
+    assert_eq!(last_request(use_key(&uncounted.key).await), Some(first));
     let retry_after = Duration::from_micros(1);
-    let answer = uses(&limited.key).await;
+    let answer = use_key(&limited.key).await;
     assert_eq!(answer, ApiKeyUse::RateLimited { retry_after });
-    assert_eq!(uses(&refilled.key).await, ApiKeyUse::UsedUp);
+    assert_eq!(use_key(&refilled.key).await, ApiKeyUse::UsedUp);
 
     clock.set(last).await;
-    assert_eq!(uses(&ends.key).await, ApiKeyUse::Expired);
-    assert_eq!(last_request(uses(&uncounted.key).await), Some(last));
-    assert!(is_accepted(&uses(&limited.key).await));
-    assert!(is_accepted(&uses(&refilled.key).await));
+    assert_eq!(use_key(&ends.key).await, ApiKeyUse::Expired);
+    assert_eq!(last_request(use_key(&uncounted.key).await), Some(last));
+    assert!(is_accepted(&use_key(&limited.key).await));
+    assert!(is_accepted(&use_key(&refilled.key).await));
 }
 
 pub(crate) async fn ties_in_stores_are_broken_by_id(adapter: &dyn DatabaseAdapter) {

@@ -81,3 +81,21 @@ pub fn reserved_verification(
         ..new_verification(verification, now)?
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::reserved_verification;
+
+    #[test]
+    fn a_marker_has_the_id_of_its_pair() {
+        let id_of = |identifier, value| {
+            let now = Utc::now();
+            let marker = reserved_verification(str::to_owned, identifier, value, now, now);
+            marker.unwrap().id
+        };
+        assert_eq!(id_of("a", "b"), "a\0b");
+        assert_ne!(id_of("ab", ""), id_of("a", "b"));
+    }
+}

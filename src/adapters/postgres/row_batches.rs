@@ -266,12 +266,14 @@ mod tests {
 
     #[test]
     fn what_became_of_locked_rows_is_added() {
-        let mut run = Run::default();
-        run.changed = 1;
+        let changed = || Run {
+            changed: 1,
+            ..Run::default()
+        };
+        let mut run = changed();
         run.kept.add(vec!["a".to_owned()]);
         run.add_locked(vec!["b".to_owned(), "c".to_owned()]);
-        let mut again = Run::default();
-        again.changed = 1;
+        let mut again = changed();
         again.kept.add(vec!["b".to_owned(), "d".to_owned()]);
         run.then(again);
         assert_eq!((run.changed, run.kept.count, run.locked_count), (2, 3, 0));
