@@ -580,6 +580,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(debug_assertions), ignore = "a release does not ask")]
     #[should_panic(expected = "is not locked")]
     fn what_is_not_locked_is_not_written() {
         Fixture::<0, 1>::new()
