@@ -127,7 +127,7 @@ pub struct OpenTransaction {
 /// A transaction in which a closure runs.
 pub(super) struct Attempt<X: ?Sized> {
     transaction: Box<X>,
-    /// Whether an operation conflicted with another transaction. The closure may return an error of its own instead.
+    /// Whether an operation conflicted with another transaction. The error that the closure returns may not tell.
     has_conflicted: AtomicBool,
 }
 

@@ -396,7 +396,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// That the writer has named what it writes to. Only tests ask: readers would see what it does in part.
+    /// Fails in debug builds unless the writer has locked these stripes. Without them, readers would see half of a write.
     fn assert_raised(&self, stripes: impl FnOnce() -> Stripes) {
         debug_assert!(
             self.locks.are_raised(stripes()),
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(not(debug_assertions), ignore = "a release does not ask")]
+    #[cfg_attr(not(debug_assertions), ignore = "release builds do not check")]
     #[should_panic(expected = "is not locked")]
     fn what_is_not_locked_is_not_written() {
         Fixture::<0, 1>::new()

@@ -35,7 +35,7 @@ use crate::{AuthError, ConflictField};
 ///
 /// # What every store guarantees
 ///
-/// - A credential is stored once, whoever's it is.
+/// - No two passkeys have the same credential, also of different users.
 /// - **One winner.** Of any number of callers with one counter above 0, one is accepted, under READ COMMITTED, REPEATABLE
 ///   READ and SERIALIZABLE.
 /// - A user renames and deletes the user's own passkeys only.

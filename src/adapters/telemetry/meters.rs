@@ -260,7 +260,7 @@ pub(in crate::adapters) fn watch_session_cache(
 
 /// Measures the session caches, if that was not done a moment ago.
 pub(in crate::adapters) fn session_cache(database: &Database) {
-    // Another thread that is at it is enough.
+    // If it is locked, another thread measures them at this moment.
     let Ok(mut caches) = database.meters.caches.try_lock() else {
         return;
     };
