@@ -68,6 +68,9 @@ pub(super) async fn only_members_of_the_organization_are_in_its_teams(adapter: A
     }
     let listed = organizations.list_team_members(&team.id).await.unwrap();
     assert_eq!(listed, [member]);
+    for (team, user) in [("a\0b", &*owner.id), (&team.id, "a\0b")] {
+        organizations.remove_team_member(team, user).await.unwrap();
+    }
     for _ in 0..2 {
         let removed = organizations.remove_team_member(&team.id, &owner.id);
         removed.await.unwrap();

@@ -8,6 +8,20 @@ use better_auth::adapters::DatabaseAdapter;
 use better_auth::{AuthError, ConflictField, UpdateUser};
 use sqlx::PgPool;
 
+/// The update may find the name changed since it was read, or a trigger may leave the row alone.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_name_that_was_not_changed_does_not_count(pool: PgPool) {
+    for sql in [
+        "INSERT INTO users (id, email, username) VALUES ('1', 'Ada@example.com', 'Ada')",
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER leave BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION leave()",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let done = adapter(&pool).await.normalize_names().await.unwrap();
+    assert_eq!((done.changed, done.skipped.len()), (0, 0));
+}
+
 #[sqlx::test(migrations = false)]
 async fn names_in_mixed_case_become_reachable(pool: PgPool) {
     execute(&pool, include_str!("../support/page.sql")).await;

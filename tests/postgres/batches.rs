@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use crate::support::{adapter, execute, url};
 use better_auth::adapters::{DatabaseAdapter, SqlxAdapter, SqlxAdapterBuilder};
-use better_auth::{AuthError, CreateSession, CreateUser, Session, UpdateSession, User};
+use better_auth::{
+    AuthError, CheckSession, CreateOrganization, CreateSession, CreateUser, Session, UpdateSession,
+    User,
+};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -18,13 +21,20 @@ const CALLERS: usize = 200;
 /// For what would otherwise hang for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// Users with a session each, every other one's token hashed.
+/// Users with a session each in an organization of theirs, every other one's token hashed.
 async fn fill(database: &SqlxAdapter, hashing: &SqlxAdapter) -> Vec<(Session, User)> {
     let mut rows = Vec::new();
     for number in 0..40 {
         let user = CreateUser::new().with_name(format!("user {number}"));
         let user = database.create_user(user).await.unwrap();
-        let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1));
+        let organization = CreateOrganization::new("own", format!("own-{number}"), &user.id);
+        let organizations = database.organizations().unwrap();
+        let (organization, _) = organizations
+            .create_organization(organization)
+            .await
+            .unwrap();
+        let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1))
+            .with_active_organization_id(organization.id);
         let opener = if number % 2 == 0 { database } else { hashing };
         rows.push((opener.create_session(session).await.unwrap(), user));
     }
@@ -53,6 +63,15 @@ async fn all_callers_get_their_own_rows(pool: PgPool) {
                 assert_eq!(found.as_ref(), Some(&(session.clone(), user.clone())));
                 let found = database.get_session(&session.token).await.unwrap();
                 assert_eq!(found.as_ref(), Some(session));
+                let check = CheckSession::new().with_member();
+                let checked = database.check_session(&session.token, check).await;
+                let checked = checked.unwrap().unwrap();
+                assert_eq!((&checked.session, &checked.user), (session, user));
+                let member = checked.member.unwrap();
+                assert_eq!(
+                    (Some(&member.organization_id), &member.user_id),
+                    (session.active_organization_id.as_ref(), &user.id)
+                );
                 let found = database.get_user_by_id(&user.id).await.unwrap();
                 assert_eq!(found.as_ref(), Some(user));
                 let missing = format!("missing {caller} {round}");

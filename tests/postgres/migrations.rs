@@ -402,6 +402,15 @@ async fn a_newer_database_is_served_unless_it_says_otherwise(pool: PgPool) {
     let database = older.connect().await.unwrap();
     database.create_user(CreateUser::new()).await.unwrap();
     assert!(database.pending_migrations().await.unwrap().is_empty());
+    // What no newer version has dropped is missing.
+    for [from, to] in [
+        ["users_name_created_at_id_idx", "hidden"],
+        ["hidden", "users_name_created_at_id_idx"],
+    ] {
+        execute(&pool, &format!("ALTER INDEX {from} RENAME TO {to}")).await;
+        let checked = database.check_schema().await;
+        assert_eq!(checked.is_err(), to == "hidden", "{checked:?}");
+    }
     // What an older version still needs, it may build.
     execute(
         &pool,

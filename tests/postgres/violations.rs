@@ -401,6 +401,18 @@ async fn a_key_is_taken_also_where_the_server_does_not_say_on_which_columns(pool
     database.create_account(account.clone()).await.unwrap();
     let taken = database.create_account(account).await;
     assert_eq!(conflict(taken), ConflictField::Account);
+    execute(&pool, "CREATE UNIQUE INDEX one_scope ON accounts (scope)").await;
+    for (account, is_taken) in [("2", false), ("3", true)] {
+        let mut account = CreateAccount::new(&user.id, "github", account);
+        account.scope = Some("mail".to_owned());
+        let created = database.create_account(account).await;
+        if is_taken {
+            let message = refusal(created);
+            assert!(message.contains("one_scope"), "{message}");
+        } else {
+            created.unwrap();
+        }
+    }
     database.close().await;
     execute(&pool, &format!("DROP OWNED BY {role}")).await;
     execute(&pool, &format!("DROP ROLE {role}")).await;

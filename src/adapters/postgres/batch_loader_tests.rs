@@ -416,6 +416,8 @@ async fn nobody_waits_for_too_long() {
     let error = early.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "timed out");
     assert_eq!(callers.loader.state().pending.len(), 1);
+    let hired = callers.loader.state().next_worker;
+    assert_eq!(hired, 2, "workers that run are not replaced");
     drop(connections);
     server.answer(100).await;
     assert_eq!(row(late).await.as_deref(), Some("a"));
@@ -434,6 +436,7 @@ async fn a_statement_under_way_is_waited_for() {
     assert_eq!(server.statements().len(), ALONE + 1);
     time::sleep(2 * MAX_WAIT).await;
     assert!(!slow.is_finished());
+    assert_eq!(server.statements().len(), ALONE + 1, "nobody asked again");
     server.answer(100).await;
     assert_eq!(row(slow).await.as_deref(), Some("a"));
 }

@@ -115,10 +115,6 @@ impl Type<Postgres> for DeviceStatus {
     fn type_info() -> PgTypeInfo {
         <String as Type<Postgres>>::type_info()
     }
-
-    fn compatible(other: &PgTypeInfo) -> bool {
-        <String as Type<Postgres>>::compatible(other)
-    }
 }
 
 impl<'r> Decode<'r, Postgres> for DeviceStatus {
@@ -165,10 +161,6 @@ impl From<Status> for InvitationStatus {
 impl Type<Postgres> for Status {
     fn type_info() -> PgTypeInfo {
         <String as Type<Postgres>>::type_info()
-    }
-
-    fn compatible(other: &PgTypeInfo) -> bool {
-        <String as Type<Postgres>>::compatible(other)
     }
 }
 
@@ -249,10 +241,6 @@ impl From<IdentifiedMetadata> for Metadata {
 impl Type<Postgres> for IdentifiedMetadata {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(RECORD)
-    }
-
-    fn compatible(_: &PgTypeInfo) -> bool {
-        true
     }
 }
 

@@ -533,7 +533,101 @@ pub(super) fn timed_out(error: &sqlx::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Class;
+    use std::io;
+
+    use super::{
+        Class, Failure, Operation, advice, conflicts, is_final_refusal, unfinished_migration,
+    };
+    use crate::adapters::telemetry::Kind as _;
+
+    const READ: Operation = Operation::read("look");
+    const WRITE: Operation = Operation::write("store");
+
+    fn io_error(kind: io::ErrorKind) -> sqlx::Error {
+        io::Error::from(kind).into()
+    }
+
+    #[test]
+    fn silence_and_a_lost_connection_say_what_became_of_the_statement() {
+        for (kind, operation, name, said) in [
+            (
+                io::ErrorKind::TimedOut,
+                WRITE,
+                "outcome_unknown",
+                "no answer came within answer_timeout: the server is silent, overloaded, or needs longer; the change may",
+            ),
+            (
+                io::ErrorKind::ConnectionReset,
+                WRITE,
+                "outcome_unknown",
+                "the connection died before the answer came; the change may",
+            ),
+            (
+                io::ErrorKind::TimedOut,
+                READ,
+                "no_answer",
+                "no answer came within answer_timeout",
+            ),
+            (
+                io::ErrorKind::ConnectionReset,
+                READ,
+                "dead_connection",
+                "the connection died before the answer came",
+            ),
+            (
+                io::ErrorKind::TimedOut,
+                WRITE.in_transaction(),
+                "no_answer",
+                "the transaction ended: nothing of it was done",
+            ),
+        ] {
+            let failure = Failure::of_statement(io_error(kind), operation);
+            assert_eq!(failure.kind(), name);
+            let said_here = advice(failure.class, &failure.error, operation);
+            assert!(said_here.contains(said), "{name}: {said_here}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_is_advised_on_as_the_servers_word() {
+        for (class, said) in [
+            (Class::Contention, "still conflicting"),
+            (Class::OutcomeUnknown, "the server failed"),
+            (Class::DeadConnection, "the database refused"),
+        ] {
+            let advice = advice(class, &sqlx::Error::RowNotFound, READ);
+            assert!(advice.contains(said), "{class:?}: {advice}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_not_the_servers_has_no_code() {
+        let failure = Failure::of_statement(sqlx::Error::RowNotFound, READ);
+        assert!(!failure.is_missing_table() && !failure.exceeds_limit());
+        assert!(!failure.took_too_long() && !failure.refuses_row());
+        assert!(!conflicts(&failure.error));
+    }
+
+    #[test]
+    fn to_connect_again_may_help_unless_something_is_refused() {
+        let refused = sqlx::Error::Configuration("no TLS feature".into());
+        assert!(is_final_refusal(&refused));
+        for error in [
+            sqlx::Error::PoolTimedOut,
+            io_error(io::ErrorKind::ConnectionRefused),
+        ] {
+            assert!(!is_final_refusal(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_migration_that_is_recorded_as_begun_is_named() {
+        let advice = unfinished_migration(12);
+        assert!(
+            advice.contains("migration 12") && advice.contains("success = true"),
+            "{advice}"
+        );
+    }
 
     #[test]
     fn what_one_statement_took_may_be_less_for_another() {

@@ -187,3 +187,17 @@ async fn hash(
         ..batch
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::after;
+
+    #[test]
+    fn batches_of_ids_follow_each_other() {
+        let ids = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(after(&ids, None, 2), ["a", "b"]);
+        assert_eq!(after(&ids, Some("a"), 2), ["b", "c"]);
+        assert_eq!(after(&ids, Some("b"), 2), ["c"]);
+        assert_eq!(after(&ids, Some("c"), 2), [""; 0]);
+    }
+}

@@ -64,6 +64,11 @@ mod tests {
             hex(b"Jefe", "what do ya want for nothing?"),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+        // Not of the RFC: a key that fills a block is taken as it is.
+        assert_eq!(
+            hex(&[0xaa; 64], "what do ya want for nothing?"),
+            "7d138503e26666740e493a90641024397c001ad5d3618558a580052081952885"
+        );
         assert_eq!(
             hex(
                 &[0xaa; 131],

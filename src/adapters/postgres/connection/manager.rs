@@ -415,3 +415,56 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn is_refused_by_server(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code == TOO_MANY_CONNECTIONS || is_final_refusal(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use sqlx::postgres::PgConnectOptions;
+
+    use super::super::PoolConfig;
+    use super::super::backend::Target;
+    use super::{ConnectionManager, Epoch, MIN_EPOCH, Pressure};
+    use crate::adapters::postgres::server::Server;
+
+    fn manager(acquire_timeout: Duration) -> ConnectionManager {
+        let options = PgConnectOptions::new_without_pgpass();
+        let target = Target {
+            server: Server::new(&options),
+            options,
+            lock_timeout: acquire_timeout,
+            statement_timeout: acquire_timeout,
+        };
+        let config = PoolConfig {
+            acquire_timeout,
+            ..PoolConfig::default()
+        };
+        ConnectionManager::new(target, &config, Arc::new(Pressure::new()))
+    }
+
+    /// Within `acquire_timeout` there is time for another attempt, and a slow server has some seconds.
+    #[test]
+    fn a_connection_is_waited_for_until_another_is_worth_a_try() {
+        let seconds = Duration::from_secs;
+        for (acquire_timeout, patience, longest_opening) in [
+            (seconds(2), seconds(2) / 4, seconds(2)),
+            (seconds(12), seconds(3), seconds(5)),
+            (seconds(60), seconds(5), seconds(20)),
+        ] {
+            let manager = manager(acquire_timeout);
+            assert_eq!(manager.patience(), patience);
+            assert_eq!(manager.longest_opening(), longest_opening);
+        }
+    }
+
+    #[test]
+    fn an_epoch_lasts_for_a_while() {
+        let epoch = Epoch::new();
+        assert!(!epoch.begin() && epoch.number() == 0, "it has only begun");
+        let begun = super::lock(&epoch.begun).checked_sub(MIN_EPOCH).unwrap();
+        *super::lock(&epoch.begun) = begun;
+        assert!(epoch.begin() && epoch.number() == 1);
+        assert!(!epoch.begin() && epoch.number() == 1);
+    }
+}

@@ -99,3 +99,41 @@ impl Drop for Opening<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::task::yield_now;
+
+    use super::{MAX_DOUBLINGS, Orphans, connect_backoff};
+
+    #[test]
+    fn attempts_to_connect_do_not_follow_each_other_at_once() {
+        let longest = |attempts| (0..100).map(|_| connect_backoff(attempts)).max();
+        assert!(longest(3) > longest(0));
+        // Both are a random part of the same bound.
+        let [many, most] = [u32::MAX, MAX_DOUBLINGS].map(|attempts| longest(attempts).unwrap());
+        assert!(!most.is_zero() && many < 2 * most, "{many:?} {most:?}");
+    }
+
+    #[tokio::test]
+    async fn openings_whose_caller_has_gone_are_taken_over_until_they_have_ended() {
+        let orphans = Orphans::default();
+        let open = || tokio::spawn(async { pending().await });
+        drop(orphans.adopt_or(open));
+        assert_eq!(orphans.tasks().len(), 1);
+        orphans.forget_finished();
+        assert_eq!(orphans.tasks().len(), 1, "it goes on");
+        let mut adopted = orphans.adopt_or(|| unreachable!("one is under way"));
+        assert_eq!(orphans.tasks().len(), 0);
+        adopted.abort();
+        drop(adopted);
+        assert_eq!(orphans.tasks().len(), 0, "it was given up");
+        let ended = || tokio::spawn(async { Err(sqlx::Error::PoolClosed) });
+        drop(orphans.adopt_or(ended));
+        yield_now().await;
+        orphans.forget_finished();
+        assert_eq!(orphans.tasks().len(), 0, "it has ended");
+    }
+}

@@ -211,3 +211,33 @@ async fn addresses_from(
     .fetch_all(connection)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_NAMED_ROWS, NameReport, Named, UnreachableNames, UserNames};
+
+    #[test]
+    fn no_more_rows_are_named_than_can_be_read() {
+        let rows = 0..MAX_NAMED_ROWS + 2;
+        let slug = |row: usize| Named {
+            id: row.to_string(),
+            name: "Not-Lowercase".to_owned(),
+        };
+        let mut slugs = UnreachableNames::default();
+        assert!(slugs.note(rows.clone().map(slug).collect(), &mut None));
+        let mut users = NameReport::default();
+        for row in rows.clone() {
+            users.note(UserNames {
+                id: row.to_string(),
+                email: Some("Ada@example.com".to_owned()),
+                username: None,
+            });
+        }
+        for (count, listed) in [
+            (slugs.count, slugs.first_ids),
+            (users.unreachable, users.first_ids),
+        ] {
+            assert_eq!((count, listed.len()), (rows.len() as u64, MAX_NAMED_ROWS));
+        }
+    }
+}

@@ -140,12 +140,8 @@ impl Questions {
         if matches!(state.phase, Phase::Listening(since) if since.elapsed() >= STEADY) {
             state.failures = 0;
         }
-        let pause = match state.failures {
-            0 => Duration::ZERO,
-            failures => MAX_PAUSE.min(FIRST_PAUSE * (1 << (failures - 1).min(10))),
-        };
+        state.retry_at = Instant::now() + pause_after(state.failures);
         state.failures += 1;
-        state.retry_at = Instant::now() + pause;
         self.deafen(state, Phase::Deaf);
     }
 
@@ -230,6 +226,14 @@ impl State {
     }
 }
 
+/// The pause before the next term, after so many in a row that have failed before the one that ends.
+fn pause_after(failures: u32) -> Duration {
+    match failures {
+        0 => Duration::ZERO,
+        failures => MAX_PAUSE.min(FIRST_PAUSE * (1 << (failures - 1).min(10))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::Future as _;
@@ -239,13 +243,22 @@ mod tests {
     use chrono::Utc;
 
     use super::super::question::{Answer, Outcome};
-    use super::Questions;
+    use super::{FIRST_PAUSE, MAX_PAUSE, Questions, pause_after};
 
     fn now_or_never(answer: Answer) -> Option<Outcome> {
         match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn pauses_between_terms_double_up_to_the_longest() {
+        assert!(pause_after(0).is_zero());
+        assert_eq!(pause_after(1), FIRST_PAUSE);
+        assert_eq!(pause_after(2), 2 * FIRST_PAUSE);
+        assert_eq!(pause_after(4), 8 * FIRST_PAUSE);
+        assert_eq!(pause_after(u32::MAX), MAX_PAUSE);
     }
 
     #[test]

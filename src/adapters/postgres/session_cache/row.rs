@@ -220,7 +220,7 @@ fn size_of_json(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::protocol::Invalidations;
     use super::{MAX_TEXT, Row};
@@ -280,6 +280,21 @@ mod tests {
             assert_eq!(alone.session("token"), session);
             assert!(!alone.has_user() && alone.with_user("token").is_none());
         }
+    }
+
+    #[test]
+    fn a_row_is_as_large_as_what_it_holds() {
+        let session = Session::new("s", "token", "u", time(1), time(2));
+        let mut user = User::new("u", time(3));
+        let size = |user: &User| row(&session, Some(user)).unwrap().size();
+        let bare = size(&user);
+        assert!(bare > size_of::<Row>(), "its ids are part of it");
+        user.name = Some("a".repeat(100));
+        assert_eq!(size(&user), bare + 100);
+        user.metadata.insert("plan".to_owned(), json!("free"));
+        assert_eq!(size(&user), bare + 100 + 8 + size_of::<Value>());
+        user.metadata.insert("of".to_owned(), json!(["a", "bc"]));
+        assert_eq!(size(&user), bare + 100 + 13 + 4 * size_of::<Value>());
     }
 
     #[test]

@@ -422,3 +422,67 @@ impl Imported for Verification {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::Imported;
+    use crate::adapters::postgres::session_token::digest;
+    use crate::types::{Account, Session, User, Verification};
+
+    const EPOCH: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    /// `set` gives a row the time of its last update.
+    fn assert_changed_only_later<R: Imported>(row: &R, set: impl Fn(&mut R, DateTime<Utc>)) {
+        let mut stored = row.clone();
+        for (later, is_changed) in [(-1, false), (0, false), (1, true)] {
+            set(&mut stored, EPOCH + TimeDelta::microseconds(later));
+            let table = R::TABLE;
+            assert_eq!(
+                row.was_changed_after(&stored),
+                is_changed,
+                "{table} {later}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_changed_since_if_it_is_newer_than_its_source() {
+        let user = User::new("u", EPOCH);
+        assert_changed_only_later(&user, |row, time| row.updated_at = time);
+        let account = Account::new("a", "u", "github", "1", EPOCH);
+        assert_changed_only_later(&account, |row, time| row.updated_at = time);
+        let session = Session::new("s", "token", "u", EPOCH, EPOCH);
+        assert_changed_only_later(&session, |row, time| row.updated_at = time);
+        let verification = Verification::new("v", "ada@example.com", "1", EPOCH, EPOCH);
+        assert_changed_only_later(&verification, |row, time| row.updated_at = time);
+    }
+
+    #[test]
+    fn a_token_that_was_hashed_since_is_the_same() {
+        let session = Session::new("s", "token", "u", EPOCH, EPOCH);
+        let mut stored = session.clone();
+        stored.token = digest("token");
+        assert_eq!(session.difference(&stored), None);
+        for other in ["another", &digest("another")] {
+            stored.token = other.to_owned();
+            assert_eq!(session.difference(&stored).as_deref(), Some("token"));
+        }
+    }
+
+    #[test]
+    fn a_user_is_the_same_by_its_email_or_by_when_it_was_created() {
+        let mut user = User::new("u", EPOCH);
+        let mut stored = User::new("u", EPOCH + TimeDelta::seconds(1));
+        assert!(!user.is_same_as(&stored), "neither has an email");
+        stored.email = Some("ada@example.com".to_owned());
+        assert!(!user.is_same_as(&stored));
+        user.email.clone_from(&stored.email);
+        assert!(user.is_same_as(&stored));
+        stored.email = Some("eve@example.com".to_owned());
+        assert!(!user.is_same_as(&stored));
+        stored.created_at = EPOCH;
+        assert!(user.is_same_as(&stored));
+    }
+}
