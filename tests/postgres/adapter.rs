@@ -517,6 +517,12 @@ async fn the_first_conflict_is_named_whatever_the_age_of_the_indexes(pool: PgPoo
     };
     let answer = database.create_user(create.clone()).await;
     assert_eq!(conflict(answer), ConflictField::UserId);
+    let without_email = CreateUser {
+        email: None,
+        ..create.clone()
+    };
+    let answer = database.create_user(without_email).await;
+    assert_eq!(conflict(answer), ConflictField::UserId);
     let answer = database.create_user(create.clone().with_id("2")).await;
     assert_eq!(conflict(answer), ConflictField::Email);
     let answer = database

@@ -280,16 +280,13 @@ async fn an_applications_own_migrations_go_beside(pool: PgPool) {
         ("auth", true, false),
     ] {
         databases += 1;
-        execute(
-            &pool,
-            &format!("CREATE DATABASE \"{}_{databases}\"", name(&pool)),
-        )
-        .await;
-        let options = pool
-            .connect_options()
-            .as_ref()
-            .clone()
-            .database(&format!("{}_{databases}", name(&pool)));
+        let database = format!("{}_{databases}", name(&pool));
+        // A run that was ended leaves it.
+        for sql in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
+            execute(&pool, &format!("{sql} \"{database}\"")).await;
+        }
+        let options = pool.connect_options().as_ref().clone();
+        let options = options.database(&database);
         let app = PgPool::connect_with(options.clone()).await.unwrap();
         execute(&app, "CREATE SCHEMA IF NOT EXISTS auth").await;
         let ours = PgPool::connect_with(options.options([("search_path", schema)]))

@@ -194,27 +194,24 @@ async fn an_index_build_tells_what_it_waits_for(pool: PgPool) {
 /// Without a connection for it, progress is silent, and the build goes on.
 #[sqlx::test(migrations = false)]
 async fn a_build_needs_no_second_connection(pool: PgPool) {
+    let role = format!("alone_{}", std::process::id());
     execute(
         &pool,
-        "CREATE ROLE one_connection_of_progress LOGIN PASSWORD 'password' CONNECTION LIMIT 1; \
-         GRANT ALL ON SCHEMA public TO one_connection_of_progress",
+        &format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'password' CONNECTION LIMIT 1; \
+             GRANT ALL ON SCHEMA public TO {role}"
+        ),
     )
     .await;
     let options = pool.connect_options().as_ref().clone();
-    let options = options
-        .username("one_connection_of_progress")
-        .password("password");
+    let options = options.username(&role).password("password");
     let alone = PgPoolOptions::new().max_connections(2);
     let database = SqlxAdapter::from_pool(alone.connect_lazy_with(options));
     let mut reports = Reports::default();
     let migrate = database.migrate_with(|progress| reports.note(progress));
     migrate.await.unwrap();
     assert_eq!(reports.steps().len(), 23);
-    execute(
-        &pool,
-        "DROP OWNED BY one_connection_of_progress; DROP ROLE one_connection_of_progress",
-    )
-    .await;
+    execute(&pool, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 /// A caller that stops waiting after a report stops the operation between two batches.

@@ -185,3 +185,23 @@ async fn a_role_that_may_not_read_the_records_may_use_the_store(pool: PgPool) {
     narrow.close().await;
     execute(&pool, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
+
+/// What a function of the application's misses is no table of a store, in whatever language it is written.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_function_of_the_applications_that_misses_a_table_is_named(pool: PgPool) {
+    for sql in [
+        "SET check_function_bodies = off; \
+         CREATE FUNCTION is_known(TEXT) RETURNS BOOLEAN LANGUAGE sql \
+         AS 'SELECT EXISTS (SELECT FROM directory WHERE directory.name = $1)'",
+        "ALTER TABLE organization ADD CHECK (is_known(name)) NOT VALID",
+    ] {
+        execute(&pool, sql).await;
+    }
+    let database = adapter(&pool).await;
+    let user = database.create_user(CreateUser::new()).await.unwrap();
+    let create = CreateOrganization::new("Engines", "engines", &user.id);
+    let organizations = database.organizations().unwrap();
+    let error = organizations.create_organization(create).await.unwrap_err();
+    assert_eq!(error.kind(), "Database", "{error}");
+    assert!(error.to_string().contains("directory"), "{error}");
+}

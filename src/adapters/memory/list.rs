@@ -40,6 +40,10 @@ pub(super) struct List {
     chunks: Vec<Chunk>,
 }
 
+/// What removals have left empty. To be dropped without locks: the allocator may use the opportunity to clear up, which
+/// takes it tens of milliseconds after much was freed.
+pub(super) type Emptied = Vec<List>;
+
 struct Chunk {
     /// The oldest first.
     entries: Vec<Entry>,
@@ -81,7 +85,7 @@ impl List {
     }
 
     /// Removes a row, and says whether it was there.
-    pub(super) fn remove(&mut self, place: &Place) -> bool {
+    pub(super) fn remove(&mut self, place: &Place, emptied: &mut Emptied) -> bool {
         let at = self.chunk_of(place);
         let Some(chunk) = self.chunks.get_mut(at) else {
             return false;
@@ -91,7 +95,8 @@ impl List {
         };
         chunk.entries.remove(index);
         if chunk.entries.is_empty() {
-            self.chunks.remove(at);
+            let chunks = vec![self.chunks.remove(at)];
+            emptied.push(Self { chunks });
         }
         true
     }
@@ -225,8 +230,8 @@ mod tests {
                     assert!(list.older_than(Some(&middle)).eq(older.rev()));
                     assert!(list.older_than(None).eq(model.keys().rev()));
                 }
-                assert!(list.remove(&place(number)));
-                assert!(!list.remove(&place(number)));
+                assert!(list.remove(&place(number), &mut Vec::new()));
+                assert!(!list.remove(&place(number), &mut Vec::new()));
                 model.remove(&place(number));
                 assert_eq!(list.is_empty(), model.is_empty());
             }

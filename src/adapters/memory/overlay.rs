@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::key::Key;
-use super::list::List;
+use super::list::{Emptied, List};
 use super::stripes::{ReadSet, Stripes};
 use super::table::{Generation, ListIndex, Row, Table, UniqueIndex};
 
@@ -129,10 +129,10 @@ impl<R: Row> Overlay<R> {
     }
 
     /// Makes the base table what the overlay shows.
-    pub(super) fn merge_into_base(self, base: &Table<R>) {
+    pub(super) fn merge_into_base(self, base: &Table<R>, emptied: &mut Emptied) {
         for key in &self.shadowed {
             if !self.rows.contains_key(key) {
-                base.remove(key.as_str());
+                base.remove(key.as_str(), emptied);
             }
         }
         for (key, Own { row, generation }) in self.rows {
@@ -141,7 +141,7 @@ impl<R: Row> Overlay<R> {
             if current.is_some() && current == generation {
                 base.replace(row);
             } else {
-                base.remove(key);
+                base.remove(key, emptied);
                 base.insert(row);
             }
         }
@@ -177,7 +177,7 @@ impl<R: Row> Overlay<R> {
         for (list, list_key) in row.list_keys().enumerate() {
             let entry = (list, Key::new(&list_key));
             if let Some(list) = self.lists.get_mut(&entry) {
-                list.remove(&row.place());
+                list.remove(&row.place(), &mut Vec::new());
                 if list.is_empty() {
                     self.lists.remove(&entry);
                 }
@@ -276,6 +276,7 @@ mod tests {
                 overlay: Some(&mut self.overlay),
                 locks: &self.locks,
                 reads: &mut self.reads,
+                emptied: &mut Vec::new(),
             })
         }
 
@@ -289,13 +290,14 @@ mod tests {
                 overlay: None,
                 locks: &self.locks,
                 reads: &mut self.reads,
+                emptied: &mut Vec::new(),
             })
         }
 
         fn merge(&mut self) {
             let overlay = std::mem::take(&mut self.overlay);
             self.locks.lock(self.locks.all(), |locked| {
-                locked.write(|| overlay.merge_into_base(&self.base));
+                locked.write(|| overlay.merge_into_base(&self.base, &mut Vec::new()));
             });
         }
     }

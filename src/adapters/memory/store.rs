@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::list::Emptied;
 use super::overlay::{Overlay, Relied};
 use super::rate_limit::StoredRateLimit;
 use super::stored_verification::StoredVerification;
@@ -88,8 +89,8 @@ macro_rules! tables {
                 Stripes::NONE $(| self.$table.changed(&tables.$table))*
             }
 
-            pub(super) fn merge_into_base(self, tables: &Tables) {
-                $(self.$table.merge_into_base(&tables.$table);)*
+            pub(super) fn merge_into_base(self, tables: &Tables, emptied: &mut Emptied) {
+                $(self.$table.merge_into_base(&tables.$table, emptied);)*
             }
         }
 
@@ -101,6 +102,7 @@ macro_rules! tables {
                         overlay: self.overlays.as_deref_mut().map(|overlays| &mut overlays.$table),
                         locks: &self.store.locks,
                         reads: self.reads,
+                        emptied: self.emptied,
                     }
                 }
             )*
@@ -133,6 +135,7 @@ pub(super) struct View<'a> {
     store: &'a Store,
     overlays: Option<&'a mut Overlays>,
     pub(super) reads: &'a mut ReadSet,
+    emptied: &'a mut Emptied,
 }
 
 impl<'a> View<'a> {
@@ -140,11 +143,13 @@ impl<'a> View<'a> {
         store: &'a Store,
         overlays: Option<&'a mut Overlays>,
         reads: &'a mut ReadSet,
+        emptied: &'a mut Emptied,
     ) -> Self {
         Self {
             store,
             overlays,
             reads,
+            emptied,
         }
     }
 }
@@ -182,7 +187,8 @@ impl Store {
         read: impl Fn(&mut View<'_>) -> T,
     ) -> T {
         self.locks.read(OPTIMISTIC_READS, |reads| {
-            read(&mut View::new(self, overlays.as_deref_mut(), reads))
+            let overlays = overlays.as_deref_mut();
+            read(&mut View::new(self, overlays, reads, &mut Vec::new()))
         })
     }
 
@@ -194,12 +200,19 @@ impl Store {
         write: impl FnOnce(&mut View<'_>, &Locked<'_>) -> T,
     ) -> T {
         let mut write = Some(write);
+        // Dropped when the locks are gone.
+        let emptied = &mut Emptied::new();
         let reads = &mut ReadSet::default();
-        let mut stripes = name(&mut View::new(self, overlays.as_deref_mut(), reads));
+        let mut stripes = name(&mut View::new(
+            self,
+            overlays.as_deref_mut(),
+            reads,
+            emptied,
+        ));
         loop {
             let answer = self.locks.lock(stripes, |locked| {
                 let reads = &mut ReadSet::default();
-                let mut view = View::new(self, overlays.as_deref_mut(), reads);
+                let mut view = View::new(self, overlays.as_deref_mut(), reads, emptied);
                 let named = name(&mut view);
                 if stripes.contains(named) {
                     return write.take().map(|write| write(&mut view, &locked));
@@ -324,21 +337,22 @@ impl<A: Access> Repository<A> {
                 let each = batch.iter().map(|key| table(view).stripes_of(key.as_str()));
                 each.fold(Stripes::NONE, |all, one| all | one)
             };
-            let rows = self.0.write(
+            // What is large is allocated and dropped without the locks, for the allocator's sake.
+            let rows = Vec::with_capacity(batch.len());
+            let input = (batch.to_vec(), rows, table, is_dead, now_micros);
+            let (batch, rows) = self.0.write(
                 stripes,
-                (batch.to_vec(), table, is_dead, now_micros),
-                |view, (batch, table, is_dead, now_micros)| {
+                input,
+                |view, (batch, mut rows, table, is_dead, now_micros)| {
                     // Another row may have the key by now.
                     let dead = |row: &R| is_dead(row, now_micros);
-                    let rows = batch
-                        .iter()
-                        .filter_map(|key| table(view).remove_if(key.as_str(), dead));
-                    Ok(rows.collect::<Vec<_>>())
+                    let keys = batch.iter();
+                    rows.extend(keys.filter_map(|key| table(view).remove_if(key.as_str(), dead)));
+                    Ok((batch, rows))
                 },
             )?;
             removed += rows.len();
-            // Without the locks: the allocator may take long to give memory back to the system.
-            drop(rows);
+            drop((batch, rows));
             self.0.give_way();
         }
         self.0.shrink();

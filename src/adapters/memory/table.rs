@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use super::key::Key;
-use super::list::{Ends, List, Place};
+use super::list::{Emptied, Ends, List, Place};
 use super::ordered::Ordered;
 use super::stripes::{ReadSet, StripeLocks, Stripes};
 
@@ -283,16 +283,17 @@ impl<R: Row> Table<R> {
         (!self.is_hidden(&slot)).then(|| change(&mut slot.row))
     }
 
-    pub(super) fn remove(&self, key: &str) -> Option<R> {
+    pub(super) fn remove(&self, key: &str, emptied: &mut Emptied) -> Option<R> {
         let is_there = |_: &Key, slot: &Slot<R>| !self.is_hidden(slot);
         let (_, Slot { row, .. }) = self.rows.remove_if(key.as_bytes(), is_there)?;
         self.assert_raised(|| row.stripes());
         self.unindex(&row, None);
         for (list, list_key) in self.lists.iter().zip(row.list_keys()) {
-            list.remove_if_mut(list_key.as_bytes(), |_, rows| {
-                rows.remove(&row.place());
+            let removed = list.remove_if_mut(list_key.as_bytes(), |_, rows| {
+                rows.remove(&row.place(), emptied);
                 rows.is_empty()
             });
+            emptied.extend(removed.map(|(_, rows)| rows));
         }
         Some(row)
     }
@@ -304,6 +305,7 @@ impl<R: Row> Table<R> {
         list: &ListIndex<R>,
         owner: &str,
         spared: Option<&str>,
+        emptied: &mut Emptied,
     ) -> RemovedList<R> {
         self.assert_raised(|| Stripes::of(owner));
         let lists = self.lists.get(list.0);
@@ -316,7 +318,7 @@ impl<R: Row> Table<R> {
             let row = self.rows.get(key.as_bytes())?;
             Some((row.row.place(), row.row.ends()))
         });
-        let spared = spared.filter(|(place, _)| rows.remove(place));
+        let spared = spared.filter(|(place, _)| rows.remove(place, emptied));
         if let Some((place, ends)) = &spared {
             let mut rest = List::default();
             rest.insert(place.clone(), *ends);
@@ -324,10 +326,12 @@ impl<R: Row> Table<R> {
         }
         let others_find_rows = R::UNIQUE > 0 || R::LISTS > 1 || R::IS_ORDERED;
         if rows.len() <= MAX_REMOVED_AT_ONCE || others_find_rows {
-            let rows = rows
+            let removed = rows
                 .newest_first()
-                .filter_map(|(_, key)| self.remove(key.as_str()));
-            return RemovedList::of(rows.collect());
+                .filter_map(|(_, key)| self.remove(key.as_str(), emptied));
+            let removed = RemovedList::of(removed.collect());
+            emptied.push(rows);
+            return removed;
         }
         let veil = Veil {
             last: Generation::of(&self.locks, Stripes::of(owner.as_str())),
@@ -492,7 +496,7 @@ mod tests {
 
         fn remove_list(&self, spared: Option<&str>) -> RemovedList<Numbered<UNIQUE, LISTS>> {
             let list = ListIndex::nth(0);
-            self.write(|table| table.remove_list(&list, OWNER, spared))
+            self.write(|table| table.remove_list(&list, OWNER, spared, &mut Vec::new()))
         }
 
         fn is_there(&self, key: &str) -> bool {
@@ -549,7 +553,10 @@ mod tests {
         assert_eq!([keys("7"), keys("8"), keys("none")], [1, 0, 0]);
         let change = |key| fixture.write(|table| table.update(key, |_| ()));
         assert_eq!([change("7"), change("8")], [Some(()), None]);
-        assert_eq!(fixture.write(|table| table.remove("8")), None);
+        assert_eq!(
+            fixture.write(|table| table.remove("8", &mut Vec::new())),
+            None
+        );
         assert_eq!(fixture.table.len(), count);
 
         // What comes and goes meanwhile is another list.

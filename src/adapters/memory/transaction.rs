@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::clock::Clock;
+use super::list::Emptied;
 use super::store::{Access, Overlays, Redo, Repository, Store, Tables, TablesRelied, View};
 use super::stripes::{ReadSet, Stripes};
 use crate::adapters::Transaction;
@@ -78,6 +79,7 @@ impl OpenTables {
     fn commit(&self) -> AuthResult<()> {
         let Changes { log, stripes, .. } = &*self.changes();
         let (store, mut stripes) = (&*self.store, *stripes);
+        let mut emptied = Emptied::new();
         loop {
             let committed = store.locks.lock(stripes, |locked| {
                 let mut result = Overlays::default();
@@ -89,7 +91,7 @@ impl OpenTables {
                     return None;
                 }
                 if outcome.is_ok() {
-                    locked.write(|| result.merge_into_base(&store.tables));
+                    locked.write(|| result.merge_into_base(&store.tables, &mut emptied));
                 }
                 Some(outcome)
             });
@@ -135,7 +137,12 @@ fn redo(
     let mut reads = ReadSet::default();
     let outcome = log.iter().try_for_each(|(relied, redo)| {
         result.expect(relied);
-        redo(&mut View::new(store, Some(result), &mut reads))
+        redo(&mut View::new(
+            store,
+            Some(result),
+            &mut reads,
+            &mut Vec::new(),
+        ))
     });
     (outcome, reads.stripes)
 }

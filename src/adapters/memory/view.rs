@@ -1,7 +1,7 @@
 //! How operations see a table: the store's own, or that with a transaction's overlay.
 
 use super::key::Key;
-use super::list::{List, Place};
+use super::list::{Emptied, List, Place};
 use super::ordered::Snapshot;
 use super::overlay::Overlay;
 use super::stripes::{ReadSet, StripeLocks, Stripes};
@@ -13,6 +13,7 @@ pub(super) struct TableView<'a, R> {
     pub(super) overlay: Option<&'a mut Overlay<R>>,
     pub(super) locks: &'a StripeLocks,
     pub(super) reads: &'a mut ReadSet,
+    pub(super) emptied: &'a mut Emptied,
 }
 
 impl<R: Row> TableView<'_, R> {
@@ -286,7 +287,7 @@ impl<R: Row> TableView<'_, R> {
         match &mut self.overlay {
             Some(overlay) if overlay.get(key).is_none() && overlay.hides(key) => None,
             Some(overlay) => overlay.remove(self.base, key, self.reads),
-            None => self.base.remove(key),
+            None => self.base.remove(key, self.emptied),
         }
     }
 
@@ -307,7 +308,7 @@ impl<R: Row> TableView<'_, R> {
         spared: Option<&str>,
     ) -> RemovedList<R> {
         if self.overlay.is_none() {
-            return self.base.remove_list(list, owner, spared);
+            return self.base.remove_list(list, owner, spared, self.emptied);
         }
         let mut keys = self.keys_of(list, owner);
         keys.retain(|key| spared.is_none_or(|spared| spared.as_bytes() != key.as_bytes()));

@@ -52,9 +52,10 @@ pub(super) fn with_value(row: Verification, value: &str) -> Verification {
 
 #[cfg(test)]
 mod tests {
-    use super::{digest, hmac, stored_values};
+    use super::{digest, hmac, stored_values, with_value};
     use crate::adapters::VerificationKeys;
     use crate::adapters::verification_keys::is_digest;
+    use crate::types::Verification;
 
     /// Of RFC 4231.
     #[test]
@@ -80,6 +81,15 @@ mod tests {
         let (_, last) = stored.rsplit_once(':').unwrap();
         assert_eq!(last, hex(b"Jefe", "what do ya want for nothing?"));
         assert!(is_digest(&stored), "{stored}");
+    }
+
+    #[test]
+    fn a_row_is_shown_with_the_value_that_was_presented() {
+        let time = chrono::DateTime::UNIX_EPOCH;
+        let row = Verification::new("a", "ada@example.com", digest(b"key", "1"), time, time);
+        let shown = with_value(row.clone(), "1");
+        assert_eq!(shown.value, "1");
+        assert_eq!(with_value(shown, &row.value), row);
     }
 
     #[test]

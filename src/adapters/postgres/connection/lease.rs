@@ -472,3 +472,52 @@ impl fmt::Debug for PooledConnection {
 fn not_open() -> ! {
     unreachable!("a connection that is leased is open until it is given back")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fate, State};
+
+    #[test]
+    fn a_connection_that_is_closed_says_why() {
+        for (fate, is_busy, reason) in [
+            (Fate::Close("stale_plan"), false, "stale_plan"),
+            (Fate::Close("stale_plan"), true, "stale_plan"),
+            (Fate::Broken, true, "answer_timeout"),
+            (Fate::Broken, false, "broken"),
+            (Fate::Reuse, true, "abandoned_statement"),
+            (Fate::Reuse, false, "not_cleaned"),
+        ] {
+            let state = State {
+                is_busy,
+                fate,
+                ..State::default()
+            };
+            assert_eq!(state.reason_to_close(), reason);
+        }
+    }
+
+    #[test]
+    fn a_connection_goes_back_as_it_is_only_if_nothing_is_left_on_it() {
+        assert!(State::default().is_clean());
+        for state in [
+            State {
+                is_busy: true,
+                ..State::default()
+            },
+            State {
+                in_transaction: true,
+                ..State::default()
+            },
+            State {
+                is_borrowed: true,
+                ..State::default()
+            },
+            State {
+                fate: Fate::Broken,
+                ..State::default()
+            },
+        ] {
+            assert!(!state.is_clean());
+        }
+    }
+}

@@ -27,3 +27,25 @@ impl AdvisoryLock {
         0x6265_7474_6572_2d61 + offset
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::AdvisoryLock;
+
+    /// Instances of several versions are at work during a rolling deploy.
+    #[test]
+    fn keys_stay_as_they_are() {
+        let migration = i64::from_be_bytes(*b"better-a");
+        for (lock, key) in [
+            (AdvisoryLock::Migration, migration),
+            (AdvisoryLock::ExpiredSessions, migration + 1),
+            (AdvisoryLock::InactiveSessions, migration + 2),
+            (AdvisoryLock::ExpiredVerifications, migration + 3),
+            (AdvisoryLock::EndedRateLimits, migration + 4),
+            (AdvisoryLock::ExpiredDeviceCodes, migration + 5),
+            (AdvisoryLock::ExpiredApiKeys, migration + 6),
+        ] {
+            assert_eq!(lock.key(), key, "{lock:?}");
+        }
+    }
+}
