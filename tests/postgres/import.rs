@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::support::{adapter, execute, shown, url};
 use better_auth::adapters::{DatabaseAdapter, Import, ImportReport, ImportedRows, SqlxAdapter};
 use better_auth::{AuthError, CreateUser, UserFilter};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 pub(crate) const TYPESCRIPT: &str = include_str!("../support/typescript.sql");
@@ -246,6 +247,16 @@ async fn the_same_database_is_copied(pool: PgPool) {
 /// The columns of plugins, other spellings, and ids of other types.
 #[sqlx::test(migrations = false)]
 async fn columns_find_their_place(pool: PgPool) {
+    /// When a row was created and changed.
+    const TIMES: &str = "'2024-01-02 03:04:05.678901+00', '2024-02-03 04:05:06+00'";
+    let times = |created_at: DateTime<Utc>, updated_at: DateTime<Utc>| {
+        let times = [created_at, updated_at].map(|time| time.to_rfc3339());
+        let expected = [
+            "2024-01-02T03:04:05.678901+00:00",
+            "2024-02-03T04:05:06+00:00",
+        ];
+        assert_eq!(times, expected);
+    };
     for (id, first) in [
         ("UUID", "0193a5f0-0000-7000-8000-000000000001"),
         ("BIGINT", "1"),
@@ -264,10 +275,11 @@ async fn columns_find_their_place(pool: PgPool) {
              INSERT INTO \"user\" VALUES ('{first}', 'Ada', 'Ada@Example.com', true, NULL, '2024-01-02 03:04:05.678901+00', \
              '2024-02-03 04:05:06+00', 'ada', 'Ada', 'admin', true, 'spam', '2030-01-01 00:00:00', true, '+491', 'hidden', \
              '{{\"theme\": {{\"dark\": true}}}}', 36, 'friend'); \
-             INSERT INTO session VALUES ('{first}', 'infinity', 'the token', now(), now(), '::1', 'agent', '{first}', 'root', \
+             INSERT INTO session VALUES ('{first}', 'infinity', 'the token', {TIMES}, '::1', 'agent', '{first}', 'root', \
              'org', 'team'); \
              INSERT INTO account VALUES ('{first}', '{first}', 'credential', '{first}', 'a', 'r', 'i', NULL, NULL, 's', 'p', \
-             now(), now())"
+             {TIMES}); \
+             INSERT INTO verification VALUES ('{first}', 'ada@example.com', '493027', 'infinity', {TIMES})"
         );
         execute(&source, &statements).await;
         execute(&pool, "DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
@@ -289,15 +301,12 @@ async fn columns_find_their_place(pool: PgPool) {
             .unwrap()
             .unwrap();
         assert_eq!(user.id, first);
-        assert_eq!(
-            user.created_at.to_rfc3339(),
-            "2024-01-02T03:04:05.678901+00:00"
-        );
-        assert_eq!(user.updated_at.to_rfc3339(), "2024-02-03T04:05:06+00:00");
+        times(user.created_at, user.updated_at);
         assert_eq!(
             (user.username.as_deref(), user.display_username.as_deref()),
             (Some("ada"), Some("Ada"))
         );
+        assert_eq!(user.ban_reason.as_deref(), Some("spam"));
         assert!(user.banned && user.two_factor_enabled && user.email_verified);
         assert_eq!(
             user.ban_expires.unwrap().to_rfc3339(),
@@ -306,7 +315,8 @@ async fn columns_find_their_place(pool: PgPool) {
         let metadata = serde_json::json!({"age": 36, "phoneNumber": "+491", "settings": {"theme": {"dark": true}}, "source": "friend"});
         assert_eq!(serde_json::Value::from(user.metadata), metadata);
         let session = database.get_session("the token").await.unwrap().unwrap();
-        assert_eq!(session.user_id, first);
+        assert_eq!((&*session.id, &*session.user_id), (first, first));
+        times(session.created_at, session.updated_at);
         assert_eq!(session.active_organization_id.as_deref(), Some("org"));
         let plain = number(
             &pool,
@@ -323,6 +333,11 @@ async fn columns_find_their_place(pool: PgPool) {
             (account.user_id.as_str(), account.refresh_token.as_deref()),
             (first, Some("r"))
         );
+        times(account.created_at, account.updated_at);
+        let verification = database.get_verification("ada@example.com", "493027");
+        let verification = verification.await.unwrap().unwrap();
+        assert_eq!(verification.id, first);
+        times(verification.created_at, verification.updated_at);
         let verified = database
             .import(Import::from_url(url(&source)).verify())
             .await
@@ -337,7 +352,8 @@ async fn what_cannot_be_stored_is_listed_and_left(pool: PgPool) {
     let source = source(&pool, TYPESCRIPT).await;
     execute(
         &source,
-        "ALTER TABLE \"user\" ADD username TEXT, ADD extra JSON, ADD metadata TEXT",
+        "ALTER TABLE \"user\" ADD username TEXT, ADD extra JSON, ADD metadata TEXT; \
+         ALTER TABLE session DROP CONSTRAINT \"session_userId_fkey\"",
     )
     .await;
     let user = |id: &str, email: &str| {
@@ -383,6 +399,7 @@ async fn what_cannot_be_stored_is_listed_and_left(pool: PgPool) {
         session("3", "1", ""),
         session("4", "1", &"t".repeat(2000)),
         session("5", "1", "token-here"),
+        session("6", "nobody", "token6"),
         account("1", "1", "same"),
         account("2", "2", "two"),
         account("3", "1", "same"),
@@ -436,6 +453,7 @@ async fn what_cannot_be_stored_is_listed_and_left(pool: PgPool) {
         ("sessions 3 ", "token: is empty"),
         ("sessions 4 ", "token: "),
         ("sessions 5 ", "session token is taken"),
+        ("sessions 6 ", "no such user"),
         ("verifications 2 ", "identifier: takes"),
         ("verifications 3 ", "expiresAt: is not a time"),
         ("verifications 4 ", "expiresAt: is not a time"),
@@ -446,8 +464,8 @@ async fn what_cannot_be_stored_is_listed_and_left(pool: PgPool) {
             "{begin}{part}: {left:?}"
         );
     }
-    assert_eq!(left.len(), 23, "{left:?}");
-    assert_eq!(report.left_count(), 23);
+    assert_eq!(left.len(), 24, "{left:?}");
+    assert_eq!(report.left_count(), 24);
     assert_eq!(numbers(report.users), rows(14, 1, 0, 0, 13));
     assert_eq!(
         (

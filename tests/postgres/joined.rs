@@ -552,3 +552,26 @@ mod conformance {
         groups: [transactions, organizations],
     );
 }
+
+/// The statement that no longer fits leaves the connection before the application uses that again.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_stale_plan_does_not_stay_on_the_applications_connection(pool: PgPool) {
+    let one = PgPoolOptions::new().max_connections(1);
+    let one = one.connect_lazy_with(pool.connect_options().as_ref().clone());
+    let database = SqlxAdapter::from_pool(one.clone());
+    let look = async || {
+        let joined = database.join(one.begin().await.unwrap());
+        let found = joined.get_user_by_id("nobody").await;
+        joined.rollback().await.unwrap();
+        found
+    };
+    assert_eq!(look().await.unwrap(), None);
+    execute(
+        &pool,
+        "ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(300)",
+    )
+    .await;
+    let stale = look().await.unwrap_err();
+    assert!(stale.is_retryable(), "{stale}");
+    assert_eq!(look().await.unwrap(), None);
+}

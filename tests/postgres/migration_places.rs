@@ -215,6 +215,8 @@ async fn a_database_in_another_encoding_is_refused_unchanged(pool: PgPool) {
             "{}_{encoding}",
             &pool.connect_options().get_database().unwrap()[..40]
         );
+        // A run that was ended leaves it.
+        execute(&pool, &format!("DROP DATABASE IF EXISTS \"{name}\"")).await;
         execute(
             &pool,
             &format!("CREATE DATABASE \"{name}\" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' {provider}"),

@@ -205,3 +205,13 @@ async fn a_function_of_the_applications_that_misses_a_table_is_named(pool: PgPoo
     assert_eq!(error.kind(), "Database", "{error}");
     assert!(error.to_string().contains("directory"), "{error}");
 }
+
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_store_that_is_dropped_meanwhile_says_so(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let organizations = database.organizations().unwrap();
+    assert_eq!(organizations.count_members("a").await.unwrap(), 0);
+    execute(&pool, "DROP TABLE member CASCADE").await;
+    let error = organizations.count_members("a").await.unwrap_err();
+    assert_eq!(error.kind(), "Unsupported", "{error}");
+}

@@ -19,6 +19,15 @@ impl Moment {
             wall: Utc::now(),
         }
     }
+
+    /// As if the machine had slept since.
+    #[cfg(test)]
+    pub(super) fn before(age: Duration) -> Self {
+        Self {
+            wall: Utc::now() - age,
+            ..Self::now()
+        }
+    }
 }
 
 /// Read by every lookup of the bounded mode, so without a lock. A reader may see parts of two questions, both answered.

@@ -335,3 +335,76 @@ impl Drop for OpenTerm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+
+    use super::{Cached, Key, Moment, OpenTerm, SessionCache, Store, Wanted};
+    use crate::types::Session;
+
+    const BOUND: Duration = Duration::from_secs(600);
+
+    fn listening() -> (Store, OpenTerm) {
+        let store = Store::new(&SessionCache::bounded(BOUND));
+        let term = store.begin_term().unwrap();
+        assert!(term.listen());
+        (store, term)
+    }
+
+    fn session() -> Session {
+        Session::new("s", "token", "u", DateTime::<Utc>::MAX_UTC, Utc::now())
+    }
+
+    async fn keep(store: &Store, session: &Session) {
+        match store.look_up(&session.token, Wanted::Session).await {
+            Cached::Missing(loading) => store.keep(&loading, session, None),
+            Cached::Row(..) | Cached::Bypassed => panic!("it is not cached yet"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_is_wanted_when_the_last_answer_is_half_as_old_as_may_be() {
+        for (age, is_wanted) in [(BOUND / 4, false), (BOUND / 4 * 3, true)] {
+            let (store, term) = listening();
+            let shared = &store.shared;
+            shared.last_question.note(Moment::before(age), Utc::now());
+            assert!(shared.ask().await.is_some());
+            let question = shared.questions.take(&term.term).unwrap();
+            assert_eq!(question.is_some(), is_wanted, "{age:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_term_that_ends_leaves_nothing() {
+        let (store, term) = listening();
+        keep(&store, &session()).await;
+        assert_eq!(store.stats().entries, 1);
+        drop(term);
+        let stats = store.stats();
+        assert!(stats.entries == 0 && !stats.is_listening, "{stats:?}");
+    }
+
+    #[tokio::test]
+    async fn an_entry_takes_its_row_and_its_key() {
+        let (store, _term) = listening();
+        let session = session();
+        keep(&store, &session).await;
+        let row = store.shared.rows.iter().next().map(|(_, row)| row.size());
+        let bytes = row.unwrap() + size_of::<Key>();
+        assert_eq!(store.stats().bytes_per_entry, bytes as u64);
+    }
+
+    #[test]
+    fn a_pause_between_terms_ends_when_it_is_said() {
+        let store = Store::new(&SessionCache::exact());
+        for _ in 0..2 {
+            drop(store.begin_term().unwrap());
+        }
+        assert!(store.begin_term().is_none(), "two have failed");
+        store.retry_now();
+        assert!(store.begin_term().is_some());
+    }
+}

@@ -74,3 +74,23 @@ impl ImportReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ImportReport, LeftRow, MAX_LISTED};
+    use crate::AuthError;
+
+    #[test]
+    fn so_many_rows_are_listed() {
+        let mut report = ImportReport::default();
+        for _ in 0..MAX_LISTED + 2 {
+            report.leave(LeftRow {
+                table: "users",
+                id: "1".to_owned(),
+                user_id: None,
+                reason: AuthError::UserNotFound,
+            });
+        }
+        assert_eq!(report.left.len(), MAX_LISTED);
+    }
+}

@@ -472,6 +472,23 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_others_are_not_the_same() {
+        let account = Account::new("a", "u", "github", "1", EPOCH);
+        for other in [
+            ("v", "github", "1"),
+            ("u", "gitlab", "1"),
+            ("u", "github", "2"),
+        ] {
+            let (user, provider, id) = other;
+            assert!(!account.is_same_as(&Account::new("a", user, provider, id, EPOCH)));
+        }
+        assert!(account.is_same_as(&account));
+        let session = Session::new("s", "token", "u", EPOCH, EPOCH);
+        assert!(session.is_same_as(&Session::new("s", "other", "u", EPOCH, EPOCH)));
+        assert!(!session.is_same_as(&Session::new("s", "token", "v", EPOCH, EPOCH)));
+    }
+
+    #[test]
     fn a_user_is_the_same_by_its_email_or_by_when_it_was_created() {
         let mut user = User::new("u", EPOCH);
         let mut stored = User::new("u", EPOCH + TimeDelta::seconds(1));
