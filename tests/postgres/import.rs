@@ -98,6 +98,7 @@ pub(crate) fn left(report: &ImportReport) -> Vec<String> {
 async fn another_database_is_copied_once(pool: PgPool) {
     let source = source(&pool, TYPESCRIPT).await;
     fill(&source, 2500).await;
+    execute(&source, "ANALYZE").await;
     let database = adapter(&pool).await;
     let import = Import::from_url(url(&source));
 
@@ -108,18 +109,23 @@ async fn another_database_is_copied_once(pool: PgPool) {
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(number(&pool, tables).await, 0, "a dry run changes nothing");
 
-    let mut steps = Vec::new();
+    let mut steps: Vec<(String, Option<u64>)> = Vec::new();
     let report = database
         .import_with(import.clone(), |progress| {
-            if steps.last() != Some(&progress.step) {
-                steps.push(progress.step.clone());
+            if steps.last().is_none_or(|(step, _)| *step != progress.step) {
+                steps.push((progress.step.clone(), progress.estimated_total));
             }
         })
         .await
         .unwrap();
     assert_eq!(all(&report), all(&dry));
-    let tables = ["users", "accounts", "sessions", "verifications"];
-    let expected = tables.map(|table| format!("importing {table}"));
+    let tables = [
+        ("users", 2500),
+        ("accounts", 2500),
+        ("sessions", 5000),
+        ("verifications", 2500),
+    ];
+    let expected = tables.map(|(table, rows)| (format!("importing {table}"), Some(rows)));
     assert_eq!(steps[steps.len() - 4..], expected);
     let (session, user) = database
         .get_session_with_user("token7")

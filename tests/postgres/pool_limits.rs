@@ -53,6 +53,10 @@ async fn idle_connections_are_closed_down_to_the_minimum(pool: PgPool) {
             pids(&pool).await.len() == left
         })
         .await;
+        // These stay, however idle they are.
+        let kept = pids(&pool).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(pids(&pool).await, kept);
         // It serves on.
         hold(&database, 5).await;
         database.get_user_by_id("nobody").await.unwrap();

@@ -353,7 +353,9 @@ async fn indexes_that_others_make_needless_are_named(pool: PgPool) {
         ("idx_verifications_value", "verifications (value)"),
     ];
     let needed = [
+        // Of each other alone.
         "users_image ON users (image)",
+        "users_image_too ON users (image)",
         "users_lower ON users (lower(email))",
         "users_some ON users (email) WHERE banned",
         "users_patterns ON users (email text_pattern_ops)",

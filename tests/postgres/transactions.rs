@@ -316,6 +316,35 @@ async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPoo
     assert_eq!((alone, together, lookup), (3, 5, 1));
 }
 
+/// Whose constraint was violated is asked once.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn a_conflict_takes_one_round_trip(pool: PgPool) {
+    let options = pool.connect_options();
+    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    sign_up(&database, "ada@a.example").await.unwrap();
+    let other = database.create_user(CreateUser::new()).await.unwrap().id;
+    let account = CreateAccount::new(&other, "gitlab", "1");
+    database.create_account(account.clone()).await.unwrap();
+    let accounts = round_trips(&proxy, async |_| {
+        let taken = database.create_account(account.clone()).await;
+        assert!(
+            matches!(taken, Err(AuthError::Conflict { .. })),
+            "{taken:?}"
+        );
+    });
+    let users = round_trips(&proxy, async |_| {
+        let update = UpdateUser::new().with_email("ada@a.example");
+        let taken = database.update_user(&other, update).await;
+        assert!(
+            matches!(taken, Err(AuthError::Conflict { .. })),
+            "{taken:?}"
+        );
+    });
+    assert_eq!((accounts.await, users.await), (1, 1));
+}
+
 /// The methods that do several things at once take one round trip each; an extension of a session takes a second one.
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_takes_one_round_trip(pool: PgPool) {

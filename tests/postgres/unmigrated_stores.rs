@@ -203,7 +203,7 @@ async fn a_function_of_the_applications_that_misses_a_table_is_named(pool: PgPoo
     let organizations = database.organizations().unwrap();
     let error = organizations.create_organization(create).await.unwrap_err();
     assert_eq!(error.kind(), "Database", "{error}");
-    assert!(error.to_string().contains("directory"), "{error}");
+    assert!(error.to_string().contains("42P01"), "{error}");
 }
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]

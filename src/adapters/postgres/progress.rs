@@ -121,6 +121,12 @@ async fn yield_once() {
 mod tests {
     use super::{Observer, Progress};
 
+    #[test]
+    fn only_who_is_given_an_observer_speaks() {
+        assert!(Observer::silent().is_silent());
+        assert!(!Observer::new(&mut |_: &Progress| ()).is_silent());
+    }
+
     #[tokio::test]
     async fn a_step_begins_at_zero_and_only_grows() {
         let mut seen = Vec::new();

@@ -196,6 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn no_more_seconds_are_kept_than_count() {
+        let pressure = Pressure::new();
+        let mut state = pressure.state();
+        let begun = state.begun;
+        state.waiting = 1;
+        for second in 1..100 {
+            state.count_to(begun + SECOND * second);
+        }
+        assert_eq!(state.seconds.len(), 10);
+    }
+
+    #[test]
+    fn a_wait_lasts_as_long_as_it_does() {
+        let pressure = Pressure::new();
+        let waiting = pressure.enter();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(waiting.elapsed() >= Duration::from_millis(2));
+    }
+
+    #[test]
     fn callers_that_wait_are_counted() {
         let pressure = Pressure::new();
         let first = pressure.enter();

@@ -358,3 +358,20 @@ fn is_dropped_later(index: &str) -> bool {
             && index_name(migration).strip_prefix("drop_") == Some(index)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MIGRATOR, constraints_of, made_by};
+
+    #[test]
+    fn each_constraint_is_of_the_migration_that_makes_it() {
+        let mut constraints = 0;
+        for migration in MIGRATOR.iter() {
+            for name in constraints_of(migration) {
+                assert_eq!(made_by(name), Some(migration), "{name}");
+                constraints += 1;
+            }
+        }
+        assert!(constraints > 10, "{constraints}");
+    }
+}

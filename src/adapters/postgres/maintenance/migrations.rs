@@ -141,7 +141,9 @@ pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MIGRATIONS_TABLE, MIGRATOR, index_name};
+    use super::{
+        MIGRATIONS_TABLE, MIGRATOR, builds_index, drops_index, index_name, made_by, prepares,
+    };
 
     #[test]
     fn the_table_of_migrations_is_that_of_the_configuration() {
@@ -156,6 +158,32 @@ mod tests {
             let index = name.strip_prefix("drop_").unwrap_or(&name);
             assert!(!sql.contains("INDEX") || sql.contains(index), "{sql}");
             assert_eq!(migration.no_tx, sql.contains("CONCURRENTLY"), "{sql}");
+            if migration.no_tx {
+                assert_ne!(builds_index(migration), drops_index(migration), "{sql}");
+            }
         }
+    }
+
+    #[test]
+    fn what_stands_against_a_unique_index_is_removed_before() {
+        let prepared = MIGRATOR.iter().filter_map(|migration| {
+            let preparation = prepares(migration)?;
+            let sql = migration.sql.as_str();
+            assert!(sql.contains("CREATE UNIQUE INDEX"), "{sql}");
+            Some(preparation.description.as_ref())
+        });
+        let prepared: Vec<&str> = prepared.collect();
+        assert!(!prepared.is_empty());
+        assert!(
+            prepared
+                .iter()
+                .all(|made| *made == "cancel older invitations")
+        );
+    }
+
+    #[test]
+    fn what_no_migration_names_is_made_by_none() {
+        assert_eq!(made_by("users_email_key").map(|made| made.version), Some(1));
+        assert_eq!(made_by("users_email"), None);
     }
 }
