@@ -157,7 +157,54 @@ async fn every_constraint_and_index_is_looked_at(pool: PgPool) {
         )
         .await;
     }
+    let index = "users_name_created_at_id_idx";
+    is_told(
+        &pool,
+        &database,
+        &format!("ALTER INDEX {index} RENAME TO gone; CREATE INDEX {index} ON users (image)"),
+        &format!("DROP INDEX {index}; ALTER INDEX gone RENAME TO {index}"),
+        &[index, "users", "(image)", "DROP INDEX CONCURRENTLY"],
+    )
+    .await;
     database.check_schema().await.unwrap();
+}
+
+/// Another constraint of our name goes; a check of the application's may have another name.
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_constraint_of_another_kind_is_told(pool: PgPool) {
+    let database = adapter(&pool).await;
+    let name = "sessions_user_id_fkey";
+    for (constraint, is_check) in [
+        ("FOREIGN KEY (user_id) REFERENCES users (id)", false),
+        ("CHECK (user_id <> '')", true),
+    ] {
+        let change = format!(
+            "ALTER TABLE sessions DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {constraint}"
+        );
+        execute(&pool, &change).await;
+        let told = complaint(&database).await;
+        assert!(
+            told.contains(&format!("DROP CONSTRAINT {name}, then")),
+            "{told}"
+        );
+        assert_eq!(told.contains("RENAME CONSTRAINT"), is_check, "{told}");
+    }
+}
+
+#[sqlx::test(migrator = "better_auth::MIGRATOR")]
+async fn a_table_that_is_gone_is_told(pool: PgPool) {
+    let database = with_stores(&pool).await;
+    for (table, advice) in [
+        ("passkey", "table passkey of a store is missing: call"),
+        (
+            "verifications",
+            "table verifications is missing: restore it",
+        ),
+    ] {
+        execute(&pool, &format!("DROP TABLE {table} CASCADE")).await;
+        let told = complaint(&database).await;
+        assert!(told.contains(advice), "{told}");
+    }
 }
 
 /// As Prisma makes them.

@@ -186,6 +186,15 @@ fn keys<const N: usize>(keys: [&str; N]) -> BTreeSet<String> {
     keys.map(str::to_owned).into()
 }
 
+#[test]
+fn only_a_worker_can_be_dismissed() {
+    let loader = Arc::new(BatchLoader::<String>::new(1));
+    let worker = loader.hire(&mut loader.state());
+    let mut state = loader.state();
+    assert!(!state.dismiss(worker.id + 1));
+    assert!(state.dismiss(worker.id) && !state.dismiss(worker.id));
+}
+
 #[tokio::test]
 async fn lookups_wait_for_nobody_while_few_are_under_way() {
     let server = Server::with_rows(["a"]);

@@ -142,7 +142,8 @@ pub(super) fn made_by(name: &str) -> Option<&'static Migration> {
 #[cfg(test)]
 mod tests {
     use super::{
-        MIGRATIONS_TABLE, MIGRATOR, builds_index, drops_index, index_name, made_by, prepares,
+        Failure, MIGRATIONS_TABLE, MIGRATOR, builds_index, drops_index, index_name, made_by,
+        prepares,
     };
 
     #[test]
@@ -165,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_before_a_statement_violates_nothing() {
+        let refused = Failure::Refused("another schema".to_owned());
+        assert!(!refused.violates_unique_index() && !refused.is_contention());
+        let failed = Failure::from(sqlx::migrate::MigrateError::Execute(
+            sqlx::Error::RowNotFound,
+        ));
+        assert!(!failed.violates_unique_index() && !failed.is_contention());
+    }
+
+    #[test]
     fn what_stands_against_a_unique_index_is_removed_before() {
         let prepared = MIGRATOR.iter().filter_map(|migration| {
             let preparation = prepares(migration)?;
@@ -183,7 +194,8 @@ mod tests {
 
     #[test]
     fn what_no_migration_names_is_made_by_none() {
-        assert_eq!(made_by("users_email_key").map(|made| made.version), Some(1));
-        assert_eq!(made_by("users_email"), None);
+        let index = "users_name_created_at_id_idx";
+        assert_eq!(made_by(index).map(|made| made.version), Some(19));
+        assert_eq!(made_by("users_name_created_at_id"), None);
     }
 }

@@ -89,6 +89,18 @@ mod tests {
     use super::{LastQuestion, Moment};
 
     #[test]
+    fn a_question_at_the_very_beginning_counts() {
+        let last = LastQuestion::new();
+        let sent = Moment {
+            steady: last.begun,
+            wall: Utc::now(),
+        };
+        assert!(last.age_and_time().is_none());
+        last.note(sent, Utc::now());
+        assert!(last.age_and_time().is_some());
+    }
+
+    #[test]
     fn the_clock_that_says_more_decides() {
         let last = LastQuestion::new();
         assert!(last.age_and_time().is_none());

@@ -342,7 +342,7 @@ mod tests {
 
     use chrono::{DateTime, Utc};
 
-    use super::{Cached, Key, Moment, OpenTerm, SessionCache, Store, Wanted};
+    use super::{Cached, Change, Key, Moment, OpenTerm, SessionCache, Store, Wanted};
     use crate::types::Session;
 
     const BOUND: Duration = Duration::from_secs(600);
@@ -385,6 +385,28 @@ mod tests {
         drop(term);
         let stats = store.stats();
         assert!(stats.entries == 0 && !stats.is_listening, "{stats:?}");
+    }
+
+    #[tokio::test]
+    async fn what_has_changed_during_a_question_is_kept_as_it_is_then() {
+        let store = Store::new(&SessionCache::exact());
+        let term = store.begin_term().unwrap();
+        assert!(term.listen());
+        let session = session();
+        keep(&store, &session).await;
+        let shared = &store.shared;
+        let looking = store.look_up(&session.token, Wanted::Session);
+        let answering = async {
+            shared.invalidations.note(Change::All);
+            let question = shared.questions.take(&term.term).unwrap().unwrap();
+            shared.questions.answer(&question, Utc::now());
+        };
+        let (Cached::Missing(loading), ()) = tokio::join!(looking, answering) else {
+            panic!("it has changed");
+        };
+        store.keep(&loading, &session, None);
+        let row = shared.rows.get(&loading.key).unwrap();
+        assert!(shared.invalidations.is_current(&row.stamp));
     }
 
     #[tokio::test]
