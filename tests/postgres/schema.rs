@@ -195,7 +195,7 @@ async fn a_constraint_of_another_kind_is_told(pool: PgPool) {
 async fn a_table_that_is_gone_is_told(pool: PgPool) {
     let database = with_stores(&pool).await;
     for (table, advice) in [
-        ("passkey", "table passkey of a store is missing: call"),
+        ("passkeys", "table passkeys of a store is missing: call"),
         (
             "verifications",
             "table verifications is missing: restore it",
