@@ -145,10 +145,10 @@ pub(super) async fn metadata_numbers_have_a_longest_text(adapter: Adapter) {
     }
     let found = adapter.get_user_by_email("ada@example.com").await.unwrap();
     assert_eq!(found, None);
-    let update = UpdateUser::new().with_metadata(large(1000));
+    let update = UpdateUser::new().with_metadata(large(5000));
     let updated = adapter.update_user(&user.id, update).await.unwrap();
     assert_eq!(
         numbers(&updated.metadata["value"]),
-        numbers(&large(1000)["value"])
+        numbers(&large(5000)["value"])
     );
 }
