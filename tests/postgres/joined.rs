@@ -419,8 +419,11 @@ async fn a_dropped_statement_of_the_application_aborts(pool: PgPool) {
             let sleep = sqlx::query("SELECT pg_sleep(0.01)");
             Box::pin(sleep.execute(&mut *lent)) as Pin<Box<dyn Future<Output = _> + Send>>
         } else {
+            let sleep = |seconds: f64| sqlx::query("SELECT pg_sleep($1)").bind(seconds);
+            // One that is dropped between its preparation and its execution has not begun.
+            sleep(0.0).execute(&mut **lent).await.unwrap();
             // Longer than any machine takes to drop it: an answer that has come by then counts.
-            Box::pin(sqlx::query("SELECT pg_sleep(2)").execute(&mut **lent))
+            Box::pin(sleep(2.0).execute(&mut **lent))
         };
         let is_done = poll(statement.as_mut(), 1 + round % 6).await;
         drop(statement);
