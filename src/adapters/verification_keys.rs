@@ -62,7 +62,7 @@ const MIN_KEY_BYTES: usize = 32;
 ///
 /// # Changing keys while traffic runs
 ///
-/// Digests are found by whoever has their key, so first every instance learns a key, then it is used:
+/// An instance finds only the digests of keys that it has. So give a key to every instance before one of them hashes with it:
 ///
 /// | to | do this, one instance after the other |
 /// |---|---|
@@ -149,7 +149,7 @@ pub(in crate::adapters) fn is_digest(text: &str) -> bool {
 }
 
 /// Every form in which a store may hold a value that a client presents: itself, and what `hash` makes of it with each key.
-/// None if it can be nobody's.
+/// There is no form for a value that no client can have: a digest, or text that cannot be stored.
 pub(in crate::adapters) fn forms<'a>(
     value: &'a str,
     keys: Option<&'a VerificationKeys>,

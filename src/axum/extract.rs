@@ -54,7 +54,7 @@ struct Found {
 /// Looks the session up once for each request, and the membership once if an extractor asks for it.
 async fn find(parts: &mut Parts, auth: &AuthState, member: bool) -> Result<Found, AuthRejection> {
     let known = parts.extensions.get::<Found>();
-    // Another part of the application may have an adapter and a cookie of its own.
+    // What was found may belong to another part of the application, which uses another adapter or cookie.
     let known = known.filter(|known| Arc::ptr_eq(&known.auth.0, &auth.0));
     let found = match known.cloned() {
         Some(found) if !member || found.member.is_some() => return Ok(found),

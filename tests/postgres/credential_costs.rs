@@ -10,9 +10,8 @@ use better_auth::types::{
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 
-use crate::support::proxy::Proxy;
-use crate::support::{execute, url};
-use crate::transactions::{adapter_through, round_trips};
+use crate::support::execute;
+use crate::transactions::{behind_proxy, round_trips};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -41,10 +40,7 @@ async fn issue_keys(
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_of_the_stores_takes_one_round_trip(pool: PgPool) {
-    let options = pool.connect_options();
-    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let (proxy, database) = behind_proxy(&pool).await;
     let mut users = Vec::new();
     for _ in 0..4 {
         users.push(database.create_user(CreateUser::new()).await.unwrap().id);

@@ -1,8 +1,6 @@
 //! What the store of organizations costs in round trips. `just bench-organizations` measures times.
 
-use crate::support::proxy::Proxy;
-use crate::support::url;
-use crate::transactions::{adapter_through, round_trips};
+use crate::transactions::{behind_proxy, round_trips};
 use better_auth::adapters::DatabaseAdapter;
 use better_auth::types::{
     CreateInvitation, CreateMember, CreateOrganization, CreateOrganizationRole, CreateTeam,
@@ -17,10 +15,7 @@ fn in_an_hour() -> DateTime<Utc> {
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_of_the_store_takes_one_round_trip(pool: PgPool) {
-    let options = pool.connect_options();
-    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let (proxy, database) = behind_proxy(&pool).await;
     let store = database.organizations().unwrap();
     let mut users = Vec::new();
     for number in 0..16 {

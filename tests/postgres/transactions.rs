@@ -284,10 +284,7 @@ pub(crate) async fn round_trips<T>(proxy: &Proxy, mut call: impl AsyncFnMut(usiz
 
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPool) {
-    let options = pool.connect_options();
-    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let (proxy, database) = behind_proxy(&pool).await;
     let alone = round_trips(&proxy, async |round| {
         sign_up(&database, &format!("{round}@a.example"))
             .await
@@ -319,10 +316,7 @@ async fn a_sign_up_takes_three_round_trips_and_five_in_a_transaction(pool: PgPoo
 /// Whose constraint was violated is asked once.
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn a_conflict_takes_one_round_trip(pool: PgPool) {
-    let options = pool.connect_options();
-    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let (proxy, database) = behind_proxy(&pool).await;
     sign_up(&database, "ada@a.example").await.unwrap();
     let other = database.create_user(CreateUser::new()).await.unwrap().id;
     let account = CreateAccount::new(&other, "gitlab", "1");
@@ -349,10 +343,7 @@ async fn a_conflict_takes_one_round_trip(pool: PgPool) {
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn each_method_takes_one_round_trip(pool: PgPool) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let options = pool.connect_options();
-    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let database = adapter_through(&proxy, &url(&pool), &place).await;
+    let (proxy, database) = behind_proxy(&pool).await;
     let mut counts = Vec::new();
     macro_rules! count {
         ($round:ident: $method:ident($($argument:expr),*)) => {
@@ -390,18 +381,26 @@ async fn each_method_takes_one_round_trip(pool: PgPool) {
     assert_eq!(extending, 2);
 }
 
-pub(crate) async fn adapter_through(proxy: &Proxy, url: &str, place: &str) -> SqlxAdapter {
+/// An adapter with one connection, and the proxy that this goes through.
+pub(crate) async fn behind_proxy(pool: &PgPool) -> (Proxy, SqlxAdapter) {
+    let options = pool.connect_options();
+    let proxy = Proxy::start((options.get_host(), options.get_port())).await;
+    let (url, place) = (
+        url(pool),
+        format!("{}:{}", options.get_host(), options.get_port()),
+    );
     let through = format!("127.0.0.1:{}", proxy.port());
-    assert!(url.contains(place), "{place}");
+    assert!(url.contains(&place), "{place}");
     let config = PoolConfig {
         max_connections: 1,
         ..PoolConfig::default()
     };
     let url = format!(
         "{}?sslmode=disable",
-        url.replace(place, &through).split('?').next().unwrap()
+        url.replace(&place, &through).split('?').next().unwrap()
     );
-    SqlxAdapter::with_config(&url, config).await.unwrap()
+    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    (proxy, database)
 }
 
 /// Lets 16 callers work at once on a serializable database. Answers how many succeeded and failed, and how often the

@@ -1,4 +1,4 @@
-//! Stores: tables beyond users, sessions, accounts and verifications, each behind a trait of its own.
+//! The stores. A store is a trait for tables other than users, sessions, accounts and verifications.
 //!
 //! [`DatabaseAdapter`](super::DatabaseAdapter) has a method for each store. The lists of the stores' methods, which
 //! forwarding and tests are made from, stand here.

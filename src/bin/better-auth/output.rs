@@ -203,7 +203,7 @@ pub(crate) fn advice_for_operators(message: &str) -> String {
         )
 }
 
-/// A stored text in one line: whoever chose it must not control the terminal.
+/// A stored text in one line. Characters that control the terminal are escaped, as anybody may have chosen the text.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
