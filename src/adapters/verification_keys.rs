@@ -62,7 +62,7 @@ const MIN_KEY_BYTES: usize = 32;
 ///
 /// # Changing keys while traffic runs
 ///
-/// An instance finds only the digests of keys that it has. So give a key to every instance before one of them hashes with it:
+/// An instance finds only the digests of keys that it has. So give a key to every instance before one of them uses it:
 ///
 /// | to | do this, one instance after the other |
 /// |---|---|
