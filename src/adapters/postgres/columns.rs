@@ -115,6 +115,10 @@ impl Type<Postgres> for DeviceStatus {
     fn type_info() -> PgTypeInfo {
         <String as Type<Postgres>>::type_info()
     }
+
+    fn compatible(other: &PgTypeInfo) -> bool {
+        <String as Type<Postgres>>::compatible(other)
+    }
 }
 
 impl<'r> Decode<'r, Postgres> for DeviceStatus {
@@ -161,6 +165,10 @@ impl From<Status> for InvitationStatus {
 impl Type<Postgres> for Status {
     fn type_info() -> PgTypeInfo {
         <String as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(other: &PgTypeInfo) -> bool {
+        <String as Type<Postgres>>::compatible(other)
     }
 }
 
@@ -257,3 +265,18 @@ impl<'r> Decode<'r, Postgres> for IdentifiedMetadata {
 
 /// The pseudo-type of a row without a name.
 const RECORD: Oid = Oid(2249);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An application may cast them, or has tables whose columns are `varchar`.
+    #[test]
+    fn statuses_are_read_from_every_type_of_text() {
+        for reads in [Status::compatible, DeviceStatus::compatible] {
+            assert!(reads(&PgTypeInfo::with_name("text")));
+            assert!(reads(&PgTypeInfo::with_name("varchar")));
+            assert!(!reads(&<i64 as Type<Postgres>>::type_info()));
+        }
+    }
+}

@@ -44,7 +44,7 @@ pub fn config(port: u16) -> Config {
         base_url: format!("http://127.0.0.1:{port}"),
         database_url: None,
         secret: secrets::random_token(),
-        mail_folder: std::env::temp_dir().join(format!("axum-example-{}", secrets::random_token())),
+        mail_folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(secrets::random_token()),
         administrator: Some(address("administrator")),
         behind_proxy: false,
     }
