@@ -2,7 +2,7 @@
 //! one.
 
 use better_auth::AuthError;
-use better_auth::adapters::{PoolConfig, SqlxAdapter};
+use better_auth::adapters::{PoolConfig, SessionCache, SqlxAdapter};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::support::pgbouncer::PgBouncer;
@@ -149,6 +149,29 @@ async fn transaction_mode_without_prepared_statements_is_found(pool: PgPool) {
             "{settings:?}: found in {found} of {TRIES} tries"
         );
     }
+}
+
+/// Notifications for the listening connection would reach whichever client has its process by then.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+#[ignore = "needs PgBouncer 1.21 or later, by PGBOUNCER"]
+async fn a_session_cache_refuses_a_pooler_that_shares_its_connection(pool: PgPool) {
+    let listening_through = async |settings: &[&str]| {
+        let pgbouncer = PgBouncer::start(&pool, settings);
+        let cache = SessionCache::exact().listen_url(pgbouncer.url(&pool));
+        let builder = SqlxAdapter::builder(&crate::support::url(&pool)).session_cache(cache);
+        builder.connect().await.map(drop)
+    };
+    let transaction_mode = "pool_mode = transaction";
+    for also in &DANGEROUS[..3] {
+        let settings = [&[transaction_mode], *also].concat();
+        let refused = listening_through(&settings).await.unwrap_err();
+        let message = refused.to_string();
+        assert!(
+            message.contains("listen_url") && message.contains("loses notifications"),
+            "{also:?}: {message}"
+        );
+    }
+    listening_through(&["pool_mode = session"]).await.unwrap();
 }
 
 /// The check does not take the pool's connections, and comes before the migration.

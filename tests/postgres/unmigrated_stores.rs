@@ -142,8 +142,11 @@ async fn tables_of_the_applications_stay_untouched(pool: PgPool) {
     for also in [
         "",
         // All at once: the functions too.
-        "CREATE FUNCTION better_auth_count() RETURNS INT LANGUAGE sql AS 'SELECT 1'; \
-         CREATE FUNCTION better_auth_is_last_owner() RETURNS INT LANGUAGE sql AS 'SELECT 1'",
+        "DO $$ DECLARE of_ours NAME; BEGIN \
+           FOR of_ours IN SELECT proname FROM pg_proc WHERE pronamespace = 'ours'::regnamespace LOOP \
+             EXECUTE format('CREATE FUNCTION %I() RETURNS INT LANGUAGE sql AS %L', of_ours, 'SELECT 1'); \
+           END LOOP; \
+         END $$",
         // The table of another schema that search_path names later.
         "CREATE TABLE ours._better_auth_organizations_migrations (version BIGINT)",
     ] {

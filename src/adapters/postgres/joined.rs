@@ -139,7 +139,7 @@ impl fmt::Debug for Joined {
     }
 }
 
-forward_database_adapter!(impl [] for Joined, |this| this.0, |call| call().await);
+forward_database_adapter!(impl [] for Joined, |this| this.0.as_dyn(), |call| call().await);
 
 #[async_trait]
 impl Transaction for Joined {

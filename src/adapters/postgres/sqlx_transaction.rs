@@ -117,5 +117,5 @@ impl fmt::Debug for OpenSqlxTransaction {
 }
 
 forward_database_adapter!(
-    impl [] for OpenSqlxTransaction, |this| this.attempt.transaction(), |call| this.attempt.note(call().await)
+    impl [] for OpenSqlxTransaction, |this| this.attempt.transaction().as_dyn(), |call| this.attempt.note(call().await)
 );

@@ -11,7 +11,7 @@ use super::error::{Operation, commit_error, statement_error};
 use super::inside::{Inside, Status};
 use super::lent_connection::LentConnection;
 use super::repository::Repository;
-use crate::adapters::Transaction;
+use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::adapters::delegate::forward_database_adapter;
 use crate::{AuthError, AuthResult};
 
@@ -37,6 +37,12 @@ impl SqlxTransaction {
         if let Some(inside) = &mut self.repository.transaction {
             inside.get_mut().set_savepoints();
         }
+        self
+    }
+
+    /// For who hands it every call: else the compiler would look through all that it holds for what other threads cannot
+    /// have, again for each method.
+    pub(super) fn as_dyn(&self) -> &dyn DatabaseAdapter {
         self
     }
 

@@ -92,6 +92,36 @@ async fn listening(pool: &PgPool, select: &str) -> i64 {
         .get(0)
 }
 
+/// A server that refuses writes may be one that another has taken over from, while the connection to it lives on.
+#[sqlx::test(migrator = "crate::support::MIGRATED")]
+async fn it_listens_anew_once_the_server_refuses_writes(pool: PgPool) {
+    let database = exact(&pool).await;
+    let (session, _) = signed_in(&database).await;
+    until_it_listens(&database, &session.token).await;
+    let earlier = listening(&pool, "SELECT max(pid)::bigint").await;
+    execute(
+        &pool,
+        "DO $$ BEGIN \
+           EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); \
+         END $$",
+    )
+    .await;
+    until("another connection listens", async || {
+        // Those that were open before may still write.
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), $1)";
+        sqlx::query(others)
+            .bind(i32::try_from(earlier).unwrap())
+            .execute(&pool)
+            .await
+            .unwrap();
+        let refused = database.delete_session("another").await;
+        let now = listening(&pool, "SELECT coalesce(min(pid), 0)::bigint").await;
+        refused.is_err() && ![0, earlier].contains(&now)
+    })
+    .await;
+}
+
 #[sqlx::test(migrator = "crate::support::MIGRATED")]
 async fn the_connection_ends_with_the_adapter(pool: PgPool) {
     let database = exact(&pool).await;
