@@ -11,8 +11,8 @@ use super::error::{Operation, commit_error, statement_error};
 use super::inside::{Inside, Status};
 use super::lent_connection::LentConnection;
 use super::repository::Repository;
-use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::adapters::delegate::forward_database_adapter;
+use crate::adapters::{DatabaseAdapter, Transaction};
 use crate::{AuthError, AuthResult};
 
 /// All operations on one connection, between BEGIN and COMMIT.
