@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use better_auth::adapters::{DatabaseAdapter as _, SessionCache, SqlxAdapter};
+use better_auth::adapters::{DatabaseAdapter, SessionCache, SqlxAdapter};
 use better_auth::types::{CreateSession, CreateUser, UpdateSession};
 use sqlx::PgPool;
 
@@ -31,7 +31,7 @@ impl Instances {
         }
     }
 
-    fn next(&self) -> &SqlxAdapter {
+    fn next(&self) -> &dyn DatabaseAdapter {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         &self.adapters[next % self.adapters.len()]
     }

@@ -794,8 +794,9 @@ async fn a_runtime_that_nobody_drives_holds_up_nobody(pool: PgPool) {
         acquire_timeout: Duration::from_secs(10),
         ..PoolConfig::default()
     };
-    let url = support::url(&pool);
-    let database = SqlxAdapter::with_config(&url, config).await.unwrap();
+    let builder = SqlxAdapter::builder(&support::url(&pool)).pool_config(config);
+    let builder = builder.answer_timeout(Duration::from_secs(120));
+    let database = builder.connect().await.unwrap();
     let user = database.create_user(CreateUser::new()).await.unwrap();
     let session = CreateSession::new(&user.id, Utc::now() + TimeDelta::hours(1));
     let token = database.create_session(session).await.unwrap().token;
@@ -820,7 +821,9 @@ async fn a_runtime_that_nobody_drives_holds_up_nobody(pool: PgPool) {
         tokio::spawn(async move { database.get_session_with_user(&token).await })
     });
     for caller in callers.collect::<Vec<_>>() {
-        assert!(caller.await.unwrap().unwrap().is_some());
+        // Long before `answer_timeout`, also where the statement was under way already.
+        let answer = tokio::time::timeout(Duration::from_secs(30), caller).await;
+        assert!(answer.unwrap().unwrap().unwrap().is_some());
     }
     // A runtime that ran within the last second is trusted, and a write is not taken over.
     tokio::time::sleep(Duration::from_millis(1500)).await;

@@ -541,7 +541,7 @@ macro_rules! implement {
     };
     (@call begin $this:ident) => { Joining::begin($this).await };
     (@call $method:ident $this:ident $($argument:ident)*) => {
-        $this.database.$method($($argument),*).await
+        (&$this.database as &dyn DatabaseAdapter).$method($($argument),*).await
     };
 }
 better_auth::with_database_adapter_methods!(implement {});

@@ -40,8 +40,8 @@ impl SqlxTransaction {
         self
     }
 
-    /// For who hands it every call: else the compiler would look through all that it holds for what other threads cannot
-    /// have, again for each method.
+    /// Where every call is handed on, the compiler would otherwise prove for each method anew that all that the transaction
+    /// holds may be sent to another thread.
     pub(super) fn as_dyn(&self) -> &dyn DatabaseAdapter {
         self
     }

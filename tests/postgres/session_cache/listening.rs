@@ -116,6 +116,7 @@ async fn it_listens_anew_once_the_server_refuses_writes(pool: PgPool) {
             .await
             .unwrap();
         let refused = database.delete_session("another").await;
+        assert!(finds(&database, &session.token).await);
         let now = listening(&pool, "SELECT coalesce(min(pid), 0)::bigint").await;
         refused.is_err() && ![0, earlier].contains(&now)
     })
