@@ -78,9 +78,9 @@ async fn the_minimum_is_open_while_nothing_happens(pool: PgPool) {
     until("three are open", async || pids(&pool).await.len() == 3).await;
     // More than one round of upkeep.
     tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(pids(&pool).await.len(), 3, "no more than that");
     for _ in 0..2 {
         let before = pids(&pool).await;
-        assert_eq!(before.len(), 3, "no more than that");
         for pid in &before {
             let end = sqlx::query("SELECT pg_terminate_backend($1)").bind(pid);
             end.execute(&pool).await.unwrap();
@@ -96,7 +96,8 @@ async fn the_minimum_is_open_while_nothing_happens(pool: PgPool) {
         drop(held);
         until("three others are open", async || {
             let pids = pids(&pool).await;
-            pids.len() == 3 && pids.iter().all(|pid| !before.contains(pid))
+            // Callers may have opened one more meanwhile.
+            pids.len() >= 3 && pids.iter().all(|pid| !before.contains(pid))
         })
         .await;
     }
