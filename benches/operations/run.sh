@@ -164,7 +164,7 @@ mkdir -p "$output"
 # What operators wait for
 
 The program \`better-auth\`, release build, on a server of its own. Some runs were ended by \`kill -9\` at a random
-moment, and the program was started again. The recipe checks that then nothing is missing and nothing is there twice.
+moment, and started again. The recipe checks that afterwards nothing is missing and nothing is there twice.
 *Told* is the number of lines of progress that the run printed.
 
 - Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores

@@ -655,7 +655,7 @@ declare_cases! { $
         passkeys {
             /// A passkey is found with its user, listed, renamed and deleted, by its user only.
             a_passkey_belongs_to_its_user
-            /// A credential is stored once, whoever's it is, and its user has to be there.
+            /// A credential is stored once, for all users together, and only for a user who exists.
             a_credential_is_stored_once
             /// A counter is accepted if it is greater than before, or if both are 0.
             a_counter_only_grows
